@@ -1,0 +1,63 @@
+"""Background jobs in threads inside a Python web process.
+
+``HelloEmailJob.perform_async(user_id)`` returns at once; a thread of the class's own pool
+runs ``perform``. Nothing is stored outside the process: see the README for what a restart
+loses, and for what is kept.
+"""
+
+from ._config import configure
+from ._current import current_job
+from ._drain import ShutdownReport
+from ._hooks import around_enqueue, around_perform, on_error
+from ._lifecycle import quiet, shutdown, start, wait_idle
+from ._queries import find, jobs, stats
+from .errors import (
+    Cancelled,
+    CounterpunchError,
+    Discard,
+    Discarded,
+    Duplicate,
+    InvalidOption,
+    Lost,
+    QueueFull,
+    ShuttingDown,
+)
+from .handle import Handle, Status
+from .job import Job, job
+from .rate import Rate
+from .retry import Retry
+from .stats import Stats
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Cancelled",
+    "CounterpunchError",
+    "Discard",
+    "Discarded",
+    "Duplicate",
+    "Handle",
+    "InvalidOption",
+    "Job",
+    "Lost",
+    "QueueFull",
+    "Rate",
+    "Retry",
+    "ShutdownReport",
+    "ShuttingDown",
+    "Stats",
+    "Status",
+    "around_enqueue",
+    "around_perform",
+    "configure",
+    "current_job",
+    "find",
+    "job",
+    "jobs",
+    "on_error",
+    "quiet",
+    "shutdown",
+    "start",
+    "stats",
+    "wait_idle",
+]

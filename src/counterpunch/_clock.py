@@ -1,0 +1,51 @@
+"""The only module that reads time. Seconds, as float, everywhere.
+
+A deadline or a delay is an instant of the monotonic clock, which nobody can set; only
+``perform_at`` and crontabs look at the wall clock.
+"""
+
+from __future__ import annotations
+
+import time as _time
+from typing import Protocol
+
+__all__ = ["Clock", "SystemClock", "VirtualClock", "monotonic"]
+
+# Bound once: the enqueue path reads it for every job.
+monotonic = _time.monotonic
+
+
+class Clock(Protocol):
+    """What the runtime needs to know about time."""
+
+    def monotonic(self) -> float: ...
+    def time(self) -> float: ...
+
+
+class SystemClock:
+    """The clocks of the operating system."""
+
+    __slots__ = ()
+    monotonic = staticmethod(_time.monotonic)
+    time = staticmethod(_time.time)
+
+
+class VirtualClock:
+    """A clock that moves only when told to: an hour passes in microseconds."""
+
+    __slots__ = ("_offset", "_start", "_wall")
+
+    def __init__(self, start: float | None = None) -> None:
+        self._start = _time.monotonic()
+        self._wall = _time.time() if start is None else start
+        self._offset = 0.0
+
+    def monotonic(self) -> float:
+        return self._start + self._offset
+
+    def time(self) -> float:
+        return self._wall + self._offset
+
+    def move_to(self, instant: float) -> None:
+        """Move to a monotonic ``instant``; never backwards."""
+        self._offset = max(self._offset, instant - self._start)

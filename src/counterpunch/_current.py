@@ -1,0 +1,25 @@
+"""Which job is running here: a context variable, set inside the job's own context."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from .handle import RUNNING
+
+if TYPE_CHECKING:
+    from .handle import Handle
+
+__all__ = ["current", "current_job"]
+
+current: ContextVar[Handle[Any] | None] = ContextVar("counterpunch_job", default=None)
+
+
+def current_job() -> Handle[Any] | None:
+    """The handle of the job that is running in this context, or None.
+
+    Works in ``perform``, in its hooks, and in whatever carries the context on
+    (``asyncio.to_thread``, tasks); not in a thread that the job starts by hand.
+    """
+    handle = current.get()
+    return handle if handle is not None and handle.status is RUNNING else None

@@ -1,0 +1,320 @@
+"""Runs one attempt of one job on whatever thread it is given, and says how it ended.
+
+``execute`` is what a worker calls. ``attempt`` is the inside of it: the user's code, the
+hooks and the decision to retry, all in the job's own context variables. Whatever the user's
+code raises, ``SystemExit`` and ``KeyboardInterrupt`` included, ends the attempt and no more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextvars import Context
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from ._config import config
+from ._current import current
+from ._hooks import process, report, safely
+from .errors import Cancelled, Discard, shorten
+from .handle import CANCELLED, DISCARDED, FAILED, RETRYING, RUNNING, SUCCEEDED, Handle, Status
+
+if TYPE_CHECKING:
+    from ._lane import Lane
+
+__all__ = ["Abandon", "admitted", "attempt", "attempt_async", "execute", "forget_frames"]
+
+#: An error text is cut to this many characters; the end, with the message, is kept.
+ERROR_TEXT = 20_000
+
+Turn = tuple[str, Callable[..., Any], tuple[Any, ...]]
+
+
+class Abandon(SystemExit):
+    """Raised in the thread of a job that is still running when the process leaves.
+
+    A daemon thread that holds the lock of a buffered stream at that moment would make
+    CPython abort; see the drain. Nothing else ever raises it.
+    """
+
+
+def execute(call: Handle[Any], worker: bool, final: bool = False) -> None:
+    """Run one attempt of a job that the caller has taken out of its container.
+
+    Args:
+        call: The job.
+        worker: True on a worker's thread, False on the thread of whoever enqueued it.
+        final: No retry follows, whatever the policy says.
+    """
+    lane = call._lane
+    if not admitted(call, lane):
+        return
+    context = call._context
+    if context is None:
+        context = Context()  # the caller's was empty, or the class wants a fresh one
+    try:
+        status = context.run(attempt, call, lane, worker, final)
+    except BaseException as exc:  # not the user's code, which attempt() has caught
+        status = _broken(call, exc)
+    lane.runtime.settle(call, status)
+
+
+def admitted(call: Handle[Any], lane: Lane) -> bool:
+    """Mark the job as running; False if it is not to start after all."""
+    lane.running.add(call)
+    if lane.stopped:  # the drain ended after the job was taken out of the queue
+        lane.runtime.too_late(call)
+        return False
+    if (lane.plan.guarded or call._more is not None) and not lane.runtime.may_start(call):
+        return False
+    call.attempt += 1
+    call._state = RUNNING
+    call._started = lane.monotonic()
+    lane.attempts.add()
+    return True
+
+
+def attempt(call: Handle[Any], lane: Lane, worker: bool, final: bool) -> Status:
+    """One attempt with its hooks, inside the job's context. Returns the status that follows."""
+    current.set(call)
+    plan = lane.plan
+    job: Any = None
+    value = failure = None
+    try:
+        job = lane.job()
+        job.handle = call
+        if process.around_perform:
+            with contextlib.ExitStack() as stack:
+                for around in process.around_perform:
+                    stack.enter_context(around(call))
+                if plan.before:
+                    job.before()
+                value = job.perform(*call.args, **call._kwargs)
+        else:
+            if plan.before:
+                job.before()
+            value = job.perform(*call.args, **call._kwargs)
+    except BaseException as exc:
+        failure = exc
+    if worker and os.getpid() != lane.pid:
+        _leave_forked_child(failure)
+    if failure is None:
+        call._outcome = value
+        status = SUCCEEDED
+    else:
+        status = _judge(call, lane, failure, final)
+    if plan.hooked or failure is not None:
+        for turn in _turns(call, lane, job, status, value, failure):
+            safely(turn[0], call, turn[1], *turn[2])
+        if failure is not None:
+            forget_frames(failure, final)
+    return status
+
+
+async def attempt_async(call: Handle[Any], lane: Lane) -> Status:
+    """``attempt`` for an ``async def perform``; hooks may be coroutine functions as well."""
+    current.set(call)
+    plan = lane.plan
+    job: Any = None
+    value = failure = None
+    try:
+        job = lane.job()
+        job.handle = call
+        with contextlib.ExitStack() as stack:
+            for around in process.around_perform:
+                stack.enter_context(around(call))
+            if plan.before:
+                await _finished(job.before())
+            value = await job.perform(*call.args, **call._kwargs)
+    except BaseException as exc:
+        failure = exc
+    if failure is None:
+        call._outcome = value
+        status = SUCCEEDED
+    else:
+        status = _judge(call, lane, failure, False)
+    for name, fn, args in _turns(call, lane, job, status, value, failure):
+        try:
+            await _finished(fn(*args))
+        except BaseException as exc:
+            safely(name, call, _raiser(exc))
+    if failure is not None:
+        forget_frames(failure)
+    return status
+
+
+async def _finished(value: Any) -> None:
+    if hasattr(value, "__await__"):
+        await value
+
+
+def _raiser(exc: BaseException) -> Callable[[], NoReturn]:
+    def again() -> NoReturn:
+        raise exc
+
+    return again
+
+
+def _judge(call: Handle[Any], lane: Lane, exc: BaseException, final: bool) -> Status:
+    """What follows from a failed attempt: recorded on the job, logged, and returned."""
+    more = call._extra()
+    if isinstance(exc, Abandon):
+        return CANCELLED  # the drain has already reported the job as lost
+    if isinstance(exc, Discard) or isinstance(exc, call._option("discard_on")):
+        more.reason = _one_line(exc)
+        _log(logging.INFO, call, "was discarded: %s", more.reason)
+        return DISCARDED
+    if isinstance(exc, (Cancelled, _asyncio_cancelled())) and lane.runtime.cancel_requested(call):
+        more.reason = "stopped at its own check of the cancel token"
+        _log(logging.INFO, call, "was cancelled")
+        return CANCELLED
+    more.error = _text(exc)
+    more.exception = exc
+    delay = None if final else _retry_delay(call, lane, exc)
+    if delay is None:
+        _log(logging.ERROR, call, "failed: %s", _one_line(exc), exc_info=exc)
+        call._outcome = exc
+        return FAILED
+    _log(
+        logging.WARNING, call, "failed, next in %.3g s: %s", delay, _one_line(exc), exc_info=exc
+    )
+    more.when = None
+    more.due = lane.monotonic() + delay
+    return RETRYING
+
+
+def _turns(
+    call: Handle[Any],
+    lane: Lane,
+    job: Any,
+    status: Status,
+    value: Any,
+    failure: BaseException | None,
+) -> Iterator[Turn]:
+    """Whose turn it is after an attempt, in order. Each runs whatever the others do."""
+    plan = lane.plan
+    if isinstance(failure, Abandon):
+        return
+    if job is None:  # the class could not be instantiated; its hooks still hear of it
+        job = object.__new__(lane.job)
+        job.handle = call
+    failed = status is FAILED or status is RETRYING
+    if status is SUCCEEDED and plan.on_success:
+        yield "on_success", job.on_success, (value,)
+    if failed and plan.on_error:
+        yield "on_error", job.on_error, (failure,)
+    if status is FAILED and plan.on_failure:
+        yield "on_failure", job.on_failure, (failure,)
+    if plan.after:
+        yield "after", job.after, ()
+    if failed:
+        for handler in process.on_error:
+            yield "an on_error handler", handler, (failure, call, status is RETRYING)
+
+
+def _retry_delay(call: Handle[Any], lane: Lane, exc: BaseException) -> float | None:
+    """Seconds until the next attempt, or None to give up."""
+    policy = call._option("retry")
+    if policy is None:
+        return None
+    more = call._extra()
+    if more.first_started is None:
+        more.first_started = call._started
+    if policy.budget is not None and policy.wants(call.attempt, exc):
+        if lane.over_budget(policy.budget):
+            _log(logging.ERROR, call, "is not retried: the class's retry budget is used up")
+            return None
+    elapsed = lane.monotonic() - (more.first_started or 0.0)
+    try:
+        delay: float | None = policy.next_delay(call.attempt, exc, elapsed, lane.runtime.random)
+    except BaseException as broken:
+        _log(logging.ERROR, call, "Retry.delay raised %s; the formula is used", _one_line(broken))
+        delay = policy.formula(call.attempt, lane.runtime.random)
+    return delay
+
+
+def _broken(call: Handle[Any], exc: BaseException) -> Status:
+    """An exception that is not the user's: the job still ends, and it is said."""
+    if not isinstance(exc, Abandon):
+        report(logging.ERROR, "%r: the runtime itself failed", call, exc_info=exc)
+        call._extra().error = _text(exc)
+        call._outcome = exc
+        forget_frames(exc)
+        return FAILED
+    return CANCELLED
+
+
+def _leave_forked_child(failure: BaseException | None) -> NoReturn:
+    """End a child process that a job forked and that came back from ``perform``.
+
+    Going on would make it a second pool that works through a copy of the queue.
+    """
+    status = 0 if failure is None else 1
+    if isinstance(failure, SystemExit):
+        code = failure.code
+        status = code if isinstance(code, int) else (0 if code is None else 1)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+    os._exit(status)
+
+
+def forget_frames(exc: BaseException, keep_own: bool = False) -> None:
+    """Drop the tracebacks of an exception and of all it is linked to.
+
+    A kept traceback keeps each frame's locals alive, the job's arguments among them.
+
+    Args:
+        exc: The exception.
+        keep_own: Leave the traceback of ``exc`` itself, because it is about to be raised.
+    """
+    seen: set[int] = set()
+    pending: list[BaseException | None] = [exc]
+    while pending:
+        one = pending.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        if not (keep_own and one is exc):
+            one.__traceback__ = None
+        pending += (one.__cause__, one.__context__)
+        if isinstance(one, BaseExceptionGroup):
+            pending += one.exceptions
+
+
+def _asyncio_cancelled() -> type[BaseException]:
+    """asyncio's CancelledError, without being the one that imports asyncio."""
+    asyncio = sys.modules.get("asyncio")
+    return Cancelled if asyncio is None else asyncio.CancelledError  # type: ignore[no-any-return]
+
+
+def _text(exc: BaseException) -> str:
+    try:
+        text = "".join(traceback.format_exception(exc))
+    except BaseException as broken:  # an exception may bring anything with it
+        text = f"{type(exc).__name__} (formatting it raised {type(broken).__name__})"
+    return text if len(text) <= ERROR_TEXT else "..." + text[-ERROR_TEXT:]
+
+
+def _one_line(exc: BaseException) -> str:
+    try:
+        text = str(exc)
+    except BaseException:
+        text = "its __str__ failed"
+    text = text.strip().split("\n", 1)[0][:500]
+    return f"{type(exc).__name__}: {text}" if text else type(exc).__name__
+
+
+def _log(level: int, call: Handle[Any], message: str, *args: object, **kwargs: Any) -> None:
+    arguments = ""
+    if config.log_args and call._lane.options.log_args:
+        parts = [shorten(arg) for arg in call.args]
+        parts += [f"{name}={shorten(value)}" for name, value in call._kwargs.items()]
+        arguments = ", ".join(parts)
+    head = "%s(%s) %s attempt %d "
+    name = call.job.__qualname__
+    extra = {"job_id": call.id, "job": name, "attempt": call.attempt}
+    report(level, head + message, name, arguments, call.id, call.attempt, *args, extra=extra, **kwargs)

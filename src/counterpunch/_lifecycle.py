@@ -1,0 +1,173 @@
+"""The process-wide hooks: interpreter exit, fork, SIGTERM; and start, quiet, shutdown.
+
+The drain is registered twice. ``threading._register_atexit`` (private; looked up with
+``getattr``) runs at the start of interpreter shutdown, while threads, executors and
+``asyncio.to_thread`` still work; it must be registered after ``concurrent.futures.thread``
+was imported to run before that module refuses all work. ``atexit`` comes later and is the
+second chance, for hosts that skip the first (eventlet). The second run finds nothing to do.
+"""
+
+from __future__ import annotations
+
+import atexit
+import concurrent.futures.thread  # noqa: F401  (before our own registration, see above)
+import logging
+import os
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from types import FrameType
+from typing import Any
+
+from ._config import config
+from ._drain import ShutdownReport, drain
+from ._hooks import report
+from ._runtime import OPEN, QUIET, STOPPED, Runtime, accepting, after_fork, current, installed
+from .errors import InvalidOption
+from .options import _seconds
+
+__all__ = ["quiet", "shutdown", "start", "wait_idle"]
+
+
+def start() -> None:
+    """Say that this process serves: arm periodic jobs, and end a ``quiet()``.
+
+    The ASGI, Flask and Django helpers call it in each server process. Enqueues do not need
+    it. Safe to call again.
+    """
+    runtime = accepting()
+    if runtime.phase is QUIET:
+        runtime.phase = OPEN
+    for started in on_start:
+        started(runtime)
+
+
+#: Called by ``start()`` with the runtime in force.
+on_start: list[Callable[[Runtime], None]] = []
+
+
+def quiet() -> None:
+    """Refuse new jobs from outside, finish the accepted ones; ``start()`` ends it.
+
+    For a server that is taken out of the load balancer before it stops. Delayed jobs and
+    retries still run when they are due.
+    """
+    runtime = current()
+    if runtime.phase is OPEN:
+        runtime.phase = QUIET
+        runtime.close_gates()
+
+
+def shutdown(timeout: float | timedelta | None = None) -> ShutdownReport:
+    """Stop: refuse new jobs, let the accepted ones end, report what could not.
+
+    Returns at once when nothing is running or waiting. Called again it returns the same
+    report. Unless the interpreter is ending, the next enqueue afterwards starts afresh,
+    with new threads and counters at zero. A job that calls it is not waited for.
+
+    Args:
+        timeout: Seconds at most; None takes ``configure(shutdown_timeout=...)``, 8 by
+            default.
+
+    Raises:
+        InvalidOption: (a ``ValueError``) for a negative or not finite timeout.
+    """
+    seconds = config.shutdown_timeout
+    if timeout is not None:
+        seconds = _seconds(0.0, none=False)("shutdown", "timeout", timeout)
+    return drain(current(), seconds, leaving=installed.ending)
+
+
+def wait_idle(timeout: float | timedelta | None = None, scheduled: bool = False) -> bool:
+    """Wait until no job is queued or running in this process.
+
+    Args:
+        timeout: Seconds at most; None waits without limit.
+        scheduled: Wait for scheduled and retry-waiting jobs as well.
+
+    Returns:
+        False if the time ran out before. The job that calls it is not waited for.
+    """
+    seconds = _seconds(0.0)("wait_idle", "timeout", timeout)
+    return current().wait_idle(seconds, delayed=scheduled)
+
+
+def _at_exit() -> None:
+    """The interpreter ends. Nothing may be raised out of here: that would skip the
+    callbacks and the joins of every other library."""
+    try:
+        installed.ending = True
+        runtime = installed.runtime
+        if runtime is None or runtime.pid != os.getpid():
+            runtime = installed.runtime = Runtime()
+        if runtime.lanes or runtime.phase is not OPEN:
+            drain(runtime, config.shutdown_timeout, leaving=True)
+        else:
+            runtime.phase = STOPPED
+    except BaseException as exc:
+        report(logging.ERROR, "the drain at exit failed", exc_info=exc)
+
+
+def _register() -> None:
+    early = getattr(threading, "_register_atexit", None)
+    if early is not None:
+        try:
+            early(_at_exit)
+        except RuntimeError:
+            pass  # imported while the interpreter already ends
+    atexit.register(_at_exit)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=after_fork)
+
+
+class _Sigterm:
+    """The opt-in SIGTERM handler: turns instant death into a normal exit, which drains."""
+
+    def __init__(self) -> None:
+        self.installed = False
+        self.previous: Any = None
+        self.seen = False
+
+    def install(self) -> None:
+        import signal
+
+        if self.installed:
+            return
+        if threading.current_thread() is not threading.main_thread():
+            allowed = "False here: Python sets signal handlers in the main thread only"
+            raise InvalidOption("configure", "signals", True, allowed)
+        self.previous = signal.signal(signal.SIGTERM, self.handle)
+        self.installed = True
+
+    def remove(self) -> None:
+        import signal
+
+        if self.installed:
+            if signal.getsignal(signal.SIGTERM) == self.handle:
+                signal.signal(signal.SIGTERM, self.previous)
+            self.installed = False
+
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        """On the main thread, between two bytecodes of whatever runs there."""
+        if callable(self.previous):
+            self.previous(number, frame)
+            return
+        if self.seen or installed.ending:
+            return  # Heroku and systemd repeat it; the exit is under way
+        self.seen = True
+        raise SystemExit(128 + number)
+
+
+_sigterm = _Sigterm()
+
+
+def _configured(names: frozenset[str]) -> None:
+    if "signals" in names:
+        _sigterm.install() if config.signals else _sigterm.remove()
+    runtime = installed.runtime
+    if runtime is not None and runtime.pid == os.getpid():
+        runtime.reconfigured(names)
+
+
+_register()
+config.changed.append(_configured)

@@ -1,0 +1,140 @@
+"""What is worked out once for a job class, so that no enqueue has to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import FunctionType
+from typing import Any
+
+from .errors import InvalidOption
+from .options import Options, resolve
+
+__all__ = ["HOOKS", "Plan"]
+
+#: The optional methods of a job class that the runtime calls, in the order of one attempt.
+HOOKS = ("on_enqueue", "before", "on_success", "on_error", "on_failure", "after")
+
+_POSITIONAL_REST, _KEYWORD_REST, _COROUTINE = 0x04, 0x08, 0x80  # inspect.CO_* flags
+
+
+class Plan:
+    """The checked options of a class, which hooks it has, and the shape of its ``perform``."""
+
+    __slots__ = (
+        "after",
+        "before",
+        "check",
+        "guarded",
+        "hooked",
+        "is_async",
+        "name",
+        "on_enqueue",
+        "on_error",
+        "on_failure",
+        "on_success",
+        "options",
+        "plain",
+    )
+
+    def __init__(self, job: type) -> None:
+        self.name = f"{job.__module__}.{job.__qualname__}"
+        self.options: Options = resolve(job, job.__qualname__)
+        for hook in HOOKS:
+            method = getattr(job, hook, None)
+            if method is not None and not callable(method):
+                raise InvalidOption(job.__qualname__, hook, method, "a method: it is a hook")
+            setattr(self, hook, method is not None)
+        #: The class has hooks around an attempt.
+        self.hooked: bool = self.on_success or self.on_error or self.on_failure or self.after
+        perform = _unwrapped(job)
+        #: Raises the TypeError that perform itself would raise for these arguments.
+        self.check: Callable[..., object] | None = None
+        if perform is not None:
+            self.check = _signature_check(job.__qualname__, *perform)
+        self.is_async = perform is not None and bool(_flags(perform[0]) & _COROUTINE)
+        options = self.options
+        #: A job of this class needs a look before it starts.
+        self.guarded = options.expires_in is not None or options.rate is not None
+        #: An enqueue of this class is nothing but: check, build, append, wake.
+        self.plain = (
+            self.check is not None
+            and not self.on_enqueue
+            and options.identity is None
+            and options.rate is None
+            and options.backend is None
+            and options.pool is None
+            and options.context == "copy"
+        )
+
+    on_enqueue: bool
+    before: bool
+    on_success: bool
+    on_error: bool
+    on_failure: bool
+    after: bool
+
+
+def _unwrapped(job: type) -> tuple[Any, bool] | None:
+    """The innermost function of ``perform`` and whether its first parameter is bound."""
+    for base in job.__mro__:
+        if "perform" in base.__dict__:
+            raw = base.__dict__["perform"]
+            bound = not isinstance(raw, staticmethod)
+            function = raw.__func__ if isinstance(raw, (staticmethod, classmethod)) else raw
+            while hasattr(function, "__wrapped__"):  # functools.wraps: the user's signature counts
+                function = function.__wrapped__
+            if not callable(function):
+                raise InvalidOption(job.__qualname__, "perform", raw, "a method")
+            return function, bound
+    return None
+
+
+def _flags(function: Any) -> int:
+    code = getattr(function, "__code__", None)
+    return int(code.co_flags) if code is not None else 0
+
+
+def _signature_check(owner: str, function: Any, bound: bool) -> Callable[..., object]:
+    """A function with perform's own parameters and an empty body.
+
+    Calling it costs a twentieth of ``inspect.Signature.bind``, and a call that does not fit
+    raises the interpreter's own TypeError, naming the class.
+    """
+    if isinstance(function, FunctionType):
+        parameters = _parameters(function, bound)
+    else:
+        parameters = "*args, **kwargs"  # a C function or a callable object: perform will tell
+    check: Any = eval(f"lambda {parameters}: None")  # names only, taken from a code object
+    check.__name__ = "perform"
+    check.__qualname__ = f"{owner}.perform"
+    return check  # type: ignore[no-any-return]
+
+
+def _parameters(function: FunctionType, bound: bool) -> str:
+    code = function.__code__
+    names = code.co_varnames
+    positional = names[: code.co_argcount]
+    keyword_only = names[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
+    defaults = len(function.__defaults__ or ())
+    rest = code.co_argcount + code.co_kwonlyargcount
+    parts = []
+    for index, name in enumerate(positional):
+        optional = index >= len(positional) - defaults
+        parts.append(f"{name}=None" if optional else name)
+        if index + 1 == code.co_posonlyargcount:
+            parts.append("/")
+    if code.co_flags & _POSITIONAL_REST:
+        parts.append(f"*{names[rest]}")
+        rest += 1
+    elif keyword_only:
+        parts.append("*")
+    for name in keyword_only:
+        optional = name in (function.__kwdefaults__ or {})
+        parts.append(f"{name}=None" if optional else name)
+    if code.co_flags & _KEYWORD_REST:
+        parts.append(f"**{names[rest]}")
+    if bound and positional:
+        del parts[0]
+        if parts and parts[0] == "/":
+            del parts[0]
+    return ", ".join(parts)

@@ -1,0 +1,294 @@
+"""One ``ThreadPoolExecutor`` and the worker loops it runs: the only room with job threads.
+
+The executor gets one work item per *worker*, not per job: a loop that takes jobs from the
+deques below until it has been idle for a minute. That makes an enqueue an append and, if a
+worker sleeps, a wake-up; and it lets the process leave with a job stuck, which a plain
+executor cannot (its threads are joined without limit when the interpreter ends):
+
+* a thread inherits ``daemon`` from the thread that starts it, so the executor's ``submit``
+  is called on a short-lived daemon thread and the new thread is a daemon too;
+* ``concurrent.futures`` joins the threads in its private ``_threads_queues`` at exit, so
+  they are taken out of it; where that name is missing nothing is taken.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures.thread
+import itertools
+import logging
+import threading
+import time
+from collections import deque
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from ._clock import monotonic
+from ._execution import execute
+from ._hooks import report
+from ._parking import Parking, Sleeper
+
+if TYPE_CHECKING:
+    from ._runtime import Runtime
+    from .handle import Handle
+
+__all__ = ["IDLE_SECONDS", "Pool", "Worker"]
+
+#: A worker without a job for this long gives its thread back.
+IDLE_SECONDS = 60.0
+#: An enqueue waits no longer than this for the thread that starts a worker.
+START_SECONDS = 1.0
+#: After this much work in a row a worker lets other threads have the interpreter lock.
+#: Measured: without it CPU-bound jobs back to back raise request latency 3.5-4.3 times,
+#: with it 1.3-1.8 times; giving it away after every job costs throughput.
+FAIR_SECONDS = 0.0005
+
+
+class Worker:
+    """What is known of one worker: its bed, its thread and the job it is at, for reports."""
+
+    __slots__ = ("call", "ident", "name", "sleeper")
+
+    def __init__(self) -> None:
+        self.call: Handle[Any] | None = None
+        self.sleeper = Sleeper()
+        self.ident: int | None = None
+        self.name = ""
+
+
+class Pool:
+    """The threads of one job class, or the shared ones of ``configure(pools=...)``."""
+
+    def __init__(self, runtime: Runtime, name: str, size: int, shared: bool) -> None:
+        self.runtime = runtime
+        self.name = name
+        self.size = size
+        self.shared = shared
+        self.parking = Parking()
+        self.workers: set[Worker] = set()
+        #: One entry for each worker that may still be started; taking it is the right to.
+        self.vacancies: deque[None] = deque([None] * size if runtime.threads else ())
+        #: One entry for each worker that is to leave since the pool was made smaller.
+        self.surplus: deque[None] = deque()
+        self.closed = False
+        self.levels: tuple[deque[Handle[Any]], ...] = ()
+        self._by_priority: dict[int, deque[Handle[Any]]] = {}
+        self._executor: ThreadPoolExecutor | None = None
+        # Held while the executor is made, used or dropped, on starter and worker threads
+        # only: never on a caller's, which may be inside a signal handler.
+        self._executor_lock = threading.Lock()
+        self._numbers = itertools.count()
+
+    # Queue
+
+    def level(self, priority: int) -> deque[Handle[Any]]:
+        """The queue of one priority, made on first use."""
+        queue = self._by_priority.get(priority)
+        if queue is None:
+            queue = self._by_priority.setdefault(priority, deque())
+            # Two threads may add levels at once; who writes last may not have seen the
+            # other's, and then looks again.
+            while len(self.levels) != len(self._by_priority):
+                ordered = sorted(self._by_priority.copy().items(), reverse=True)
+                self.levels = tuple(queue for _, queue in ordered)
+            if len(self.levels) > 1:
+                self.runtime.close_gates(self)  # the short path counts one queue only
+        return queue
+
+    def push(self, call: Handle[Any], priority: int) -> None:
+        self.level(priority).append(call)
+        self.offer()
+
+    def offer(self) -> None:
+        """There is work: wake a sleeping worker, or start one if none sleeps."""
+        if self.parking.sleepers:
+            self.parking.nudge()
+        elif self.vacancies:
+            self.start_worker()
+
+    def take(self) -> Handle[Any] | None:
+        """The next job, taken out: highest priority first, first come first served within."""
+        for queue in self.levels:
+            if queue:
+                try:
+                    return queue.popleft()
+                except IndexError:
+                    pass  # another worker took the last one
+        return None
+
+    def withdraw(self, call: Handle[Any]) -> bool:
+        """Take one job out; False if it is not, or no longer, queued here."""
+        for queue in self.levels:
+            try:
+                queue.remove(call)
+            except ValueError:
+                continue
+            return True
+        return False
+
+    def queued(self) -> int:
+        return sum(map(len, self.levels))
+
+    def calls(self) -> list[Handle[Any]]:
+        """A copy of the queue in the order in which it would run."""
+        return [call for queue in self.levels for call in queue.copy()]
+
+    # Workers
+
+    def hired(self) -> int:
+        """Workers that run, are being started, or sleep."""
+        return self.size - len(self.vacancies) if self.runtime.threads else 0
+
+    def idle(self, own: bool = False) -> bool:
+        """True if nothing is queued and every worker sleeps (all but the caller's, if ``own``)."""
+        sleeping = len(self.parking.sleepers)
+        return not any(self.levels) and sleeping >= self.hired() - (1 if own else 0)
+
+    def start_worker(self) -> bool:
+        """Start one worker if the pool has a vacancy; False if no thread can be had."""
+        if not self.runtime.may_start_thread(self):
+            return False
+        try:
+            self.vacancies.pop()
+        except IndexError:
+            return True
+        starter = threading.Thread(
+            target=self._hire, name=f"counterpunch-starter-{self.name}", daemon=True
+        )
+        try:
+            starter.start()
+        except RuntimeError as exc:
+            # "can't start new thread" at a limit of the system, or while 3.12.0-3.12.2 end.
+            self.vacancies.append(None)
+            message = "%s: no thread could be started (%s); %d jobs wait for one"
+            report(logging.ERROR, message, self.name, exc, self.queued())
+            return False
+        starter.join(START_SECONDS)
+        return True
+
+    def _hire(self) -> None:
+        """On the starter thread: have the executor run one more worker loop."""
+        worker = Worker()
+        try:
+            with self._executor_lock:
+                if self._executor is None:
+                    self._executor = ThreadPoolExecutor(
+                        max_workers=self.size, thread_name_prefix=f"counterpunch-{self.name}"
+                    )
+                executor = self._executor
+                if executor._max_workers < self.size:
+                    executor._max_workers = self.size
+                executor.submit(self._work, worker)
+                joined_at_exit = getattr(concurrent.futures.thread, "_threads_queues", {})
+                for thread in getattr(executor, "_threads", ()):
+                    joined_at_exit.pop(thread, None)
+        except RuntimeError as exc:
+            self.vacancies.append(None)
+            report(logging.ERROR, "%s: no worker could be started (%s)", self.name, exc)
+            self.runtime.resting.wake_all()
+
+    def _work(self, worker: Worker) -> None:
+        """The worker loop, run by the executor on a thread of its own."""
+        thread = threading.current_thread()
+        thread.name = worker.name = f"counterpunch-{self.name}_{next(self._numbers)}"
+        worker.ident = thread.ident
+        self.workers.add(worker)
+        try:
+            self._serve(worker)
+        finally:
+            self.workers.discard(worker)
+            self.runtime.resting.wake_all()
+
+    def _serve(self, worker: Worker) -> None:
+        take = self.take
+        rested = monotonic()
+        while True:
+            call = take()
+            if call is not None:
+                lane = call._lane
+                if lane.tickets is not None or lane.overdue or lane.blocked:
+                    lane.taken()
+                worker.call = call
+                execute(call, worker=True)
+                worker.call = call = None  # nothing keeps the arguments of a job that ended
+                if monotonic() - rested > FAIR_SECONDS:
+                    time.sleep(0)  # looked up late: gevent replaces it
+                    rested = monotonic()
+                if self.surplus and self._leave(self.surplus):
+                    return
+                continue
+            if self.closed:
+                self.vacancies.append(None)
+                return
+            if self.surplus and self._leave(self.surplus):
+                return
+            woken = self.parking.park(worker.sleeper, self._second_look, IDLE_SECONDS)
+            if not woken and self._retire():
+                return
+            if any(self.levels):
+                # While this thread got up, enqueues relied on it and woke nobody else.
+                # One job is for itself; if there are more, the next sleeper gets up.
+                if self.queued() > 1:
+                    self.offer()
+            rested = monotonic()
+
+    def _second_look(self) -> bool:
+        """After publishing itself as asleep: tell those who wait for idleness, look again."""
+        if self.runtime.resting.sleepers:
+            self.runtime.resting.wake_all()
+        return self.closed or bool(self.surplus) or any(self.levels)
+
+    def _leave(self, tokens: deque[None]) -> bool:
+        try:
+            tokens.pop()
+        except IndexError:
+            return False
+        return True
+
+    def _retire(self) -> bool:
+        """Give the thread back after a minute without work; False if there is some now.
+
+        The vacancy is published first and the queue looked at afterwards: an enqueue that
+        still saw this worker as hired, but not asleep, is found here.
+        """
+        self.vacancies.append(None)
+        if any(self.levels):
+            try:
+                self.vacancies.pop()
+            except IndexError:
+                return True  # an enqueue has started another worker instead
+            return False
+        with self._executor_lock:
+            executor, self._executor = self._executor, None
+        if executor is not None:
+            # Frees idle threads; the loops of busy workers run on in it until they return.
+            executor.shutdown(wait=False)
+        return True
+
+    def resize(self, size: int) -> None:
+        """Change the number of threads; surplus workers leave after the job they are at."""
+        more = size - self.size
+        self.size = size
+        if not self.runtime.threads:
+            return
+        for _ in range(more):
+            self.vacancies.append(None)
+        for _ in range(-more):
+            try:
+                self.vacancies.pop()
+            except IndexError:
+                self.surplus.append(None)
+        if more > 0 and any(self.levels):
+            self.offer()
+        if self.surplus:
+            self.parking.wake_all()
+
+    def close(self) -> None:
+        """Tell the workers to leave once the queue is empty."""
+        self.closed = True
+        self.parking.wake_all()
+        executor = self._executor
+        if executor is not None:
+            executor.shutdown(wait=False)
+
+

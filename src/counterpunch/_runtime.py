@@ -1,0 +1,797 @@
+"""Everything that changes while jobs run, in one object per process.
+
+One object, because a fork is then answered by replacing it: no lock to reset, no thread to
+miss, no counter to zero. ``current()`` gives the one in force. The test modes put one of
+their own in front of it; nothing is patched.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextvars import copy_context
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from . import _strict
+from ._clock import Clock, SystemClock
+from ._config import config
+from ._current import current_job
+from ._execution import execute
+from ._hooks import process, report, safely
+from ._lane import Lane
+from ._parking import Parking, Sleeper
+from ._pool import Pool
+from ._scheduler import Scheduler, Timer
+from .errors import Discard, InvalidOption, QueueFull, ShuttingDown
+from .handle import (
+    CANCELLED,
+    DEFERRED,
+    DISCARDED,
+    LOST,
+    QUEUED,
+    RETRYING,
+    RUNNING,
+    SCHEDULED,
+    TERMINAL,
+    Handle,
+    Status,
+)
+from .options import due_at, due_in
+
+if TYPE_CHECKING:
+    from ._drain import ShutdownReport
+
+__all__ = [
+    "DRAINING",
+    "OPEN",
+    "QUIET",
+    "STOPPED",
+    "Runtime",
+    "accepting",
+    "after_fork",
+    "current",
+    "installed",
+]
+
+OPEN, QUIET, DRAINING, STOPPED = "open", "quiet", "draining", "stopped"
+
+Watcher = Callable[[Handle[Any]], object]
+
+
+class Runtime:
+    """The lanes, pools, scheduler, history and phase of one process (or of one test mode).
+
+    Args:
+        threads: False starts none, neither workers nor the scheduler: a test mode runs
+            what is queued and due on its own thread.
+        clock: Where times come from.
+    """
+
+    def __init__(self, threads: bool = True, clock: Clock | None = None) -> None:
+        self.threads = threads
+        self.clock: Clock = SystemClock() if clock is None else clock
+        self.wall_offset = self.clock.time() - self.clock.monotonic()
+        self.pid = os.getpid()
+        self.token = os.urandom(4).hex()
+        self.phase = OPEN
+        self.deadline: float | None = None  # of the drain, once it has begun
+        self.report: ShutdownReport | None = None
+        self.lanes: dict[type, Lane] = {}
+        self.pools: dict[object, Pool] = {}
+        self.scheduler = Scheduler(self.clock, self.release, threads)
+        #: Where ``wait_idle`` and the drain sleep; a worker wakes them as it falls asleep.
+        self.resting = Parking()
+        self.watchers: dict[Handle[Any], deque[Watcher]] = {}
+        #: Running jobs whose cancel token is set.
+        self.cancels: set[Handle[Any]] = set()
+        self.history: deque[Handle[Any]] = deque(maxlen=config.history)
+        self.lost: deque[Handle[Any]] = deque()
+        self._indexes = count()
+        self._random: Callable[[], float] | None = None
+
+    # Classes
+
+    def lane(self, job: type) -> Lane:
+        """The lane of a class, made on first use."""
+        lane = self.lanes.get(job)
+        if lane is None:
+            plan = job._plan  # type: ignore[attr-defined]
+            pool = self._pool(job, plan.options)
+            made = Lane(self, job, plan, pool, next(self._indexes))
+            lane = self.lanes.setdefault(job, made)
+        return lane
+
+    def _pool(self, job: type, options: Any) -> Pool:
+        name = options.pool
+        if name is None:
+            pool = self.pools.get(job)
+            made = pool or Pool(self, job.__name__, options.workers, shared=False)
+            return self.pools.setdefault(job, made)
+        return self.shared_pool(name, job.__qualname__)
+
+    def shared_pool(self, name: str, owner: str) -> Pool:
+        """A pool of ``configure(pools=...)``.
+
+        Raises:
+            InvalidOption: If there is none of that name.
+        """
+        pool = self.pools.get(name)
+        if pool is None:
+            if name not in config.pools:
+                known = ", ".join(map(repr, sorted(config.pools))) or "none is configured"
+                allowed = f"a pool of configure(pools=...): {known}"
+                raise InvalidOption(owner, "pool", name, allowed)
+            pool = self.pools.setdefault(name, Pool(self, name, config.pools[name], shared=True))
+        return pool
+
+    def close_gates(self, pool: Pool | None = None) -> None:
+        """Send enqueues the long way; the next one opens the gate again if it may."""
+        for lane in list(self.lanes.values()):
+            if pool is None or lane.pool is pool:
+                lane.gate.lane = None
+
+    def _open_gate(self, lane: Lane) -> None:
+        if self._may_open(lane):
+            lane.gate.lane = lane
+            # Once more, now that it is open: what closes gates changes its condition first.
+            if not self._may_open(lane):
+                lane.gate.lane = None
+
+    def _may_open(self, lane: Lane) -> bool:
+        return (
+            lane.plan.plain
+            and self.phase is OPEN
+            and self.threads
+            and current() is self
+            and len(lane.pool.levels) == 1
+            and not lane.paused
+            and not process.around_enqueue
+            and config.strict_args is None
+            and config.backend is None
+        )
+
+    # Enqueue
+
+    def enqueue(
+        self,
+        job: type,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: dict[str, Any] | None = None,
+    ) -> Handle[Any]:
+        """Check, build and place one job; everything the short path leaves out.
+
+        Raises:
+            TypeError: If the arguments do not fit ``perform``.
+            ShuttingDown: From outside a job, once the process began to stop.
+            QueueFull: By the class's overflow policy.
+        """
+        lane = self.lane(job)
+        self._refuse_late(lane)
+        call, due, waiting = self._build(lane, args, kwargs, options)
+        if waiting:
+            self.place(call, due)
+        if options is None and lane.gate.lane is None:
+            self._open_gate(lane)
+        return call
+
+    def _refuse_late(self, lane: Lane) -> None:
+        if self.phase is OPEN:
+            return
+        inside = current_job() is not None
+        if not inside or self.phase is STOPPED:
+            raise ShuttingDown(
+                f"{lane.job.__qualname__} was not enqueued: this process is "
+                f"{'quiet' if self.phase is QUIET else 'stopping'} and accepts new jobs "
+                f"only from jobs that are running"
+            )
+
+    def _build(
+        self,
+        lane: Lane,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: dict[str, Any] | None,
+    ) -> tuple[Handle[Any], float | None, bool]:
+        """A job that is checked and numbered but nowhere yet, when it is due (None: now),
+        and whether it still has to be placed: a middleware or an overflow policy may have
+        ended or run it."""
+        plan, owner = lane.plan, lane.job.__qualname__
+        if plan.check is None:
+            raise TypeError(f"{owner} cannot be enqueued: it defines no perform()")
+        plan.check(*args, **kwargs)
+        if config.strict_args is not None:
+            args, kwargs = _strict.round_trip(owner, config.strict_args, args, kwargs)
+        due = when = None
+        rest = None
+        if options is not None:
+            rest = dict(options)
+            if rest.get("pool") is not None:
+                self.shared_pool(rest["pool"], owner)
+            if "delay" in rest:
+                due = self.clock.monotonic() + due_in(owner, rest.pop("delay"))
+            if "at" in rest:
+                when = due_at(owner, rest.pop("at"))
+                due = self.clock.monotonic() + max(0.0, when - self.clock.time())
+        now = self.clock.monotonic()
+        at_once = due is None or due <= now
+        policy = self._room(lane) if at_once else None
+        context = copy_context() if plan.options.context == "copy" else None
+        if context is not None and not len(context):
+            context = None
+        call: Handle[Any] = Handle(lane, lane.accepts(), args, kwargs, context, now)
+        if rest or when is not None or not at_once:
+            more = call._extra()
+            more.options = rest or None
+            more.when = when
+            more.due = due
+        if process.around_enqueue or plan.on_enqueue:
+            self._announce(call, lane)
+        waiting = call._state not in TERMINAL
+        if waiting and policy is not None:
+            waiting = self._overflow(call, lane, policy)
+        return call, None if at_once else due, waiting
+
+    def _announce(self, call: Handle[Any], lane: Lane) -> None:
+        """Middleware and hook around an enqueue; may end the job before it is anywhere."""
+        import contextlib
+
+        try:
+            with contextlib.ExitStack() as stack:
+                for around in process.around_enqueue:
+                    stack.enter_context(around(call))
+                if lane.plan.on_enqueue:
+                    job = lane.job()
+                    job.handle = call
+                    try:
+                        job.on_enqueue()
+                    except Discard:
+                        raise
+                    except Exception as exc:
+                        message = "on_enqueue of %r raised; it is enqueued all the same"
+                        report(logging.ERROR, message, call, exc_info=exc)
+        except Discard as exc:
+            self.end(call, DISCARDED, str(exc) or "refused at the enqueue")
+        except BaseException as exc:
+            self.end(call, DISCARDED, f"refused at the enqueue: {type(exc).__name__}")
+            raise
+
+    def place(self, call: Handle[Any], due: float | None) -> None:
+        """Put a new job where it waits."""
+        if due is not None:
+            self._schedule(call, due)
+        else:
+            call._lane.push(call)
+
+    def _room(self, lane: Lane) -> str | None:
+        """None if the queue has room, else the policy to apply; waits for room if told to.
+
+        Raises:
+            QueueFull: If the policy is ``"raise"``, or ``"block"`` and the time is up.
+        """
+        if not lane.full():
+            return None
+        policy: str = lane.options.overflow
+        if policy == "raise":
+            raise QueueFull(
+                f"{lane.job.__qualname__} was not enqueued: max_jobs={lane.max_jobs} jobs wait "
+                f"already; raise max_jobs, add workers, or choose another overflow policy"
+            )
+        if policy == "block":
+            self._wait_for_room(lane)
+            return None
+        return policy
+
+    def _wait_for_room(self, lane: Lane) -> None:
+        limit = lane.options.block_timeout
+        start = self.clock.monotonic()
+        parking, sleeper = Parking(), Sleeper()
+        while lane.full():
+            left = None if limit is None else start + limit - self.clock.monotonic()
+            lane.blocked.append(parking.nudge)
+            ready: Callable[[], bool] = lambda: not lane.full() or self.phase is STOPPED  # noqa: E731
+            in_time = parking.park(sleeper, ready, left if left is None else max(0.0, left))
+            try:
+                lane.blocked.remove(parking.nudge)
+            except ValueError:
+                pass  # taken by the worker that woke us
+            if lane.full():
+                self._refuse_late(lane)
+                if not in_time:
+                    raise QueueFull(
+                        f"{lane.job.__qualname__} was not enqueued: max_jobs={lane.max_jobs} "
+                        f"jobs waited for all of block_timeout={limit:g} s"
+                    )
+
+    def _overflow(self, call: Handle[Any], lane: Lane, policy: str) -> bool:
+        """Apply a policy to a new job that found the queue full; True if it is to be queued."""
+        if policy == "discard":
+            self.end(call, DISCARDED, f"the queue was full (max_jobs={lane.max_jobs})")
+        elif policy == "caller_runs":
+            execute(call, worker=False)
+        else:
+            self._drop_oldest(lane)
+            return True
+        return False
+
+    def _drop_oldest(self, lane: Lane) -> None:
+        oldest = lane.take_oldest()
+        if oldest is not None:
+            reason = f"made room for a newer job (max_jobs={lane.max_jobs})"
+            self.end(oldest, DISCARDED, reason)
+
+    # Waiting for a time
+
+    def _schedule(self, call: Handle[Any], due: float) -> None:
+        """Give a job that the caller owns to the scheduler."""
+        lane = call._lane
+        more = call._extra()
+        more.due = due
+        if call._state is not RETRYING:
+            call._state = SCHEDULED
+            lane.scheduled.add(call)
+        else:
+            lane.retrying.add(call)
+        if more.when is not None:
+            self.scheduler.add(call, more.when, wall=True)
+        else:
+            self.scheduler.add(call, due)
+        if self.phase is not OPEN:
+            self.settle_delayed(call)
+
+    def settle_delayed(self, call: Handle[Any]) -> None:
+        """A job that got a due time while the process stops: its policy says what becomes of it."""
+        from ._drain import fate
+
+        if self.phase is QUIET or self.deadline is None:
+            return
+        policy = call._option("delayed_on_shutdown")
+        more = call._extra()
+        decision = fate(policy, more.due or 0.0, self.deadline)
+        if self.phase is STOPPED:
+            decision = "drop"
+        if decision != "wait" and call._lane.claim_delayed(call):
+            if decision == "run":
+                self._admit(call)
+            else:
+                self.lose(call, f"due after the stop of the process (delayed_on_shutdown={policy!r})")
+
+    def release(self, call: Handle[Any]) -> None:
+        """On the scheduler's thread: a job is due."""
+        if call._lane.claim_delayed(call):
+            self._admit(call)
+
+    def _admit(self, call: Handle[Any]) -> None:
+        """Queue a job that has become due. A full queue has a defined answer here as well."""
+        lane = call._lane
+        if lane.full():
+            policy = lane.options.overflow
+            if policy in ("raise", "discard"):
+                reason = f"fell due on a full queue (max_jobs={lane.max_jobs})"
+                self.end(call, DISCARDED, reason)
+                level = logging.ERROR if policy == "raise" else logging.INFO
+                report(level, "%r was discarded: it %s", call, reason)
+                return
+            if policy == "discard_oldest":
+                self._drop_oldest(lane)
+            else:  # nobody is there to block or to run it: it waits until there is room
+                self._hold_for_room(call, lane)
+                return
+        call._state = QUEUED
+        lane.push(call)
+
+    def _hold_for_room(self, call: Handle[Any], lane: Lane) -> None:
+        waiting = lane.retrying if call._state is RETRYING else lane.scheduled
+        if call._state is not RETRYING:
+            call._state = SCHEDULED
+        waiting.add(call)
+        lane.overdue.append(call)
+        limit = lane.options.block_timeout
+        if lane.options.overflow == "block" and limit is not None:
+
+            def give_up() -> None:
+                try:
+                    lane.overdue.remove(call)
+                except ValueError:
+                    return
+                if lane.claim_delayed(call):
+                    reason = f"fell due on a queue that stayed full for {limit:g} s"
+                    self.end(call, DISCARDED, reason)
+                    report(logging.ERROR, "%r was discarded: it %s", call, reason)
+
+            self.scheduler.add(Timer(give_up), self.clock.monotonic() + limit)
+        if not lane.full():
+            self.admit_overdue(lane)
+
+    def admit_overdue(self, lane: Lane) -> None:
+        """There is room again: queue the due jobs that have waited for it, in order."""
+        while not lane.full():
+            try:
+                call = lane.overdue.popleft()
+            except IndexError:
+                return
+            if lane.claim_delayed(call):
+                call._state = QUEUED
+                lane.push(call)
+
+    # Running and ending
+
+    def may_start(self, call: Handle[Any]) -> bool:
+        """The look that some jobs need before they start; False if it was put elsewhere."""
+        expires = call._option("expires_in")
+        if expires is not None and call.attempt == 0:
+            more = call._more
+            due = call._enqueued if more is None or more.due is None else more.due
+            waited = self.clock.monotonic() - due
+            if waited > expires:
+                call._lane.running.discard(call)
+                self.end(call, DISCARDED, f"waited {waited:.3g} s, expires_in={expires:g}")
+                return False
+        return True
+
+    def settle(self, call: Handle[Any], status: Status) -> None:
+        """After an attempt: end the job, or let it wait for the next one."""
+        lane = call._lane
+        try:
+            lane.running.remove(call)
+        except KeyError:
+            return  # the drain gave it up as lost; that was its one ending
+        if status is not RETRYING:
+            self.end(call, status)
+            return
+        call._state = RETRYING
+        self._schedule(call, call._extra().due or 0.0)
+        if call in self.cancels and lane.claim_delayed(call):
+            self.end(call, CANCELLED, "cancelled while it ran; its next attempt was dropped")
+
+    def end(self, call: Handle[Any], status: Status, reason: str | None = None) -> None:
+        """Give a job that the caller owns its terminal status, and tell whoever waits."""
+        lane = call._lane
+        if reason is not None:
+            call._extra().reason = reason
+        more = call._more
+        if more is not None:
+            more.exception = None
+        call._context = None
+        call._finished = self.clock.monotonic()
+        lane.ended[status].add()
+        call._state = status
+        if self.cancels:
+            self.cancels.discard(call)
+        history = self.history
+        history.append(call)
+        ttl = config.history_ttl
+        if ttl is not None:
+            self._forget_old(call._finished - ttl)
+        if self.watchers:
+            watchers = self.watchers.pop(call, None)
+            if watchers is not None:
+                self._tell(call, watchers)
+        if reason is not None and self.resting.sleepers:
+            self.resting.wake_all()  # it ended where no worker falls asleep afterwards
+
+    def lose(self, call: Handle[Any], reason: str = "the process stopped before it ran") -> None:
+        """End a job that the caller owns as lost, and put it on the list."""
+        self.end(call, LOST, reason)
+        self.lost.append(call)
+
+    def too_late(self, call: Handle[Any]) -> None:
+        """A job was queued or taken out just as the drain ended: take it back."""
+        lane = call._lane
+        try:
+            lane.running.remove(call)
+        except KeyError:
+            if not lane.withdraw(call):
+                return  # the drain has it
+        self.lose(call)
+        report(logging.ERROR, "%r was lost: it arrived as the process stopped", call)
+        if self.report is not None and config.on_lost is not None:  # the list is already out
+            safely("on_lost", call, config.on_lost, [call])
+
+    def _forget_old(self, before: float) -> None:
+        history = self.history
+        while True:
+            try:
+                oldest = history[0]
+                if oldest._finished is None or oldest._finished >= before:
+                    return
+                history.remove(oldest)
+            except (IndexError, ValueError):
+                return  # another thread has removed it
+
+    # Watching
+
+    def watch(self, call: Handle[Any], fn: Watcher) -> None:
+        """Call ``fn(call)`` when the job has ended; at once if it has."""
+        if call._state in TERMINAL:
+            safely("a done callback", call, fn, call)
+            return
+        watchers = self.watchers.setdefault(call, deque())
+        watchers.append(fn)
+        if call._state in TERMINAL:  # it ended in between: whoever pops a watcher calls it
+            self.watchers.pop(call, None)
+            self._tell(call, watchers)
+
+    def unwatch(self, call: Handle[Any], fn: Watcher) -> None:
+        watchers = self.watchers.get(call)
+        if watchers is not None:
+            try:
+                watchers.remove(fn)
+            except ValueError:
+                pass
+
+    def _tell(self, call: Handle[Any], watchers: deque[Watcher]) -> None:
+        while True:
+            try:
+                fn = watchers.popleft()
+            except IndexError:
+                return
+            safely("a done callback", call, fn, call)
+
+    def before_wait(self, call: Handle[Any]) -> None:
+        """Called before somebody blocks on a handle; a test mode refuses what cannot end."""
+
+    # Steering
+
+    def cancel(self, call: Handle[Any]) -> bool:
+        lane = call._lane
+        for _ in range(3):  # it may be on its way from one place to the next
+            state = call._state
+            if state in TERMINAL:
+                return state is CANCELLED
+            if state is RUNNING:
+                break
+            if self._take_back(call, lane):
+                self.end(call, CANCELLED, "cancelled before it ran")
+                return True
+        self.cancels.add(call)
+        if call._state in TERMINAL:
+            self.cancels.discard(call)
+        return False
+
+    def _take_back(self, call: Handle[Any], lane: Lane) -> bool:
+        """Take a waiting job out of wherever it waits; False if it is not there."""
+        state = call._state
+        if state is QUEUED:
+            return lane.withdraw(call)
+        if state is DEFERRED:
+            try:
+                lane.deferred.remove(call)
+            except KeyError:
+                return False
+            return True
+        if lane.claim_delayed(call):
+            # The scheduler still has an entry for it.
+            self.scheduler.forget()
+            return True
+        return False
+
+    def reschedule(self, call: Handle[Any], seconds: float) -> bool:
+        lane = call._lane
+        if call._state is DEFERRED or call._state is RUNNING or call._state in TERMINAL:
+            return False
+        if not self._take_back(call, lane):
+            return False
+        more = call._extra()
+        more.when = None
+        more.due = self.clock.monotonic() + seconds
+        if seconds == 0.0:
+            self._admit(call)
+        else:
+            self._schedule(call, more.due)
+        return True
+
+    def again(self, call: Handle[Any], options: dict[str, Any] | None) -> Handle[Any]:
+        """Enqueue the arguments of a finished job as a new one, in the runtime in force."""
+        return current().enqueue(call.job, call.args, call._kwargs, options)
+
+    def cancel_requested(self, call: Handle[Any]) -> bool:
+        return call in self.cancels
+
+    def perform_now(
+        self,
+        job: type,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: dict[str, Any] | None = None,
+    ) -> Any:
+        """Run one attempt on this thread through the whole pipeline; return or raise."""
+        lane = self.lane(job)
+        self._refuse_late(lane)
+        if lane.plan.check is None:
+            raise TypeError(f"{job.__qualname__} cannot be run: it defines no perform()")
+        lane.plan.check(*args, **kwargs)
+        if lane.plan.is_async:
+            from ._loop import run_here
+
+            return run_here(self, lane, args, kwargs, options)
+        context = copy_context() if lane.options.context == "copy" else None
+        call: Handle[Any] = Handle(
+            lane, lane.accepts(), args, kwargs, context, self.clock.monotonic()
+        )
+        if options:
+            call._extra().options = dict(options)
+        execute(call, worker=False, final=True)
+        return call.result(0)
+
+    # Reading
+
+    @property
+    def random(self) -> Callable[[], float]:
+        """Where jitter comes from; a test may set it."""
+        if self._random is None:
+            from random import Random
+
+            self._random = Random().random
+        return self._random
+
+    @random.setter
+    def random(self, source: Callable[[], float]) -> None:
+        self._random = source
+
+    def remembered(self) -> list[Handle[Any]]:
+        """Finished jobs, oldest first, as far as count and age allow."""
+        ttl = config.history_ttl
+        calls = list(self.history)
+        if ttl is None:
+            return calls
+        before = self.clock.monotonic() - ttl
+        return [call for call in calls if call._finished is None or call._finished >= before]
+
+    def live(self, lane: Lane) -> Iterator[Handle[Any]]:
+        """The jobs of a class that have not ended: running, queued, delayed, deferred."""
+        yield from list(lane.running)
+        yield from lane.queued_calls()
+        yield from sorted([*lane.scheduled, *lane.retrying], key=_due)
+        yield from list(lane.deferred)
+
+    def find(self, id: str) -> Handle[Any] | None:
+        """The job of that id, if it is alive or remembered."""
+        for call in self.remembered():
+            if call.id == id:
+                return call
+        prefix, _, number = id.rpartition("-")
+        for lane in list(self.lanes.values()):
+            if lane.prefix == prefix + "-":
+                try:
+                    wanted = int(number, 16)
+                except ValueError:
+                    return None
+                for call in self.live(lane):
+                    if call._number == wanted:
+                        return call
+        # It may have ended between the two looks.
+        return next((call for call in self.remembered() if call.id == id), None)
+
+    # Changing
+
+    def reconfigured(self, names: frozenset[str]) -> None:
+        """Take over what ``configure`` has changed."""
+        self.close_gates()
+        if "history" in names:
+            self.history = deque(self.history, maxlen=config.history)
+        if "pools" in names:
+            for name, size in config.pools.items():
+                pool = self.pools.get(name)
+                if pool is not None:
+                    pool.resize(size)
+
+    def redefined(self, job: type) -> None:
+        """Take over options of a class that were changed after its first use.
+
+        Raises:
+            InvalidOption: For the pool, which cannot be changed once jobs may be in it.
+        """
+        lane = self.lanes.get(job)
+        if lane is None:
+            return
+        plan = job._plan  # type: ignore[attr-defined]
+        if plan.options.pool != lane.options.pool:
+            allowed = f"{lane.options.pool!r}: the class is in use; set it before the first enqueue"
+            raise InvalidOption(job.__qualname__, "pool", plan.options.pool, allowed)
+        lane.gate.lane = None
+        lane.adopt(plan)
+        if not lane.pool.shared and lane.pool.size != plan.options.workers:
+            lane.pool.resize(plan.options.workers)
+
+    # Stopping
+
+    def may_start_thread(self, pool: Pool) -> bool:
+        """False while the process may have no more threads."""
+        return self.phase is not STOPPED
+
+    def idle(self, delayed: bool = False) -> bool:
+        """True if no job runs or is queued, the caller's own aside; with ``delayed``, if
+        none waits for a time either."""
+        from threading import get_ident
+
+        me, own = get_ident(), current_job()
+        if not self.scheduler.resting():
+            return False
+        for pool in list(self.pools.values()):
+            mine = any(worker.ident == me for worker in list(pool.workers))
+            if not pool.idle(mine):
+                return False
+        for lane in list(self.lanes.values()):
+            if any(call is not own for call in list(lane.running)):
+                return False
+            if lane.hold and self.phase is DRAINING:
+                return False
+            if delayed and (lane.scheduled or lane.retrying):
+                return False
+        return True
+
+    def wait_idle(self, timeout: float | None = None, delayed: bool = False) -> bool:
+        """Sleep until ``idle(delayed)``; False if ``timeout`` seconds pass before."""
+        start = self.clock.monotonic()
+        sleeper = Sleeper()
+        while not self.idle(delayed):
+            left = None if timeout is None else start + timeout - self.clock.monotonic()
+            if left is not None and left <= 0:
+                return False
+            self.resting.park(sleeper, lambda: self.idle(delayed), left)
+        return True
+
+
+def _due(call: Handle[Any]) -> float:
+    return call._more.due or 0.0 if call._more is not None else 0.0
+
+
+class _Installed:
+    """The runtime of this process, and the test modes in front of it, innermost last."""
+
+    __slots__ = ("ending", "modes", "runtime")
+
+    def __init__(self) -> None:
+        self.runtime: Runtime | None = None
+        self.modes: tuple[Runtime, ...] = ()
+        #: The interpreter has begun to end: what is stopped stays stopped.
+        self.ending = False
+
+
+installed = _Installed()
+
+
+def current() -> Runtime:
+    """The runtime in force, without reviving one that has stopped."""
+    if installed.modes:
+        return installed.modes[-1]
+    runtime = installed.runtime
+    if runtime is None or runtime.pid != os.getpid():
+        runtime = _replace()
+    return runtime
+
+
+def accepting() -> Runtime:
+    """The runtime in force for an enqueue: one that was stopped starts afresh."""
+    runtime = current()
+    if runtime.phase is STOPPED and not installed.ending and runtime.threads:
+        runtime = _replace()
+    return runtime
+
+
+def _replace() -> Runtime:
+    old = installed.runtime
+    runtime = installed.runtime = Runtime()
+    if old is not None:
+        old.close_gates()
+    return runtime
+
+
+def after_fork() -> None:
+    """In a forked child: forget the parent's jobs, threads and counters."""
+    old, installed.runtime, installed.modes = installed.runtime, None, ()
+    if old is not None:
+        old.close_gates()
+
+
+def _handlers_changed() -> None:
+    for runtime in (installed.runtime, *installed.modes):
+        if runtime is not None:
+            runtime.close_gates()
+
+
+process.changed = _handlers_changed

@@ -1,0 +1,200 @@
+"""One thread and one heap for everything that waits for a time.
+
+``run_due`` is the decision, without a thread: it does what is due and answers when to come
+back, so tests pass an hour in microseconds. ``_run`` is the thread that asks it and sleeps.
+Nobody but that thread touches the heaps; others leave entries in an inbox. No user code
+runs here: what is due is put where a worker finds it.
+
+Delays are instants of the monotonic clock. ``perform_at`` and crontabs wait in a second
+heap by the wall clock: setting the clock changes when they are due, and neither loses nor
+repeats one.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ._hooks import report
+from ._parking import Parking, Sleeper
+from .handle import RETRYING, SCHEDULED, Handle
+
+if TYPE_CHECKING:
+    from ._clock import Clock
+
+__all__ = ["Scheduler", "Timer"]
+
+#: While jobs wait for the wall clock it is looked at this often: nothing tells a process
+#: that somebody has set it forward.
+WALL_CHECK_SECONDS = 30.0
+#: Below this many entries the heap is compacted for any cancelled one.
+SMALL = 64
+
+
+class Timer:
+    """A moment at which the runtime itself has something to look at; not a job."""
+
+    __slots__ = ("_enqueued", "action", "cancelled")
+
+    def __init__(self, action: Callable[[], None]) -> None:
+        self.action = action
+        self.cancelled = False
+
+    def __lt__(self, other: object) -> bool:
+        return True  # among entries of the same instant any order will do
+
+
+Entry = tuple[float, "Handle[Any] | Timer"]
+
+
+class Scheduler:
+    """Everything that waits for a time, in one process."""
+
+    def __init__(self, clock: Clock, release: Callable[[Handle[Any]], None], threads: bool) -> None:
+        self.clock = clock
+        self._release = release
+        self._heap: list[Entry] = []
+        self._wall: list[Entry] = []
+        self._inbox: deque[tuple[bool, float, Handle[Any] | Timer]] = deque()
+        self._dead: deque[None] = deque()  # one entry for each cancelled job in a heap
+        self.parking = Parking()
+        #: When the sleeping thread will look next; a due time before it must wake it.
+        self._next = float("-inf")
+        self._unstarted: deque[None] = deque([None] if threads else ())
+        self._threads = threads
+        self.closed = False
+
+    # For any thread
+
+    def add(self, entry: Handle[Any] | Timer, due: float, wall: bool = False) -> None:
+        """Look at ``entry`` at ``due``: a monotonic instant, or epoch seconds if ``wall``."""
+        self._inbox.append((wall, due, entry))
+        if self._unstarted:
+            self._start()
+        elif wall or due < self._next:
+            self.parking.nudge()
+
+    def forget(self) -> None:
+        """An entry was cancelled or moved; the heap drops the dead once they weigh too much."""
+        self._dead.append(None)
+        if self._compaction_due():
+            self.parking.nudge()
+
+    def resting(self) -> bool:
+        """True if the thread sleeps, with nothing on its way to a queue."""
+        if not self._threads or self._unstarted:
+            return not self._inbox
+        return bool(self.parking.sleepers) and not self._inbox
+
+    def close(self) -> None:
+        """Let the thread end. What still waits has been taken away by then."""
+        self.closed = True
+        self.parking.wake_all()
+
+    # For the scheduler's thread, or the one that stands in for it
+
+    def run_due(self) -> float | None:
+        """Do what is due; return the seconds until the next entry, None if there is none."""
+        self._sort_inbox()
+        if self._compaction_due():
+            self._compact()
+        now = self.clock.monotonic()
+        while self._heap and self._heap[0][0] <= now:
+            due, entry = heapq.heappop(self._heap)
+            self._fire(entry, due)
+        wall_now = self.clock.time()
+        while self._wall and self._wall[0][0] <= wall_now:
+            due, entry = heapq.heappop(self._wall)
+            self._fire(entry, due)
+        return self.next_in()
+
+    def next_in(self) -> float | None:
+        """Seconds until the next entry is due, None if nothing waits; never negative."""
+        self._sort_inbox()
+        waits = []
+        if self._heap:
+            waits.append(self._heap[0][0] - self.clock.monotonic())
+        if self._wall:
+            waits.append(self._wall[0][0] - self.clock.time())
+        return max(0.0, min(waits)) if waits else None
+
+    def next_monotonic(self) -> float | None:
+        """Due instant of the first entry by the monotonic clock."""
+        return self._heap[0][0] if self._heap else None
+
+    def next_wall(self) -> float | None:
+        """Due time of the first entry by the wall clock."""
+        return self._wall[0][0] if self._wall else None
+
+    def _sort_inbox(self) -> None:
+        while True:
+            try:
+                wall, due, entry = self._inbox.popleft()
+            except IndexError:
+                return
+            heapq.heappush(self._wall if wall else self._heap, (due, entry))
+
+    def _fire(self, entry: Handle[Any] | Timer, due: float) -> None:
+        try:
+            if isinstance(entry, Timer):
+                if not entry.cancelled:
+                    entry.action()
+            elif _alive(entry, due):
+                self._release(entry)
+            elif self._dead:
+                self._dead.pop()
+        except BaseException as exc:  # a defect must not stop every other delayed job
+            report(logging.ERROR, "the scheduler failed at %r", entry, exc_info=exc)
+
+    def _compaction_due(self) -> bool:
+        dead, size = len(self._dead), len(self._heap) + len(self._wall)
+        return dead > 0 and (size <= SMALL or dead * 2 > size)
+
+    def _compact(self) -> None:
+        self._dead.clear()
+        for heap in (self._heap, self._wall):
+            heap[:] = [(due, entry) for due, entry in heap if _alive(entry, due)]
+            heapq.heapify(heap)
+
+    def _start(self) -> None:
+        try:
+            self._unstarted.pop()
+        except IndexError:
+            return
+        thread = threading.Thread(target=self._run, name="counterpunch-scheduler", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as exc:
+            # A limit of the system, or 3.12.0-3.12.2 at their end: the next entry tries
+            # again, and the drain reports what still waits.
+            self._unstarted.append(None)
+            report(logging.ERROR, "the scheduler thread could not be started (%s)", exc)
+
+    def _run(self) -> None:
+        sleeper = Sleeper()
+        while not self.closed:
+            wait = self.run_due()
+            if self._wall:
+                wait = WALL_CHECK_SECONDS if wait is None else min(wait, WALL_CHECK_SECONDS)
+            # Published before the thread is seen asleep: an earlier due time than this
+            # one wakes it, and anything that came before is found by the second look.
+            now = self.clock.monotonic()
+            self._next = float("inf") if wait is None else now + wait
+            if wait is None or wait > 0.0:
+                self.parking.park(sleeper, self._second_look, wait)
+
+    def _second_look(self) -> bool:
+        return bool(self._inbox) or self.closed or self._compaction_due()
+
+
+def _alive(entry: Handle[Any] | Timer, due: float) -> bool:
+    """False for a job that was cancelled or rescheduled since it was put into the heap."""
+    if isinstance(entry, Timer):
+        return not entry.cancelled
+    more = entry._more
+    waits = entry._state is SCHEDULED or entry._state is RETRYING
+    return waits and more is not None and due == (more.due if more.when is None else more.when)

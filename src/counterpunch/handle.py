@@ -1,0 +1,451 @@
+"""The states of a job, and the object that an enqueue returns.
+
+A ``Handle`` is the queue item, the receipt and the record of one job all at once. It is
+made for every enqueue, so it has slots, no lock, no event and no ``Future``: what few jobs
+need (a delay, an error text, progress) lives in ``_More``, made when first needed, and
+whoever waits is kept in the runtime's table of watchers.
+
+Who may change a handle: the one who took it out of its container (a queue, the set of
+delayed jobs, the set of running jobs). Taking out is one atomic step, so a worker, the
+scheduler, ``cancel()`` and the drain can race for a job and exactly one of them gets it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Mapping
+from datetime import datetime, timedelta, timezone
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
+
+from ._parking import Parking, Sleeper
+from .errors import Cancelled, CounterpunchError, Discarded, Lost
+from .options import due_in
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+    from contextvars import Context
+
+    from ._lane import Lane
+
+__all__ = ["TERMINAL", "TRANSITIONS", "Handle", "Status"]
+
+R = TypeVar("R")
+
+
+class Status(StrEnum):
+    """Where a job is. The last five are terminal: one of them is reached, once."""
+
+    DEFERRED = "deferred"  # waits for a transaction to commit
+    SCHEDULED = "scheduled"  # waits for its time, or for a rate to allow it
+    QUEUED = "queued"  # waits for a worker
+    RUNNING = "running"
+    RETRYING = "retrying"  # failed, waits for its next attempt
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    DISCARDED = "discarded"
+    LOST = "lost"  # the process stopped before it ran, or before it ended
+
+
+DEFERRED = Status.DEFERRED
+SCHEDULED = Status.SCHEDULED
+QUEUED = Status.QUEUED
+RUNNING = Status.RUNNING
+RETRYING = Status.RETRYING
+SUCCEEDED = Status.SUCCEEDED
+FAILED = Status.FAILED
+CANCELLED = Status.CANCELLED
+DISCARDED = Status.DISCARDED
+LOST = Status.LOST
+
+TERMINAL = frozenset({SUCCEEDED, FAILED, CANCELLED, DISCARDED, LOST})
+
+#: Every move a job can make. A new job is deferred, scheduled, queued, running (when the
+#: caller runs it) or discarded at once.
+TRANSITIONS: Mapping[Status, frozenset[Status]] = {
+    DEFERRED: frozenset({SCHEDULED, QUEUED, RUNNING, CANCELLED, DISCARDED, LOST}),
+    SCHEDULED: frozenset({SCHEDULED, QUEUED, RUNNING, CANCELLED, DISCARDED, LOST}),
+    QUEUED: frozenset({SCHEDULED, RUNNING, CANCELLED, DISCARDED, LOST}),
+    RUNNING: frozenset({SUCCEEDED, FAILED, RETRYING, SCHEDULED, CANCELLED, DISCARDED, LOST}),
+    RETRYING: frozenset({RETRYING, QUEUED, RUNNING, CANCELLED, DISCARDED, LOST}),
+    **{status: frozenset() for status in TERMINAL},
+}
+
+NO_KWARGS: dict[str, Any] = {}
+
+
+class _More:
+    """What only some jobs have."""
+
+    __slots__ = (
+        "batch",
+        "data",
+        "due",
+        "error",
+        "exception",
+        "first_started",
+        "key",
+        "options",
+        "progress",
+        "reason",
+        "remote",
+        "thread",
+        "when",
+    )
+
+    def __init__(self) -> None:
+        self.due: float | None = None  # monotonic instant
+        self.when: float | None = None  # epoch seconds, for perform_at
+        self.options: dict[str, Any] | None = None  # of using(...)
+        self.error: str | None = None
+        self.exception: BaseException | None = None  # of the last failed attempt
+        self.reason: str | None = None  # why discarded or lost
+        self.progress: tuple[float, float | None, str] | None = None
+        self.data: dict[str, Any] | None = None
+        self.key: Any = None  # of a unique job
+        self.batch: Any = None
+        self.first_started: float | None = None
+        self.thread: int | None = None
+        self.remote: Any = None  # what an external engine gave for it
+
+
+class Handle(Generic[R]):
+    """One job: its state, its result, and the means to steer it.
+
+    Attributes:
+        args: Positional arguments, a tuple, as given.
+        attempt: Number of the latest attempt, from 1; 0 before the first.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_context",
+        "_enqueued",
+        "_finished",
+        "_kwargs",
+        "_lane",
+        "_more",
+        "_number",
+        "_outcome",
+        "_started",
+        "_state",
+        "args",
+        "attempt",
+    )
+
+    def __init__(
+        self,
+        lane: Lane,
+        number: int,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        context: Context | None,
+        enqueued: float,
+    ) -> None:
+        self._lane = lane
+        self._number = number
+        self.args = args
+        self._kwargs = kwargs
+        self._context = context
+        self._enqueued = enqueued
+        self._state = QUEUED
+        self.attempt = 0
+        self._started: float | None = None
+        self._finished: float | None = None
+        self._outcome: Any = None
+        self._more: _More | None = None
+
+    def __repr__(self) -> str:
+        return f"<Handle {self.job.__qualname__} {self.id} {self._state.value}>"
+
+    def __lt__(self, other: object) -> bool:
+        """Order of acceptance: decides between two jobs that are due at the same instant."""
+        if not isinstance(other, Handle):
+            return NotImplemented
+        return (self._enqueued, self._number) < (other._enqueued, other._number)
+
+    # What it is
+
+    @property
+    def id(self) -> str:
+        """Unique within this process and very likely beyond it; opaque."""
+        return f"{self._lane.prefix}{self._number:x}"
+
+    @property
+    def job(self) -> type[Any]:
+        """The job class."""
+        return self._lane.job
+
+    @property
+    def kwargs(self) -> dict[str, Any]:
+        """Keyword arguments as given: a fresh dict, the values are not copied."""
+        return dict(self._kwargs)
+
+    @property
+    def status(self) -> Status:
+        """Where the job is now."""
+        return self._state
+
+    @property
+    def enqueued_at(self) -> datetime:
+        """When the job was accepted, aware, UTC."""
+        return self._wall(self._enqueued)
+
+    @property
+    def run_at(self) -> datetime:
+        """When it is (or was) due: ``enqueued_at`` unless delayed, the next attempt's
+        time while it waits for a retry. Aware, UTC."""
+        more = self._more
+        if more is not None and more.when is not None:
+            return datetime.fromtimestamp(more.when, timezone.utc)
+        return self._wall(self._enqueued if more is None or more.due is None else more.due)
+
+    @property
+    def started_at(self) -> datetime | None:
+        """When the latest attempt started, aware, UTC; None before the first."""
+        return None if self._started is None else self._wall(self._started)
+
+    @property
+    def finished_at(self) -> datetime | None:
+        """When the job reached its terminal status, aware, UTC; None before."""
+        return None if self._finished is None else self._wall(self._finished)
+
+    @property
+    def progress(self) -> tuple[float, float | None, str] | None:
+        """``(done, total, message)`` as the job last reported it, or None."""
+        return None if self._more is None else self._more.progress
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What the job stored with ``set_status``: a copy."""
+        return dict(self._more.data) if self._more is not None and self._more.data else {}
+
+    @property
+    def error(self) -> str | None:
+        """The latest failure as text with its traceback, or why it was discarded or lost."""
+        return None if self._more is None else self._more.error or self._more.reason
+
+    @property
+    def tags(self) -> frozenset[str]:
+        """Labels of the class and of ``using(tags=...)`` together."""
+        own: frozenset[str] = self._option("tags")
+        return own | self._lane.options.tags
+
+    def as_dict(self) -> dict[str, Any]:
+        """The job as plain JSON values, for a page that polls it. Arguments are left out."""
+        moments = {
+            name: None if moment is None else moment.isoformat()
+            for name, moment in (
+                ("enqueued_at", self.enqueued_at),
+                ("run_at", self.run_at),
+                ("started_at", self.started_at),
+                ("finished_at", self.finished_at),
+            )
+        }
+        error = self.error
+        return {
+            "id": self.id,
+            "job": self.job.__qualname__,
+            "status": self.status.value,
+            "attempt": self.attempt,
+            **moments,
+            "progress": self.progress,
+            "data": self.data,
+            "error": error.strip().rsplit("\n", 1)[-1] if error else None,
+        }
+
+    # Waiting for it
+
+    def done(self) -> bool:
+        """True once the status is terminal."""
+        return self._state in TERMINAL
+
+    def running(self) -> bool:
+        """True while an attempt is running."""
+        return self._state is RUNNING
+
+    def cancelled(self) -> bool:
+        """True once the job has ended as ``cancelled``."""
+        return self._state is CANCELLED
+
+    def result(self, timeout: float | None = None) -> R:
+        """What ``perform`` returned. Waits for the end of the job, retries included.
+
+        Args:
+            timeout: Seconds to wait at most; None waits without limit.
+
+        Raises:
+            TimeoutError: If the job has not ended by then.
+            Cancelled, Discarded, Lost: If it ended that way.
+            BaseException: Its own, if it failed.
+        """
+        self._wait(timeout)
+        if self._state is SUCCEEDED:
+            outcome: R = self._outcome
+            return outcome
+        self._raise()
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """The exception that ``result`` would raise, or None after success.
+
+        Raises:
+            TimeoutError: If the job has not ended after ``timeout`` seconds.
+            Cancelled: If the job was cancelled, as ``Future.exception`` does.
+        """
+        self._wait(timeout)
+        if self._state is SUCCEEDED:
+            return None
+        if self._state is CANCELLED:
+            self._raise()
+        return self._failure()
+
+    def add_done_callback(self, fn: Callable[[Handle[R]], object]) -> None:
+        """Call ``fn(handle)`` once the job has ended; at once if it already has.
+
+        It runs on the thread that ended the job. An exception it raises is logged.
+        """
+        self._lane.runtime.watch(self, fn)
+
+    def future(self) -> Future[R]:
+        """A ``concurrent.futures.Future`` that follows this job, for ``wait`` and the like.
+
+        Cancelling the future does not cancel the job.
+        """
+        from concurrent.futures import Future
+
+        future: Future[R] = Future()
+
+        def settle(handle: Handle[R]) -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            if handle._state is SUCCEEDED:
+                future.set_result(handle._outcome)
+            else:
+                future.set_exception(handle._failure())
+
+        self.add_done_callback(settle)
+        return future
+
+    def __await__(self) -> Generator[Any, None, R]:
+        """``await handle``: as ``result()``, without blocking the event loop.
+
+        Cancelling the waiting task leaves the job alone.
+        """
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        waiter = loop.create_future()
+
+        def arrived() -> None:
+            if not waiter.done():
+                waiter.set_result(None)
+
+        def ended(_: object) -> None:
+            try:
+                loop.call_soon_threadsafe(arrived)
+            except RuntimeError:
+                pass  # the loop was closed meanwhile; nobody waits any more
+
+        self.add_done_callback(ended)
+        if self._state not in TERMINAL:
+            yield from waiter
+        return self.result(0)
+
+    # Steering it
+
+    def cancel(self) -> bool:
+        """True if the job will now never start (again).
+
+        A running job has its cancel token set, which ``self.cancelled`` and
+        ``self.check_cancelled()`` show to it, and False is returned; so is it for a job
+        that has ended, unless it had been cancelled.
+        """
+        return self._lane.runtime.cancel(self)
+
+    def reschedule(self, delay: float | timedelta) -> bool:
+        """Make a waiting job due in ``delay`` seconds from now. False if it no longer waits.
+
+        Raises:
+            InvalidOption: (a ``ValueError``) for a negative or not finite delay.
+        """
+        seconds = due_in(f"{self.job.__qualname__}.reschedule", delay)
+        return self._lane.runtime.reschedule(self, seconds)
+
+    def run_now(self) -> bool:
+        """Make a delayed or retry-waiting job due now. False if it no longer waits."""
+        return self._lane.runtime.reschedule(self, 0.0)
+
+    def retry(self) -> Handle[R]:
+        """Enqueue the same arguments again, as a new job with an id of its own.
+
+        Raises:
+            CounterpunchError: If this job has not ended yet.
+        """
+        if self._state not in TERMINAL:
+            raise CounterpunchError(
+                f"{self!r} has not ended; run_now() brings a waiting job forward"
+            )
+        options = None if self._more is None else self._more.options
+        handle: Handle[R] = self._lane.runtime.again(self, options)
+        return handle
+
+    # For the runtime
+
+    def _wall(self, instant: float) -> datetime:
+        return datetime.fromtimestamp(instant + self._lane.runtime.wall_offset, timezone.utc)
+
+    def _option(self, name: str) -> Any:
+        """An option of this job: the one of ``using(...)``, else the class's."""
+        more = self._more
+        if more is not None and more.options is not None and name in more.options:
+            return more.options[name]
+        return getattr(self._lane.options, name)
+
+    def _extra(self) -> _More:
+        """The rare fields. Called only by the one who holds the job, see the module."""
+        more = self._more
+        if more is None:
+            more = self._more = _More()
+        return more
+
+    def _move(self, status: Status) -> None:
+        """Change the state; the hot path does without the check, tests prove it there."""
+        if status not in TRANSITIONS[self._state]:
+            raise AssertionError(f"{self!r} cannot become {status.value}")
+        self._state = status
+
+    def _wait(self, timeout: float | None) -> None:
+        if self._state in TERMINAL:
+            return
+        runtime = self._lane.runtime
+        runtime.before_wait(self)
+        parking, sleeper = Parking(), Sleeper()
+        done: deque[None] = deque()
+
+        def ended(_: object) -> None:
+            done.append(None)
+            parking.nudge()
+
+        runtime.watch(self, ended)
+        if not parking.park(sleeper, lambda: done, timeout):
+            runtime.unwatch(self, ended)
+            waited = "0" if timeout is None else f"{timeout:g}"
+            raise TimeoutError(f"{self!r} has not ended after {waited} s")
+
+    def _failure(self) -> BaseException:
+        """What ``result`` raises: the job's own exception, or ours that says how it ended."""
+        if self._state is FAILED:
+            exc: BaseException = self._outcome
+            return exc.with_traceback(None)
+        reason = self._more.reason if self._more is not None else None
+        text = f"{self.job.__qualname__} {self.id} was {self._state.value}"
+        kind = {CANCELLED: Cancelled, DISCARDED: Discarded}.get(self._state, Lost)
+        return kind(f"{text}: {reason}" if reason else text)
+
+    def _raise(self) -> NoReturn:
+        failure = self._failure()
+        try:
+            raise failure
+        finally:
+            del failure  # a frame that holds the exception which holds the frame

@@ -1,0 +1,513 @@
+"""The class people subclass, the decorator for plain functions, and how both enqueue.
+
+``perform_async`` is made for each class when it is defined. It is the hot path of the
+package, so it is written out here in full: check, look at the bound, build the handle,
+append, wake. Whenever anything else has to be looked at, the class's gate is closed and
+the call goes to ``Runtime.enqueue``, which does the same and the rest.
+"""
+
+from __future__ import annotations
+
+import abc
+import logging
+import os
+from collections.abc import Callable, Coroutine, Hashable, Iterable, Iterator, Mapping
+from contextvars import copy_context
+from datetime import datetime, timedelta
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Generic,
+    ParamSpec,
+    Protocol,
+    TypeVar,
+    overload,
+)
+
+from ._clock import monotonic
+from ._lane import Gate
+from ._plan import Plan
+from ._runtime import Runtime, accepting, current, installed
+from .errors import Cancelled, InvalidOption
+from .handle import NO_KWARGS, TERMINAL, Handle
+from .options import DEFAULTS, Options, check_calls, due_at, due_in
+
+__all__ = ["Job", "JobFunction", "Using", "job", "job_class"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Performs(Protocol[P, R_co]):
+    """Any class with a ``perform``: what gives the enqueue methods their types."""
+
+    def perform(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+
+
+class PerformsAsync(Protocol[P, R]):
+    """Any class with an ``async def perform``."""
+
+    def perform(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]: ...
+
+
+if TYPE_CHECKING:
+    # Descriptors, for type checkers only: they read perform's parameters off the class.
+
+    class _PerformAsync:
+        @overload
+        def __get__(
+            self, instance: object, owner: type[PerformsAsync[P, R]]
+        ) -> Callable[P, Handle[R]]: ...
+        @overload
+        def __get__(
+            self, instance: object, owner: type[Performs[P, R]]
+        ) -> Callable[P, Handle[R]]: ...
+
+    class _PerformIn:
+        @overload
+        def __get__(
+            self, instance: object, owner: type[PerformsAsync[P, R]]
+        ) -> Callable[Concatenate[float | timedelta, P], Handle[R]]: ...
+        @overload
+        def __get__(
+            self, instance: object, owner: type[Performs[P, R]]
+        ) -> Callable[Concatenate[float | timedelta, P], Handle[R]]: ...
+
+    class _PerformAt:
+        @overload
+        def __get__(
+            self, instance: object, owner: type[PerformsAsync[P, R]]
+        ) -> Callable[Concatenate[datetime | float, P], Handle[R]]: ...
+        @overload
+        def __get__(
+            self, instance: object, owner: type[Performs[P, R]]
+        ) -> Callable[Concatenate[datetime | float, P], Handle[R]]: ...
+
+    class _PerformNow:
+        @overload
+        def __get__(self, instance: object, owner: type[PerformsAsync[P, R]]) -> Callable[P, R]: ...
+        @overload
+        def __get__(self, instance: object, owner: type[Performs[P, R]]) -> Callable[P, R]: ...
+
+    class _PerformBulk:
+        @overload
+        def __get__(
+            self, instance: object, owner: type[PerformsAsync[P, R]]
+        ) -> Callable[[Iterable[tuple[Any, ...]]], list[Handle[R]]]: ...
+        @overload
+        def __get__(
+            self, instance: object, owner: type[Performs[P, R]]
+        ) -> Callable[[Iterable[tuple[Any, ...]]], list[Handle[R]]]: ...
+
+    class _Using:
+        @overload
+        def __get__(
+            self, instance: object, owner: type[PerformsAsync[P, R]]
+        ) -> Callable[..., Using[P, R]]: ...
+        @overload
+        def __get__(
+            self, instance: object, owner: type[Performs[P, R]]
+        ) -> Callable[..., Using[P, R]]: ...
+
+
+class JobMeta(abc.ABCMeta):
+    """Checks a job class when it is defined, and again when an attribute of it is set."""
+
+    _plan: Plan
+    _gate: Gate
+
+    def __new__(
+        mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **kwargs: Any
+    ) -> JobMeta:
+        cls = super().__new__(mcs, name, bases, namespace, **kwargs)
+        type.__setattr__(cls, "_gate", Gate())
+        _prepare(cls)
+        return cls
+
+    def __setattr__(cls, name: str, value: Any) -> None:
+        if name.startswith(("_abc_", "__")):
+            super().__setattr__(name, value)
+            return
+        missing = object()
+        before = cls.__dict__.get(name, missing)
+        super().__setattr__(name, value)
+        try:
+            _redefine(cls)
+        except BaseException:
+            if before is missing:
+                super().__delattr__(name)
+            else:
+                super().__setattr__(name, before)
+            _redefine(cls)
+            raise
+
+    def __delattr__(cls, name: str) -> None:
+        super().__delattr__(name)
+        _redefine(cls)
+
+
+def _prepare(cls: JobMeta) -> None:
+    plan = Plan(cls)
+    type.__setattr__(cls, "_plan", plan)
+    if "perform_async" not in cls.__dict__ or hasattr(
+        cls.__dict__["perform_async"], "_counterpunch"
+    ):
+        express = staticmethod(_express(cls, plan))
+        express._counterpunch = True  # type: ignore[attr-defined]
+        type.__setattr__(cls, "perform_async", express)
+
+
+def _redefine(cls: JobMeta) -> None:
+    """A class was changed: work its plan out anew, and its subclasses'."""
+    plan = cls._plan
+    _prepare(cls)
+    try:
+        for runtime in (installed.runtime, *installed.modes):
+            if runtime is not None:
+                runtime.redefined(cls)
+    except BaseException:
+        type.__setattr__(cls, "_plan", plan)
+        raise
+    for subclass in cls.__subclasses__():
+        _redefine(subclass)
+
+
+def _express(cls: JobMeta, plan: Plan) -> Callable[..., Handle[Any]]:
+    """``perform_async`` of one class."""
+    gate, check, getpid = cls._gate, plan.check, os.getpid
+
+    def perform_async(*args: Any, **kwargs: Any) -> Handle[Any]:
+        lane = gate.lane
+        # A C extension's fork (uWSGI's) calls no Python hook, hence the comparison.
+        if lane is None or lane.pid != getpid() or len(lane.queue) >= lane.max_jobs:
+            return accepting().enqueue(cls, args, kwargs)
+        check(*args, **kwargs)  # type: ignore[misc]  # a class with an open gate has one
+        context = copy_context()
+        call: Handle[Any] = Handle(
+            lane,
+            lane.accepts(),
+            args,
+            kwargs or NO_KWARGS,
+            context if len(context) else None,
+            monotonic(),
+        )
+        lane.queue.append(call)
+        pool = lane.pool
+        if pool.parking.sleepers:
+            pool.parking.nudge()
+        elif pool.vacancies:
+            pool.start_worker()
+        if lane.stopped:  # the drain ended in between and may not have seen it
+            lane.runtime.too_late(call)
+        return call
+
+    perform_async.__qualname__ = f"{cls.__qualname__}.perform_async"
+    perform_async.__doc__ = Job_PERFORM_ASYNC
+    return perform_async
+
+
+Job_PERFORM_ASYNC = """Enqueue a job and return its handle, at once.
+
+Takes perform's own arguments. Blocks only with ``overflow="block"``.
+
+Raises:
+    TypeError: If the arguments do not fit ``perform``.
+    QueueFull: If ``max_jobs`` wait already and the class's overflow policy says so.
+    ShuttingDown: From outside a job, once the process began to stop.
+"""
+
+
+class Using(Generic[P, R]):
+    """A job class with options for single calls: what ``using(...)`` returns. Reusable."""
+
+    __slots__ = ("_cls", "_options")
+
+    def __init__(self, cls: type[Any], options: Mapping[str, Any]) -> None:
+        self._cls = cls
+        self._options = check_calls(cls.__qualname__, options)
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={value!r}" for name, value in self._options.items())
+        return f"{self._cls.__qualname__}.using({shown})"
+
+    def using(self, **options: Any) -> Using[P, R]:
+        """The same with further options; the later value of an option counts."""
+        merged = {**self._options, **options}
+        if "at" in options:
+            merged.pop("delay", None)
+        elif "delay" in options:
+            merged.pop("at", None)
+        return Using(self._cls, merged)
+
+    def perform_async(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
+        return accepting().enqueue(self._cls, args, kwargs, self._options)
+
+    def perform_in(
+        self, delay: float | timedelta, /, *args: P.args, **kwargs: P.kwargs
+    ) -> Handle[R]:
+        options = {**self._options, "delay": due_in(f"{self._cls.__qualname__}.perform_in", delay)}
+        options.pop("at", None)
+        return accepting().enqueue(self._cls, args, kwargs, options)
+
+    def perform_at(
+        self, when: datetime | float, /, *args: P.args, **kwargs: P.kwargs
+    ) -> Handle[R]:
+        options = {**self._options, "at": due_at(f"{self._cls.__qualname__}.perform_at", when)}
+        options.pop("delay", None)
+        return accepting().enqueue(self._cls, args, kwargs, options)
+
+    def perform_now(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        result: R = accepting().perform_now(self._cls, args, kwargs, self._options)
+        return result
+
+    def perform_bulk(self, rows: Iterable[tuple[Any, ...]]) -> list[Handle[R]]:
+        return _bulk(self._cls, rows, self._options)
+
+
+def _bulk(
+    cls: type[Any], rows: Iterable[tuple[Any, ...]], options: Mapping[str, Any] | None
+) -> list[Handle[Any]]:
+    enqueue = cls.perform_async if options is None else Using(cls, options).perform_async
+    handles = []
+    for row in rows:
+        if not isinstance(row, (tuple, list)):
+            raise TypeError(
+                f"{cls.__qualname__}.perform_bulk: each row is a tuple of perform's "
+                f"arguments, not {row!r}"
+            )
+        handles.append(enqueue(*row))
+    return handles
+
+
+class Job(metaclass=JobMeta):
+    """Subclass it, write ``perform``, and call ``perform_async`` on the class.
+
+    A fresh instance is made for each attempt. Options are class attributes, inherited, and
+    checked when the class is defined; the table is in the README. Hooks are optional
+    methods: ``on_enqueue()`` on the caller's thread; ``before()``, ``on_success(result)``,
+    ``on_error(exc)``, ``on_failure(exc)`` and ``after()`` on the job's thread, in the
+    context variables of the caller.
+    """
+
+    #: The running job's handle. Set before ``before()`` is called.
+    handle: Handle[Any]
+
+    if TYPE_CHECKING:
+        perform_async: _PerformAsync = _PerformAsync()
+        perform_in: _PerformIn = _PerformIn()
+        perform_at: _PerformAt = _PerformAt()
+        perform_now: _PerformNow = _PerformNow()
+        perform_bulk: _PerformBulk = _PerformBulk()
+        using: _Using = _Using()
+    else:
+
+        @classmethod
+        def perform_in(cls, delay, /, *args, **kwargs):
+            """Enqueue a job that is due in ``delay`` seconds (or a ``timedelta``).
+
+            It never starts early. Raises as ``perform_async``, and ``InvalidOption`` (a
+            ``ValueError``) for a delay that is negative, NaN or infinite.
+            """
+            options = {"delay": due_in(f"{cls.__qualname__}.perform_in", delay)}
+            return accepting().enqueue(cls, args, kwargs, options)
+
+        @classmethod
+        def perform_at(cls, when, /, *args, **kwargs):
+            """Enqueue a job that is due at an aware ``datetime`` or at epoch seconds.
+
+            By the wall clock: setting the clock moves it. A past time is due now. Raises
+            as ``perform_async``, and ``InvalidOption`` (a ``ValueError``) for a naive
+            datetime.
+            """
+            options = {"at": due_at(f"{cls.__qualname__}.perform_at", when)}
+            return accepting().enqueue(cls, args, kwargs, options)
+
+        @classmethod
+        def perform_now(cls, *args, **kwargs):
+            """Run one attempt here, through middleware, hooks and counters.
+
+            Returns what ``perform`` returns or raises what it raises; a failure is final,
+            nothing is retried behind the caller's back.
+            """
+            return accepting().perform_now(cls, args, kwargs)
+
+        @classmethod
+        def perform_bulk(cls, rows):
+            """Enqueue one job for each tuple of arguments; returns the list of handles.
+
+            A lazy iterable is consumed lazily, so ``overflow="block"`` holds it back. If
+            an enqueue raises, the jobs before it stay enqueued.
+            """
+            return _bulk(cls, rows, None)
+
+        @classmethod
+        def using(cls, **options):
+            """The class with options for single calls; the class itself is untouched.
+
+            Options: ``priority``, ``delay`` (seconds), ``at``, ``pool``, ``retry``,
+            ``expires_in``, ``timeout``, ``tags``, ``discard_on``, ``delayed_on_shutdown``,
+            ``after_commit``. Raises ``InvalidOption`` for others and for bad values.
+            """
+            return Using(cls, options)
+
+    # Inside a job
+
+    @property
+    def attempt(self) -> int:
+        """Number of this attempt, from 1."""
+        return self.handle.attempt
+
+    @property
+    def logger(self) -> logging.LoggerAdapter[logging.Logger]:
+        """A logger named after the class, under ``counterpunch``, that knows the job's id."""
+        name = type(self).__qualname__
+        extra = {"job_id": self.handle.id, "job": name, "attempt": self.attempt}
+        return logging.LoggerAdapter(logging.getLogger(f"counterpunch.{name}"), extra)
+
+    @property
+    def cancelled(self) -> bool:
+        """True once the job's cancel token is set: by ``handle.cancel()``, by ``timeout``,
+        or because the process stops and its time is nearly up."""
+        return self.handle._lane.runtime.cancel_requested(self.handle)
+
+    def check_cancelled(self) -> None:
+        """Raise ``Cancelled`` if the cancel token is set; the job then ends as cancelled."""
+        if self.cancelled:
+            raise Cancelled(f"{self.handle!r} was told to stop")
+
+    def progress(self, done: float, total: float | None = None, message: str = "") -> None:
+        """Report how far the job is; ``handle.progress`` shows it."""
+        self.handle._extra().progress = (done, total, message)
+
+    def set_status(self, **data: Any) -> None:
+        """Store values that ``handle.data`` shows; later values of a name replace earlier."""
+        more = self.handle._extra()
+        more.data = {**(more.data or {}), **data}
+
+    def track(self, rows: Iterable[T], total: int | None = None) -> Iterator[T]:
+        """Yield ``rows``, reporting progress and looking at the cancel token for each.
+
+        Args:
+            rows: Anything iterable.
+            total: How many; by default ``len(rows)`` where it has one.
+
+        Raises:
+            Cancelled: Between two rows, once the cancel token is set.
+        """
+        if total is None and hasattr(rows, "__len__"):
+            total = len(rows)
+        self.progress(0, total)
+        for done, row in enumerate(rows, 1):
+            self.check_cancelled()
+            yield row
+            self.progress(done, total)
+
+
+class JobFunction(Generic[P, R]):
+    """A plain function as a job: calling it runs it directly, ``perform_async`` enqueues."""
+
+    def __init__(self, function: Callable[P, Any], cls: type[Job]) -> None:
+        self.job: Any = cls
+        self.function = function
+        self.__name__ = function.__name__
+        self.__qualname__ = function.__qualname__
+        self.__module__ = function.__module__
+        self.__doc__ = function.__doc__
+        self.__wrapped__ = function
+
+    def __repr__(self) -> str:
+        return f"<job {self.__module__}.{self.__qualname__}>"
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        return self.function(*args, **kwargs)
+
+    def perform_async(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
+        handle: Handle[R] = self.job.perform_async(*args, **kwargs)
+        return handle
+
+    def perform_in(
+        self, delay: float | timedelta, /, *args: P.args, **kwargs: P.kwargs
+    ) -> Handle[R]:
+        handle: Handle[R] = self.job.perform_in(delay, *args, **kwargs)
+        return handle
+
+    def perform_at(
+        self, when: datetime | float, /, *args: P.args, **kwargs: P.kwargs
+    ) -> Handle[R]:
+        handle: Handle[R] = self.job.perform_at(when, *args, **kwargs)
+        return handle
+
+    def perform_now(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        result: R = self.job.perform_now(*args, **kwargs)
+        return result
+
+    def perform_bulk(self, rows: Iterable[tuple[Any, ...]]) -> list[Handle[R]]:
+        return _bulk(self.job, rows, None)
+
+    def using(self, **options: Any) -> Using[P, R]:
+        return Using(self.job, options)
+
+    def __getattr__(self, name: str) -> Any:
+        """Whatever else a job class offers: ``stats``, ``pause``, ``cancel_all``, options."""
+        if name.startswith("__") or name == "job":
+            raise AttributeError(name)
+        return getattr(self.job, name)
+
+
+class _Decorator(Protocol):
+    @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> JobFunction[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> JobFunction[P, R]: ...
+
+
+@overload
+def job(function: Callable[P, Coroutine[Any, Any, R]], /) -> JobFunction[P, R]: ...
+@overload
+def job(function: Callable[P, R], /) -> JobFunction[P, R]: ...
+@overload
+def job(**options: Any) -> _Decorator: ...
+def job(function: Any = None, /, **options: Any) -> Any:
+    """Make a plain function a job: ``@job`` or ``@job(workers=4, retry=Retry())``.
+
+    The result has the enqueue methods of a job class; calling it runs the function here.
+
+    Raises:
+        InvalidOption: For an option that does not exist or is not allowed.
+    """
+    for name, value in options.items():
+        if name not in DEFAULTS:
+            raise InvalidOption("@job", name, value, f"the options {', '.join(sorted(DEFAULTS))}")
+
+    def decorate(function: Callable[..., Any]) -> JobFunction[Any, Any]:
+        namespace = {
+            "perform": staticmethod(function),
+            "__module__": function.__module__,
+            "__qualname__": function.__qualname__,
+            "__doc__": function.__doc__,
+            **options,
+        }
+        return JobFunction(function, JobMeta(function.__name__, (Job,), namespace))  # type: ignore[arg-type]
+
+    if function is None:
+        return decorate
+    if not callable(function):
+        raise InvalidOption("@job", "function", function, "a function")
+    return decorate(function)
+
+
+def job_class(value: Any) -> type[Job]:
+    """The class behind a job class or a decorated function.
+
+    Raises:
+        TypeError: For anything else.
+    """
+    cls = value.job if isinstance(value, JobFunction) else value
+    if isinstance(cls, type) and issubclass(cls, Job):
+        return cls
+    raise TypeError(f"{value!r} is neither a Job class nor a function decorated with @job")
+
+

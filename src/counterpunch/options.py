@@ -1,0 +1,334 @@
+"""What can be set on a job class or on one call, and what each value may be.
+
+One table, ``CHECKS``: an option exists if it has a line there. ``resolve`` reads a class,
+``Overrides`` holds what ``using(...)`` changed for one call. Nothing here knows of threads.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from .errors import InvalidOption
+from .rate import Rate
+from .retry import Retry, exception_types
+
+if TYPE_CHECKING:
+    from .cron import Cron
+
+__all__ = ["CHECKS", "DEFAULTS", "PER_CALL", "Options", "check", "check_calls", "due_in", "resolve"]
+
+Check = Callable[[str, str, Any], Any]
+
+
+class Options(SimpleNamespace):
+    """The checked options of one class; see the table in the README for what they mean."""
+
+    workers: int
+    max_jobs: int | None
+    overflow: str
+    block_timeout: float | None
+    pool: str | None
+    priority: int
+    retry: Retry | None
+    discard_on: tuple[type[BaseException], ...]
+    timeout: float | None
+    expires_in: float | None
+    on_shutdown: str
+    delayed_on_shutdown: str
+    identity: Callable[..., Any] | None
+    unique: str | None
+    on_duplicate: str
+    rate: Rate | None
+    context: str
+    every: float | None
+    cron: Cron | None
+    timezone: str
+    jitter: float
+    once_per: str
+    tags: frozenset[str]
+    log_args: bool
+    backend: Any
+
+
+def _fail(owner: str, option: str, value: object, allowed: str) -> InvalidOption:
+    return InvalidOption(owner, option, value, allowed)
+
+
+def _whole(low: int, none: bool = False) -> Check:
+    allowed = f"an int of {low} or more" + (", or None" if none else "")
+
+    def check(owner: str, option: str, value: Any) -> Any:
+        if value is None and none:
+            return None
+        if not isinstance(value, int) or isinstance(value, bool) or value < low:
+            raise _fail(owner, option, value, allowed)
+        return value
+
+    return check
+
+
+def _integer(owner: str, option: str, value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise _fail(owner, option, value, "an int; higher runs sooner")
+    return value
+
+
+def _seconds(low: float, none: bool = True, exclusive: bool = False) -> Check:
+    above = "above" if exclusive else "from"
+    allowed = f"seconds {above} {low:g}, as a number or a timedelta" + (", or None" if none else "")
+
+    def check(owner: str, option: str, value: Any) -> float | None:
+        if value is None and none:
+            return None
+        seconds = value.total_seconds() if isinstance(value, timedelta) else value
+        if (
+            not isinstance(seconds, (int, float))
+            or isinstance(seconds, bool)
+            or not math.isfinite(seconds)
+            or seconds < low
+            or (exclusive and seconds == low)
+        ):
+            raise _fail(owner, option, value, allowed)
+        return float(seconds)
+
+    return check
+
+
+def _one_of(*words: str, none: bool = False) -> Check:
+    allowed = ", ".join(repr(word) for word in words) + (" or None" if none else "")
+
+    def check(owner: str, option: str, value: Any) -> Any:
+        if (value is None and none) or (isinstance(value, str) and value in words):
+            return value
+        raise _fail(owner, option, value, allowed)
+
+    return check
+
+
+def _name(owner: str, option: str, value: Any) -> str | None:
+    if value is None or (isinstance(value, str) and value):
+        return value
+    raise _fail(owner, option, value, "the name of a pool of configure(pools=...), or None")
+
+
+def _retry(owner: str, option: str, value: Any) -> Retry | None:
+    if value is None or isinstance(value, Retry):
+        return value
+    raise _fail(owner, option, value, "a Retry(...), or None for a single run")
+
+
+def _rate(owner: str, option: str, value: Any) -> Rate | None:
+    if value is None or isinstance(value, Rate):
+        return value
+    raise _fail(owner, option, value, "a Rate(limit, per=seconds), or None")
+
+
+def _identity(owner: str, option: str, value: Any) -> Any:
+    if value is None or callable(value):
+        return value
+    raise _fail(owner, option, value, "a @staticmethod over perform's arguments, or None")
+
+
+def _cron(owner: str, option: str, value: Any) -> Any:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise _fail(owner, option, value, "a five-field crontab string, or None")
+    return value  # parsed in resolve(), where the time zone is known
+
+
+def _timezone(owner: str, option: str, value: Any) -> str:
+    allowed = "an IANA time zone name such as 'UTC' or 'Europe/Berlin'"
+    if not isinstance(value, str):
+        raise _fail(owner, option, value, allowed)
+    if value != "UTC":
+        from zoneinfo import ZoneInfo
+
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError):
+            raise _fail(owner, option, value, allowed) from None
+    return value
+
+
+def _tags(owner: str, option: str, value: Any) -> frozenset[str]:
+    if isinstance(value, (tuple, list, set, frozenset)) and all(isinstance(t, str) for t in value):
+        return frozenset(value)
+    raise _fail(owner, option, value, "a tuple of strings")
+
+
+def _flag(owner: str, option: str, value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise _fail(owner, option, value, "True or False")
+
+
+def _backend(owner: str, option: str, value: Any) -> Any:
+    if value is None or callable(getattr(value, "enqueue", None)):
+        return value
+    raise _fail(owner, option, value, "a backend of counterpunch.backends, or None for threads")
+
+
+DEFAULTS: Mapping[str, Any] = {
+    "workers": 2,
+    "max_jobs": 100_000,
+    "overflow": "raise",
+    "block_timeout": 5.0,
+    "pool": None,
+    "priority": 0,
+    "retry": None,
+    "discard_on": (),
+    "timeout": None,
+    "expires_in": None,
+    "on_shutdown": "drain",
+    "delayed_on_shutdown": "drop",
+    "identity": None,
+    "unique": None,
+    "on_duplicate": "existing",
+    "rate": None,
+    "context": "copy",
+    "every": None,
+    "cron": None,
+    "timezone": "UTC",
+    "jitter": 0.0,
+    "once_per": "host",
+    "tags": (),
+    "log_args": True,
+    "backend": None,
+}
+
+CHECKS: Mapping[str, Check] = {
+    "workers": _whole(1),
+    "max_jobs": _whole(1, none=True),
+    "overflow": _one_of("raise", "discard", "discard_oldest", "caller_runs", "block"),
+    "block_timeout": _seconds(0.0),
+    "pool": _name,
+    "priority": _integer,
+    "retry": _retry,
+    "discard_on": exception_types,
+    "timeout": _seconds(0.0, exclusive=True),
+    "expires_in": _seconds(0.0, exclusive=True),
+    "on_shutdown": _one_of("drain", "drop"),
+    "delayed_on_shutdown": _one_of("drop", "run", "wait"),
+    "identity": _identity,
+    "unique": _one_of("queued", "active", none=True),
+    "on_duplicate": _one_of("existing", "replace", "discard", "raise"),
+    "rate": _rate,
+    "context": _one_of("copy", "fresh"),
+    "every": _seconds(0.0, exclusive=True),
+    "cron": _cron,
+    "timezone": _timezone,
+    "jitter": _seconds(0.0, none=False),
+    "once_per": _one_of("host", "process"),
+    "tags": _tags,
+    "log_args": _flag,
+    "backend": _backend,
+}
+
+
+def resolve(cls: type, owner: str) -> Options:
+    """Read and check every option of a job class, inherited ones included.
+
+    Raises:
+        InvalidOption: For a value that is not allowed, or for two that exclude each other.
+    """
+    values = {
+        name: CHECKS[name](owner, name, getattr(cls, name, default))
+        for name, default in DEFAULTS.items()
+    }
+    options = Options(**values)
+    if options.unique is not None and options.identity is None:
+        allowed = "None, unless the class has an identity to compare by"
+        raise InvalidOption(owner, "unique", options.unique, allowed)
+    if options.every is not None and options.cron is not None:
+        raise InvalidOption(owner, "cron", options.cron, "None, because the class also has every")
+    if isinstance(options.cron, str):
+        from .cron import Cron
+
+        try:
+            options.cron = Cron(options.cron, options.timezone)
+        except ValueError as exc:
+            allowed = f"a five-field crontab string ({exc})"
+            raise InvalidOption(owner, "cron", options.cron, allowed) from None
+    return options
+
+
+# What using(...) may change. ``delay`` and ``at`` say when; the others replace a class option.
+PER_CALL: Mapping[str, Check] = {
+    name: CHECKS[name]
+    for name in (
+        "priority",
+        "pool",
+        "retry",
+        "expires_in",
+        "timeout",
+        "tags",
+        "discard_on",
+        "delayed_on_shutdown",
+    )
+}
+
+
+def check_calls(owner: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of ``using(...)``, checked.
+
+    Raises:
+        InvalidOption: For an unknown option or a bad value.
+    """
+    checked: dict[str, Any] = {}
+    for name, value in given.items():
+        if name in ("delay", "at", "after_commit"):
+            checked[name] = value
+        elif name in PER_CALL:
+            checked[name] = PER_CALL[name](owner, name, value)
+        else:
+            allowed = ", ".join(sorted((*PER_CALL, "delay", "at", "after_commit")))
+            raise InvalidOption(f"{owner}.using", name, value, f"the options {allowed}")
+    if "delay" in checked and "at" in checked:
+        raise InvalidOption(f"{owner}.using", "at", checked["at"], "nothing, beside delay")
+    return checked
+
+
+def check(owner: str, option: str, value: Any) -> Any:
+    """Check one option of a class; returns the normalised value.
+
+    Raises:
+        InvalidOption: If the value is not allowed.
+    """
+    return CHECKS[option](owner, option, value)
+
+
+def due_in(owner: str, delay: float | timedelta) -> float:
+    """A delay in seconds, checked.
+
+    Raises:
+        InvalidOption: (a ``ValueError``) if it is negative, NaN, infinite or no number.
+    """
+    seconds = delay.total_seconds() if isinstance(delay, timedelta) else delay
+    if (
+        not isinstance(seconds, (int, float))
+        or isinstance(seconds, bool)
+        or not 0.0 <= seconds < math.inf
+    ):
+        raise InvalidOption(owner, "delay", delay, "seconds >= 0, as a number or a timedelta")
+    return float(seconds)
+
+
+def due_at(owner: str, when: datetime | float) -> float:
+    """An absolute time as epoch seconds, checked.
+
+    Raises:
+        InvalidOption: (a ``ValueError``) for a naive datetime, NaN, infinity or another type.
+    """
+    if isinstance(when, datetime):
+        if when.tzinfo is None or when.utcoffset() is None:
+            allowed = "an aware datetime; add a zone, e.g. datetime.now(timezone.utc)"
+            raise InvalidOption(owner, "when", when, allowed)
+        return when.timestamp()
+    if isinstance(when, (int, float)) and not isinstance(when, bool) and math.isfinite(when):
+        return float(when)
+    raise InvalidOption(owner, "when", when, "an aware datetime or epoch seconds")

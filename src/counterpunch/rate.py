@@ -1,0 +1,85 @@
+"""A token bucket: how many jobs may start in a period, and when the next one may."""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+
+from .errors import InvalidOption
+
+__all__ = ["Rate", "TokenBucket"]
+
+
+class Rate:
+    """At most ``limit`` starts in any window of ``per`` seconds, per class and process.
+
+    Args:
+        limit: Starts per period, 1 or more.
+        per: Length of the period in seconds (or a ``timedelta``). Default 1.
+
+    Raises:
+        InvalidOption: For a limit or a period that is not positive.
+    """
+
+    __slots__ = ("limit", "per")
+
+    def __init__(self, limit: int, per: float | timedelta = 1.0) -> None:
+        seconds = per.total_seconds() if isinstance(per, timedelta) else per
+        if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
+            raise InvalidOption("Rate", "limit", limit, "an int of 1 or more")
+        if (
+            not isinstance(seconds, (int, float))
+            or isinstance(seconds, bool)
+            or not math.isfinite(seconds)
+            or seconds <= 0
+        ):
+            raise InvalidOption("Rate", "per", per, "seconds above 0")
+        self.limit = limit
+        self.per = float(seconds)
+
+    def __repr__(self) -> str:
+        return f"Rate({self.limit}, per={self.per:g})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Rate):
+            return NotImplemented
+        return (self.limit, self.per) == (other.limit, other.per)
+
+    def __hash__(self) -> int:
+        return hash((self.limit, self.per))
+
+
+class TokenBucket:
+    """Hands out starts so that no window of ``per`` seconds ever holds more than ``limit``.
+
+    A sliding log of the last ``limit`` starts, not a refilled counter: a counter lets up to
+    twice the limit through around the instant of a refill. Deque operations only, no lock,
+    so an enqueue from a signal handler cannot deadlock here.
+
+    Two logs: ``reserve`` plans when a job may leave the scheduler; ``start`` decides when
+    a worker is about to run it, because a busy pool may have held it back since.
+    """
+
+    __slots__ = ("_planned", "_started", "rate")
+
+    def __init__(self, rate: Rate) -> None:
+        from collections import deque
+
+        self.rate = rate
+        self._planned: deque[float] = deque([-math.inf] * rate.limit)
+        self._started: deque[float] = deque([-math.inf] * rate.limit)
+
+    def reserve(self, now: float) -> float:
+        """The earliest instant, ``now`` or later, for one more start; it is then taken."""
+        instant = max(now, self._planned.popleft() + self.rate.per)
+        self._planned.append(instant)
+        return instant
+
+    def start(self, now: float) -> float | None:
+        """None if a job may start now (the start is then on record), or when to come back."""
+        oldest = self._started.popleft()
+        if now >= oldest + self.rate.per:
+            self._started.append(now)
+            return None
+        self._started.appendleft(oldest)
+        return oldest + self.rate.per

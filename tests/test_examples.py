@@ -1,0 +1,518 @@
+"""The examples and the tour, run as their readers run them: real processes, real HTTP and SMTP."""
+
+import base64
+import http.client
+import importlib.util
+import itertools
+import json
+import os
+import re
+import signal
+import socket
+import socketserver
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLES = ROOT / "examples"
+LONG = 10.0  # seconds; a bound that turns a hang into a failure, never reached otherwise
+
+T = TypeVar("T")
+
+posix_signals = pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
+
+
+def eventually(probe: Callable[[], T], what: str, seconds: float = LONG) -> T:
+    """Return the first true answer of ``probe``; fail when there is none in time."""
+    deadline, pause = time.monotonic() + seconds, threading.Event()
+    while not (answer := probe()):
+        if time.monotonic() > deadline:
+            pytest.fail(f"not within {seconds} s: {what}")
+        pause.wait(0.02)
+    return answer
+
+
+class Process:
+    """A child whose output, both streams in one, is read as it comes."""
+
+    def __init__(self, *command: str, **env: str) -> None:
+        # Its own environment: PYTHONUNBUFFERED would hide aborts at exit, and no proxy may be used.
+        kept = {key: os.environ[key] for key in ("PATH", "SYSTEMROOT") if key in os.environ}
+        self.lines: list[str] = []
+        self.popen = subprocess.Popen(
+            [sys.executable, *command],
+            env={**kept, "PYTHONPATH": str(ROOT / "src"), "PYTHONIOENCODING": "utf-8", **env},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+        )
+        self.reader = threading.Thread(target=self.read, daemon=True)
+        self.reader.start()
+
+    def read(self) -> None:
+        assert self.popen.stdout is not None
+        with self.popen.stdout as stream:
+            self.lines.extend(line.rstrip("\n") for line in stream)
+
+    @property
+    def output(self) -> str:
+        return "\n".join(self.lines)
+
+    def matches(self, pattern: str) -> list[Any]:
+        return re.findall(pattern, self.output, re.MULTILINE)
+
+    def end(self) -> int:
+        """Wait for the exit and the rest of the output; return the exit status."""
+        status = self.popen.wait(LONG)
+        self.reader.join(LONG)
+        return status
+
+    def kill(self) -> None:
+        self.popen.kill()
+        self.end()
+
+
+class Signup(Process):
+    """``examples/signup.py``, ready to be asked."""
+
+    def __init__(self, **env: str) -> None:
+        super().__init__(str(EXAMPLES / "signup.py"), "--port", "0", **env)
+        try:
+            found = eventually(self.listening, "an address in the output")
+        except BaseException:
+            self.kill()
+            raise
+        self.port = int(found[0])
+
+    def listening(self) -> list[Any]:
+        assert self.popen.poll() is None, self.output
+        return self.matches(r"^listening on http://127\.0\.0\.1:(\d+)$")
+
+    def ask(
+        self, method: str, path: str, body: bytes | None = None, **headers: str
+    ) -> tuple[int, http.client.HTTPMessage, str]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=LONG)
+        try:
+            connection.request(method, path, body, headers)
+            response = connection.getresponse()
+            return response.status, response.headers, response.read().decode()
+        finally:
+            connection.close()
+
+    def ask_json(
+        self, method: str, path: str, body: bytes | None = None, kind: str = ""
+    ) -> tuple[int, dict[str, Any]]:
+        headers = {"Content-Type": kind} if kind else {}
+        status, answered, text = self.ask(method, path, body, **headers)
+        assert answered["Content-Type"] == "application/json; charset=utf-8"
+        return status, json.loads(text)
+
+    def sign_up(self, email: str) -> dict[str, Any]:
+        body = json.dumps({"email": email, "name": "Ada"}).encode()
+        status, answer = self.ask_json("POST", "/signup", body, "application/json")
+        assert status == 202, answer
+        return answer
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        status, answer = self.ask_json("GET", f"/jobs/{job_id}")
+        assert status == 200, answer
+        return answer
+
+    def finished(self, job_id: str) -> dict[str, Any]:
+        """Poll as a page would, until the job is done."""
+
+        def probe() -> dict[str, Any] | None:
+            job = self.job(job_id)
+            return job if job["done"] else None
+
+        job = eventually(probe, f"job {job_id} done")
+        assert job is not None
+        return job
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Signup]]:
+    """Start sign-up servers that the test need not stop."""
+    servers: list[Signup] = []
+
+    def start_one(**env: str) -> Signup:
+        servers.append(Signup(**env))
+        return servers[-1]
+
+    yield start_one
+    for server in servers:
+        server.kill()
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Signup]:
+    """One server for the tests that do not stop it."""
+    server = Signup()
+    yield server
+    server.kill()
+
+
+class Mailbox(socketserver.ThreadingTCPServer):
+    """An SMTP server for SMTP_URL, which greets nobody before ``opened`` is set."""
+
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), self.Conversation)
+        self.opened = threading.Event()
+        self.knocks = itertools.count(1)
+        self.waiting = 0
+        self.credentials: list[str] = []
+        self.messages: list[str] = []
+        self.port = self.server_address[1]
+
+    class Conversation(socketserver.StreamRequestHandler):
+        server: "Mailbox"
+
+        def handle(self) -> None:
+            self.server.waiting = next(self.server.knocks)
+            self.server.opened.wait(LONG)
+            self.wfile.write(b"220 hello\r\n")
+            while (line := self.rfile.readline().rstrip()) and line != b"QUIT":
+                verb, answer = line[:4].upper(), b"250 OK"
+                if verb == b"EHLO":
+                    answer = b"250-hello\r\n250 AUTH PLAIN"
+                elif verb == b"AUTH":
+                    token = base64.b64decode(line.split()[-1]).decode()
+                    self.server.credentials.append(token)
+                    answer = b"235 welcome"
+                elif verb == b"DATA":
+                    self.wfile.write(b"354 go on\r\n")
+                    lines = iter(self.rfile.readline, b".\r\n")
+                    self.server.messages.append(b"".join(lines).decode())
+                self.wfile.write(answer + b"\r\n")
+            self.wfile.write(b"221 bye\r\n")
+
+
+@pytest.fixture
+def mailbox() -> Iterator[Mailbox]:
+    with Mailbox() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        yield server
+        server.opened.set()
+        server.shutdown()
+        thread.join(LONG)
+
+
+def refuses_connections(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=LONG).close()
+    except OSError:
+        return True
+    return False
+
+
+# signup.py
+
+
+def test_sign_up_is_answered_at_once_and_mailed_with_a_retry(start: Callable[..., Signup]) -> None:
+    """The sink refuses the third message only: four sign-ups take five messages."""
+    server = start()
+    answers = [server.sign_up(f"user{number}@example.com") for number in range(4)]
+    jobs = [server.finished(answer["job_id"]) for answer in answers]
+
+    assert [answer["user_id"] for answer in answers] == [1, 2, 3, 4]
+    assert [job["id"] for job in jobs] == [answer["job_id"] for answer in answers]
+    assert {job["status"] for job in jobs} == {"succeeded"}
+    assert sorted(job["attempt"] for job in jobs) == [1, 1, 1, 2]
+    assert all(job["progress"] == [2, 2, "sent"] for job in jobs)
+    assert all(job["enqueued_at"] <= job["started_at"] <= job["finished_at"] for job in jobs)
+
+    mails = server.matches(r"^mail (\w+): (\S+) \| Welcome! \| Hello Ada,")
+    assert [verdict for verdict, _ in mails].count("refused") == 1
+    delivered = sorted(email for verdict, email in mails if verdict == "delivered")
+    assert delivered == [f"user{number}@example.com" for number in range(4)]
+
+
+def test_a_reminder_waits_and_is_then_sent(start: Callable[..., Signup]) -> None:
+    server = start(REMINDER_SECONDS="0.2")
+    answer = server.sign_up("ada@example.com")
+    job = server.finished(answer["reminder_id"])
+    assert job["status"] == "succeeded"
+    assert job["enqueued_at"] < job["run_at"] <= job["started_at"]
+    pattern = r"^mail delivered: ada@example.com \| Your account is waiting \|"
+    assert len(server.matches(pattern)) == 1
+
+
+def test_a_job_not_yet_due_can_be_polled(shared: Signup) -> None:
+    job = shared.job(shared.sign_up("ada@example.com")["reminder_id"])
+    assert (job["status"], job["done"], job["attempt"]) == ("scheduled", False, 0)
+    assert job["progress"] is None
+    assert job["error"] is None
+    assert job["started_at"] is None
+
+
+def test_a_form_signs_up_too(shared: Signup) -> None:
+    kind = "application/x-www-form-urlencoded"
+    body = b"email=grace%40example.com&name=Grace+Hopper"
+    status, answer = shared.ask_json("POST", "/signup", body, kind)
+    assert status == 202
+    assert shared.finished(answer["job_id"])["status"] == "succeeded"
+
+
+def test_the_page_posts_and_polls(shared: Signup) -> None:
+    status, headers, text = shared.ask("GET", "/")
+    assert status == 200
+    assert headers["Content-Type"] == "text/html; charset=utf-8"
+    assert "<form" in text
+    assert 'fetch("/signup"' in text
+    assert 'fetch("/jobs/"' in text
+
+
+FORM, JSON = "application/x-www-form-urlencoded", "application/json"
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "message"),
+    [
+        (FORM, b"", "email is missing"),
+        (FORM, b"name=Ada", "email is missing"),
+        (FORM, b"email=ada.example.com", "email is not an address"),
+        (FORM, b"email=a@example.com%0D%0ABcc:b@example.com", "email is not an address"),
+        (FORM, b"email=a@example.com&name=%00", "name is not plain text"),
+        (FORM, b"\xff\xfe", "cannot read the body"),
+        (FORM, b"email=" + b"a" * 65_536 + b"@example.com", "longer than 65536 bytes"),
+        (JSON, b'{"email": "ada@example.com"', "cannot read the body"),
+        (JSON, b"[" * 60_000, "cannot read the body"),
+        (JSON, b'["ada@example.com"]', "not an object"),
+        (JSON, b'{"email": 42}', "email is not an address"),
+        (JSON, b'{"email": "a@example.com", "name": "\\ud800"}', "name is not plain text"),
+    ],
+    ids=[
+        "empty",
+        "no-email",
+        "no-at",
+        "header-injection",
+        "control-character",
+        "not-utf8",
+        "too-long",
+        "broken-json",
+        "deep-json",
+        "json-list",
+        "email-not-text",
+        "surrogate",
+    ],
+)
+def test_bad_input_is_refused_with_a_reason(
+    shared: Signup, kind: str, body: bytes, message: str
+) -> None:
+    status, answer = shared.ask_json("POST", "/signup", body, kind)
+    assert status == 400
+    assert message in answer["error"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "allow"),
+    [
+        ("GET", "/nowhere", 404, None),
+        ("GET", "/jobs", 404, None),
+        ("GET", "/jobs/", 404, None),
+        ("GET", "/jobs/no-such-job", 404, None),
+        ("GET", "/signup", 405, "POST"),
+        ("DELETE", "/jobs/1", 405, "GET"),
+        ("POST", "/", 405, "GET"),
+    ],
+)
+def test_unknown_paths_and_methods(
+    shared: Signup, method: str, path: str, status: int, allow: str | None
+) -> None:
+    answered, headers, text = shared.ask(method, path)
+    assert (answered, headers["Allow"]) == (status, allow)
+    assert json.loads(text)["error"]
+
+
+def test_smtp_url_names_the_server_and_the_login(
+    start: Callable[..., Signup], mailbox: Mailbox
+) -> None:
+    mailbox.opened.set()
+    url = f"smtp://ada:p%40ss@127.0.0.1:{mailbox.port}"
+    server = start(SMTP_URL=url, MAIL_FROM="team@example.com")
+    job = server.finished(server.sign_up("grace@example.com")["job_id"])
+    assert job["status"] == "succeeded"
+    assert mailbox.credentials == ["\0ada\0p@ss"]
+    [message] = mailbox.messages
+    assert "From: team@example.com" in message
+    assert "To: grace@example.com" in message
+
+
+def test_a_wrong_smtp_url_is_refused_at_the_start() -> None:
+    process = Process(str(EXAMPLES / "signup.py"), "--port", "0", SMTP_URL="http://localhost")
+    assert process.end() == 2
+    assert "SMTP_URL must begin with smtp://" in process.output
+
+
+@posix_signals
+def test_sigterm_drains_what_was_accepted(start: Callable[..., Signup], mailbox: Mailbox) -> None:
+    """No e-mail leaves before the process has begun to stop, and yet all of them do."""
+    server = start(SMTP_URL=f"smtp://127.0.0.1:{mailbox.port}")
+    emails = [f"user{number}@example.com" for number in range(10)]
+    for email in emails:
+        server.sign_up(email)
+    eventually(lambda: mailbox.waiting == 4, "four workers at the mailbox")
+
+    server.popen.send_signal(signal.SIGTERM)
+    eventually(lambda: refuses_connections(server.port), "the server no longer listens")
+    assert mailbox.messages == []
+    mailbox.opened.set()
+
+    assert server.end() == 143
+    received = sorted(re.findall(r"^To: (\S+)", "\n".join(mailbox.messages), re.MULTILINE))
+    assert received == emails
+    assert "drained in" in server.lines[-1]
+    assert server.matches(r"drained in .* 10 succeeded")
+    assert "Traceback" not in server.output
+
+
+@posix_signals
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143)],
+    ids=["SIGINT", "SIGTERM"],
+)
+def test_a_stop_accounts_for_every_accepted_job(
+    start: Callable[..., Signup], number: signal.Signals, status: int
+) -> None:
+    """With the sink's refusals a job may be given up, but none goes without a word."""
+    server = start()
+    users = {server.sign_up(f"user{n}@example.com")["user_id"]: n for n in range(8)}
+    server.popen.send_signal(number)
+    assert server.end() == status
+    delivered = {int(n) for n in server.matches(r"^mail delivered: user(\d)@")}
+    given_up = {users[int(user)] for user in server.matches(r"gave up on user (\d+)")}
+    assert delivered | given_up == set(range(8))
+    assert "drained in" in server.lines[-1]
+    assert "Traceback" not in server.output
+
+
+@posix_signals
+def test_an_idle_server_stops_at_once(start: Callable[..., Signup]) -> None:
+    server = start()
+    before = time.monotonic()
+    server.popen.send_signal(signal.SIGTERM)
+    assert server.end() == 143
+    assert time.monotonic() - before < 2.0
+    assert "nothing was waiting" in server.lines[-1]
+
+
+# python -m counterpunch
+
+
+def test_the_tour_shows_each_part() -> None:
+    process = Process("-m", "counterpunch", "--fast")
+    assert process.end() == 0, process.output
+    parts = process.matches(r"^\d\. (\w+): ")
+    assert parts == ["Immediate", "Delayed", "Retried", "Cancelled", "Drained"]
+    assert "user 42 reminded" in process.output
+    assert "attempt 3 got through" in process.output
+    assert "report B will never start: True" in process.output
+    assert "report A will never start: False" in process.output
+    assert "not run: SendReminder(43,)" in process.output
+    assert process.matches(r"\| ResizeImage .* 12 succeeded$")
+    assert process.matches(r"\| SendReceipt .* 8 succeeded$")
+    stats = process.output.partition("Stats\n")[2]
+    counts = {word: int(count) for count, word in re.findall(r"(\d+) (\w+)", stats)}
+    ended = {"succeeded", "failed", "cancelled", "discarded", "lost"}
+    assert counts["accepted"] == 25
+    assert sum(counts.get(status, 0) for status in ended) == 25
+    assert "\x1b" not in process.output
+    assert "Traceback" not in process.output
+
+
+def test_the_tour_rewrites_its_lines_in_a_terminal() -> None:
+    pty = pytest.importorskip("pty")
+    controller, terminal = pty.openpty()
+    env = {"PYTHONPATH": str(ROOT / "src"), "TERM": "xterm", "PATH": os.environ["PATH"]}
+    command = [sys.executable, "-m", "counterpunch", "--fast"]
+    with subprocess.Popen(command, env=env, stdout=terminal, stderr=terminal) as child:
+        os.close(terminal)
+        watchdog = threading.Timer(LONG, child.kill)
+        watchdog.start()
+        try:
+            chunks = []
+            while chunk := read_pty(controller):
+                chunks.append(chunk)
+            assert child.wait(LONG) == 0
+        finally:
+            watchdog.cancel()
+            os.close(controller)
+            child.kill()
+    text = b"".join(chunks).decode()
+    assert re.search(r"\x1b\[\d+A", text)  # the cursor goes up
+    assert "\x1b[K" in text  # and each line replaces what was there
+
+
+def read_pty(descriptor: int) -> bytes:
+    """Read what is there; empty at the end, which Linux reports as an error."""
+    try:
+        return os.read(descriptor, 65_536)
+    except OSError:
+        return b""
+
+
+# The README's handler in two frameworks
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "ledger.txt"
+    monkeypatch.setenv("JOB_LEDGER", str(path))
+    return path
+
+
+def load(name: str) -> ModuleType:
+    """Import an example by its path, afresh."""
+    spec = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def poll(get: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    return eventually(lambda: answer if (answer := get())["status"] == "succeeded" else {}, "done")
+
+
+def test_the_flask_example(ledger: Path) -> None:
+    pytest.importorskip("flask")
+    client = load("flask_app").app.test_client()
+    answer = client.post("/signup/42")
+    assert answer.status_code == 202
+    job_id = answer.get_json()["id"]
+    job = poll(lambda: client.get(f"/jobs/{job_id}").get_json())
+    assert job == {"id": job_id, "status": "succeeded", "attempt": 1}
+    assert ledger.read_text() == "hi, user 42\n"
+    assert client.get("/jobs/no-such-job").status_code == 404
+
+
+def test_the_fastapi_example(ledger: Path) -> None:
+    pytest.importorskip("fastapi")
+    pytest.importorskip("httpx")
+    from fastapi.testclient import TestClient
+
+    with TestClient(load("fastapi_app").app) as client:
+        answer = client.post("/signup/42")
+        assert answer.status_code == 202
+        job_id = answer.json()["id"]
+        job = poll(lambda: client.get(f"/jobs/{job_id}").json())
+        assert job == {"id": job_id, "status": "succeeded", "attempt": 1}
+        assert client.get("/jobs/no-such-job").status_code == 404
+        client.post("/signup/43")
+    # The lifespan's end waited for the second job.
+    assert ledger.read_text() == "hi, user 42\nhi, user 43\n"
