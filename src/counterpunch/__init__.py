@@ -7,10 +7,12 @@ loses, and for what is kept.
 
 from ._config import configure
 from ._current import current_job
+from ._delay import delay
 from ._drain import ShutdownReport
 from ._hooks import around_enqueue, around_perform, on_error
 from ._lifecycle import quiet, shutdown, start, wait_idle
 from ._queries import find, jobs, stats
+from .batch import Batch
 from .errors import (
     Cancelled,
     CounterpunchError,
@@ -31,6 +33,7 @@ from .stats import Stats
 __version__ = "0.1.0"
 
 __all__ = [
+    "Batch",
     "Cancelled",
     "CounterpunchError",
     "Discard",
@@ -51,6 +54,7 @@ __all__ = [
     "around_perform",
     "configure",
     "current_job",
+    "delay",
     "find",
     "job",
     "jobs",

@@ -109,7 +109,7 @@ class Board:
     def line(self, job: type[Job]) -> str:
         count = job.stats()
         states = [f"{n} {status}" for status in Status if (n := getattr(count, status))]
-        workers = f"{count.workers.busy}/{job.workers} busy"
+        workers = f"{count.workers.busy}/{count.workers.total} busy"
         return f"   | {job.__name__:<12} {workers}  {', '.join(states)}"
 
     def part(self, title: str) -> None:
@@ -167,7 +167,8 @@ def tour(board: Board) -> None:
         board.until(lambda seconds: bool(futures.wait([stopping], seconds).done))
     report = stopping.result()
     notes.append(f"stopped in {report.seconds:.1f} s")
-    notes.extend(f"not run: {handle.job.__name__}{handle.args}" for handle in report.lost)
+    for handle in report.lost:
+        notes.append(f"not run: {handle.job.__name__}({', '.join(map(repr, handle.args))})")
     board.part("Stats")
     total = stats().total
     counts = [(getattr(total, status), status) for status in Status]
@@ -191,7 +192,7 @@ def main() -> int:
     parser.add_argument("--fast", action="store_true", help=f"multiply every wait by {FAST}")
     if parser.parse_args().fast:
         pace = FAST
-    logging.basicConfig(level=logging.WARNING, handlers=[NoteLog()])
+    logging.basicConfig(level=logging.ERROR, handlers=[NoteLog()])  # the tour tells the rest
     board = Board(sys.stdout, (ResizeImage, SendReminder, CallWebhook, BuildReport, SendReceipt))
     try:
         tour(board)

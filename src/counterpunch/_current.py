@@ -8,11 +8,17 @@ from typing import TYPE_CHECKING, Any
 from .handle import RUNNING
 
 if TYPE_CHECKING:
+    from .batch import Batch
     from .handle import Handle
 
-__all__ = ["current", "current_job"]
+__all__ = ["current", "current_batch", "current_job", "open_batches"]
 
 current: ContextVar[Handle[Any] | None] = ContextVar("counterpunch_job", default=None)
+
+#: The batch whose ``with`` block this is.
+current_batch: ContextVar[Batch | None] = ContextVar("counterpunch_batch", default=None)
+#: The batches open anywhere in the process: while there is one, no enqueue takes the short path.
+open_batches: set[Batch] = set()
 
 
 def current_job() -> Handle[Any] | None:

@@ -185,6 +185,7 @@ def _sweep(runtime: Runtime, leaving: bool) -> list[Worker]:
             except KeyError:
                 continue  # it has just ended by itself
             runtime.lose(call, unended)
+    runtime.stop_loop()
     workers = [worker for pool in list(runtime.pools.values()) for worker in list(pool.workers)]
     return [worker for worker in workers if worker.call is not None and worker.ident != me]
 
@@ -202,8 +203,10 @@ def _abandon(runtime: Runtime, stuck: list[Worker]) -> None:
         interrupt = ctypes.pythonapi.PyThreadState_SetAsyncExc
     except (ImportError, AttributeError):  # other interpreters: nothing to be done
         return
+    # Tasks share the thread of their loop, which cancels them in its own way.
+    idents = {worker.ident for worker in stuck if not worker.call or not _is_async(worker.call)}
     for worker in stuck:
-        if worker.ident is not None and worker.call is not None:
+        if worker.ident is not None and worker.ident in idents and worker.call is not None:
             interrupt(ctypes.c_ulong(worker.ident), ctypes.py_object(Abandon))
     deadline = runtime.clock.monotonic() + GRACE_SECONDS
     sleeper = Sleeper()
@@ -217,6 +220,10 @@ def _abandon(runtime: Runtime, stuck: list[Worker]) -> None:
             )
     except BaseException as exc:
         report(logging.WARNING, "the drain was cut short by %s", type(exc).__name__)
+
+
+def _is_async(call: Handle[Any]) -> bool:
+    return call._lane.plan.is_async
 
 
 def _publish(result: ShutdownReport) -> None:
@@ -235,5 +242,3 @@ def _publish(result: ShutdownReport) -> None:
     report(logging.ERROR, message, result.seconds, len(result.lost), "\n".join(lines))
     if config.on_lost is not None:
         safely("on_lost", None, config.on_lost, list(result.lost))
-
-

@@ -17,7 +17,7 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ._config import config
-from ._current import current
+from ._current import current, current_batch
 from ._hooks import process, report, safely
 from .errors import Cancelled, Discard, shorten
 from .handle import CANCELLED, DISCARDED, FAILED, RETRYING, RUNNING, SUCCEEDED, Handle, Status
@@ -50,7 +50,7 @@ def execute(call: Handle[Any], worker: bool, final: bool = False) -> None:
         final: No retry follows, whatever the policy says.
     """
     lane = call._lane
-    if not admitted(call, lane):
+    if not admitted(call, lane, final):
         return
     context = call._context
     if context is None:
@@ -62,13 +62,17 @@ def execute(call: Handle[Any], worker: bool, final: bool = False) -> None:
     lane.runtime.settle(call, status)
 
 
-def admitted(call: Handle[Any], lane: Lane) -> bool:
-    """Mark the job as running; False if it is not to start after all."""
+def admitted(call: Handle[Any], lane: Lane, forced: bool = False) -> bool:
+    """Mark the job as running; False if it is not to start after all.
+
+    ``forced`` leaves out the questions of expiry and rate: the caller wants it run now.
+    """
     lane.running.add(call)
     if lane.stopped:  # the drain ended after the job was taken out of the queue
         lane.runtime.too_late(call)
         return False
-    if (lane.plan.guarded or call._more is not None) and not lane.runtime.may_start(call):
+    look = lane.plan.guarded or call._more is not None
+    if look and not forced and not lane.runtime.may_start(call):
         return False
     call.attempt += 1
     call._state = RUNNING
@@ -80,6 +84,8 @@ def admitted(call: Handle[Any], lane: Lane) -> bool:
 def attempt(call: Handle[Any], lane: Lane, worker: bool, final: bool) -> Status:
     """One attempt with its hooks, inside the job's context. Returns the status that follows."""
     current.set(call)
+    if call._more is not None and call._more.batch is not None:
+        current_batch.set(None)  # the job belongs to the batch, what it enqueues does not
     plan = lane.plan
     job: Any = None
     value = failure = None
@@ -114,9 +120,11 @@ def attempt(call: Handle[Any], lane: Lane, worker: bool, final: bool) -> Status:
     return status
 
 
-async def attempt_async(call: Handle[Any], lane: Lane) -> Status:
+async def attempt_async(call: Handle[Any], lane: Lane, final: bool = False) -> Status:
     """``attempt`` for an ``async def perform``; hooks may be coroutine functions as well."""
     current.set(call)
+    if call._more is not None and call._more.batch is not None:
+        current_batch.set(None)  # the job belongs to the batch, what it enqueues does not
     plan = lane.plan
     job: Any = None
     value = failure = None
@@ -135,14 +143,14 @@ async def attempt_async(call: Handle[Any], lane: Lane) -> Status:
         call._outcome = value
         status = SUCCEEDED
     else:
-        status = _judge(call, lane, failure, False)
+        status = _judge(call, lane, failure, final)
     for name, fn, args in _turns(call, lane, job, status, value, failure):
         try:
             await _finished(fn(*args))
         except BaseException as exc:
             safely(name, call, _raiser(exc))
     if failure is not None:
-        forget_frames(failure)
+        forget_frames(failure, final)
     return status
 
 
@@ -163,7 +171,7 @@ def _judge(call: Handle[Any], lane: Lane, exc: BaseException, final: bool) -> St
     more = call._extra()
     if isinstance(exc, Abandon):
         return CANCELLED  # the drain has already reported the job as lost
-    if isinstance(exc, Discard) or isinstance(exc, call._option("discard_on")):
+    if isinstance(exc, (Discard, *call._option("discard_on"))):
         more.reason = _one_line(exc)
         _log(logging.INFO, call, "was discarded: %s", more.reason)
         return DISCARDED
@@ -178,9 +186,7 @@ def _judge(call: Handle[Any], lane: Lane, exc: BaseException, final: bool) -> St
         _log(logging.ERROR, call, "failed: %s", _one_line(exc), exc_info=exc)
         call._outcome = exc
         return FAILED
-    _log(
-        logging.WARNING, call, "failed, next in %.3g s: %s", delay, _one_line(exc), exc_info=exc
-    )
+    _log(logging.WARNING, call, "failed, next in %.3g s: %s", delay, _one_line(exc), exc_info=exc)
     more.when = None
     more.due = lane.monotonic() + delay
     return RETRYING
@@ -223,10 +229,10 @@ def _retry_delay(call: Handle[Any], lane: Lane, exc: BaseException) -> float | N
     more = call._extra()
     if more.first_started is None:
         more.first_started = call._started
-    if policy.budget is not None and policy.wants(call.attempt, exc):
-        if lane.over_budget(policy.budget):
-            _log(logging.ERROR, call, "is not retried: the class's retry budget is used up")
-            return None
+    spent = policy.budget is not None and lane.over_budget(policy.budget)
+    if spent and policy.wants(call.attempt, exc):
+        _log(logging.ERROR, call, "is not retried: the class's retry budget is used up")
+        return None
     elapsed = lane.monotonic() - (more.first_started or 0.0)
     try:
         delay: float | None = policy.next_delay(call.attempt, exc, elapsed, lane.runtime.random)
@@ -288,7 +294,7 @@ def forget_frames(exc: BaseException, keep_own: bool = False) -> None:
 def _asyncio_cancelled() -> type[BaseException]:
     """asyncio's CancelledError, without being the one that imports asyncio."""
     asyncio = sys.modules.get("asyncio")
-    return Cancelled if asyncio is None else asyncio.CancelledError  # type: ignore[no-any-return]
+    return Cancelled if asyncio is None else asyncio.CancelledError
 
 
 def _text(exc: BaseException) -> str:
@@ -317,4 +323,6 @@ def _log(level: int, call: Handle[Any], message: str, *args: object, **kwargs: A
     head = "%s(%s) %s attempt %d "
     name = call.job.__qualname__
     extra = {"job_id": call.id, "job": name, "attempt": call.attempt}
-    report(level, head + message, name, arguments, call.id, call.attempt, *args, extra=extra, **kwargs)
+    report(
+        level, head + message, name, arguments, call.id, call.attempt, *args, extra=extra, **kwargs
+    )

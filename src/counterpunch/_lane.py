@@ -215,7 +215,7 @@ class Lane:
         construction; what is read first lies furthest down a job's way, so a job on the
         move is at worst still counted where it came from.
         """
-        before = self._reading()
+        before = reading = self._reading()
         for _ in range(100):
             reading = self._reading()
             if reading == before and reading[-1] - sum(reading[:-2]) >= 0:
@@ -270,14 +270,17 @@ class Lane:
         """Seconds for which the oldest queued job has been waiting since it was due."""
         oldest = now
         for queue in (*self.pool.levels, self.hold):
-            try:
-                call = queue[0]
-            except IndexError:
-                continue
-            if call._lane is not self:
-                call = next((c for c in queue.copy() if c._lane is self), None)
+            calls = list(queue.copy()) if self.tickets is not None else _head(queue)
+            call = next((call for call in calls if call._lane is self), None)
             if call is not None:
                 more = call._more
                 due = call._enqueued if more is None or more.due is None else more.due
                 oldest = min(oldest, due)
         return now - oldest
+
+
+def _head(queue: deque[Handle[Any]]) -> list[Handle[Any]]:
+    try:
+        return [queue[0]]
+    except IndexError:
+        return []

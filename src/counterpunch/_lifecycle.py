@@ -14,7 +14,6 @@ import concurrent.futures.thread  # noqa: F401  (before our own registration, se
 import logging
 import os
 import threading
-from collections.abc import Callable
 from datetime import timedelta
 from types import FrameType
 from typing import Any
@@ -22,6 +21,7 @@ from typing import Any
 from ._config import config
 from ._drain import ShutdownReport, drain
 from ._hooks import report
+from ._periodic import arm
 from ._runtime import OPEN, QUIET, STOPPED, Runtime, accepting, after_fork, current, installed
 from .errors import InvalidOption
 from .options import _seconds
@@ -38,12 +38,7 @@ def start() -> None:
     runtime = accepting()
     if runtime.phase is QUIET:
         runtime.phase = OPEN
-    for started in on_start:
-        started(runtime)
-
-
-#: Called by ``start()`` with the runtime in force.
-on_start: list[Callable[[Runtime], None]] = []
+    arm(runtime)
 
 
 def quiet() -> None:

@@ -101,7 +101,7 @@ class Parking:
         try:
             self.sleepers.remove(sleeper.wake)
         except ValueError:
-            sleeper.lock.acquire()  # the wake-up is in the air: take it, or the next park ends early
+            sleeper.lock.acquire()  # the wake-up is in the air; left there it ends the next park
             return False
         return True
 

@@ -54,7 +54,13 @@ class Plan:
         self.is_async = perform is not None and bool(_flags(perform[0]) & _COROUTINE)
         options = self.options
         #: A job of this class needs a look before it starts.
-        self.guarded = options.expires_in is not None or options.rate is not None
+        self.guarded = (
+            options.expires_in is not None
+            or options.rate is not None
+            or options.timeout is not None
+            or options.unique == "queued"
+            or (options.retry is not None and options.retry.budget is not None)
+        )
         #: An enqueue of this class is nothing but: check, build, append, wake.
         self.plain = (
             self.check is not None
@@ -82,7 +88,7 @@ def _unwrapped(job: type) -> tuple[Any, bool] | None:
             bound = not isinstance(raw, staticmethod)
             function = raw.__func__ if isinstance(raw, (staticmethod, classmethod)) else raw
             while hasattr(function, "__wrapped__"):  # functools.wraps: the user's signature counts
-                function = function.__wrapped__
+                function = getattr(function, "__wrapped__")  # noqa: B009
             if not callable(function):
                 raise InvalidOption(job.__qualname__, "perform", raw, "a method")
             return function, bound

@@ -19,7 +19,6 @@ import logging
 import threading
 import time
 from collections import deque
-
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +69,8 @@ class Pool:
         self.vacancies: deque[None] = deque([None] * size if runtime.threads else ())
         #: One entry for each worker that is to leave since the pool was made smaller.
         self.surplus: deque[None] = deque()
+        #: Pools that are owed a thread of this one, under ``max_threads``.
+        self.owed: deque[Pool] = deque()
         self.closed = False
         self.levels: tuple[deque[Handle[Any]], ...] = ()
         self._by_priority: dict[int, deque[Handle[Any]]] = {}
@@ -138,6 +139,10 @@ class Pool:
     def hired(self) -> int:
         """Workers that run, are being started, or sleep."""
         return self.size - len(self.vacancies) if self.runtime.threads else 0
+
+    def threads(self) -> int:
+        """What ``max_threads`` counts."""
+        return self.hired()
 
     def idle(self, own: bool = False) -> bool:
         """True if nothing is queued and every worker sleeps (all but the caller's, if ``own``)."""
@@ -216,33 +221,56 @@ class Pool:
                     rested = monotonic()
                 if self.surplus and self._leave(self.surplus):
                     return
+                if self.owed and self._hand_over():
+                    return
                 continue
             if self.closed:
                 self.vacancies.append(None)
                 return
             if self.surplus and self._leave(self.surplus):
                 return
+            if self.owed and self._hand_over():
+                return
             woken = self.parking.park(worker.sleeper, self._second_look, IDLE_SECONDS)
             if not woken and self._retire():
                 return
-            if any(self.levels):
-                # While this thread got up, enqueues relied on it and woke nobody else.
-                # One job is for itself; if there are more, the next sleeper gets up.
-                if self.queued() > 1:
-                    self.offer()
+            # While this thread got up, enqueues relied on it and woke nobody else. One job
+            # is for itself; if there are more, the next sleeper gets up.
+            if self.queued() > 1:
+                self.offer()
             rested = monotonic()
 
     def _second_look(self) -> bool:
         """After publishing itself as asleep: tell those who wait for idleness, look again."""
         if self.runtime.resting.sleepers:
             self.runtime.resting.wake_all()
-        return self.closed or bool(self.surplus) or any(self.levels)
+        return self.closed or bool(self.surplus) or bool(self.owed) or any(self.levels)
 
     def _leave(self, tokens: deque[None]) -> bool:
         try:
             tokens.pop()
         except IndexError:
             return False
+        return True
+
+    def yield_worker(self, other: Pool) -> None:
+        """Let one worker leave after the job it is at, so that ``other`` may start one."""
+        if other not in self.owed:
+            self.owed.append(other)
+            self.parking.nudge()
+
+    def _hand_over(self) -> bool:
+        """On a worker's thread: leave in favour of another pool, if it still needs it."""
+        try:
+            other = self.owed.popleft()
+        except IndexError:
+            return False
+        even = self.hired() - other.hired() < 2
+        if not other.queued() or (even and any(self.levels)):
+            return False
+        self.vacancies.append(None)
+        self._drop_executor()
+        other.offer()
         return True
 
     def _retire(self) -> bool:
@@ -258,12 +286,18 @@ class Pool:
             except IndexError:
                 return True  # an enqueue has started another worker instead
             return False
+        self._drop_executor()
+        return True
+
+    def _drop_executor(self) -> None:
+        """Let the threads of workers that have left end; the next worker gets a new executor.
+
+        The loops of workers that are still busy run on in the old one until they return.
+        """
         with self._executor_lock:
             executor, self._executor = self._executor, None
         if executor is not None:
-            # Frees idle threads; the loops of busy workers run on in it until they return.
             executor.shutdown(wait=False)
-        return True
 
     def resize(self, size: int) -> None:
         """Change the number of threads; surplus workers leave after the job they are at."""
@@ -290,5 +324,3 @@ class Pool:
         executor = self._executor
         if executor is not None:
             executor.shutdown(wait=False)
-
-

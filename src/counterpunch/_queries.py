@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 from ._runtime import Runtime, current
 from .errors import InvalidOption
 from .handle import Handle, Status
 from .job import job_class
-from .stats import Counts, Stats, WorkerCounts
+from .stats import NO_COUNTS, Counts, Stats, WorkerCounts
 
-__all__ = ["find", "jobs", "lane_counts", "stats"]
+__all__ = ["find", "jobs", "stats"]
 
 
 def stats() -> Stats:
@@ -21,29 +21,25 @@ def stats() -> Stats:
     """
     runtime = current()
     now = runtime.clock.monotonic()
-    classes = {lane.plan.name: lane.counts(now) for lane in list(runtime.lanes.values())}
+    classes: dict[str, Counts] = {}
+    for lane in list(runtime.lanes.values()):
+        name = lane.job.__qualname__
+        classes[lane.plan.name if name in classes else name] = lane.counts(now)
     return Stats(_total(runtime, list(classes.values())), classes)
 
 
 def _total(runtime: Runtime, classes: list[Counts]) -> Counts:
-    sums = [sum(column) for column in zip(*(counts[:11] for counts in classes), strict=True)]
     threads = sum(pool.hired() for pool in list(runtime.pools.values()))
     busy = min(threads, sum(counts.workers.busy for counts in classes))
-    return Counts(
-        *(sums or [0] * 11),
+    total = NO_COUNTS._replace(
         workers=WorkerCounts(threads, busy, threads - busy),
-        attempts=sum(counts.attempts for counts in classes),
         oldest_wait=max((counts.oldest_wait for counts in classes), default=0.0),
     )
-
-
-def lane_counts(job: Any) -> Counts:
-    """The counts of one class: all zero before its first use."""
-    runtime = current()
-    lane = runtime.lanes.get(job_class(job))
-    if lane is None:
-        return Counts(*([0] * 11), workers=WorkerCounts(0, 0, 0), attempts=0, oldest_wait=0.0)
-    return lane.counts(runtime.clock.monotonic())
+    sums = {
+        name: sum(getattr(counts, name) for counts in classes)
+        for name in ("accepted", "attempts", *Status)
+    }
+    return total._replace(**sums)
 
 
 def find(id: str) -> Handle[Any] | None:
@@ -59,6 +55,7 @@ def jobs(
     job: Any = None,
     status: Status | str | None = None,
     *,
+    identity: Hashable = None,
     tag: str | None = None,
     where: Callable[[Handle[Any]], object] | None = None,
 ) -> list[Handle[Any]]:
@@ -67,6 +64,7 @@ def jobs(
     Args:
         job: A job class or a decorated function.
         status: One status.
+        identity: What ``identity`` of the class gave for it.
         tag: A label of the class or of ``using(tags=...)``.
         where: A function of the handle.
 
@@ -81,6 +79,7 @@ def jobs(
         except ValueError:
             allowed = ", ".join(one.value for one in Status)
             raise InvalidOption("jobs", "status", status, allowed) from None
+    key = identity if identity is None or isinstance(identity, tuple) else (identity,)
     cls = None if job is None else job_class(job)
     lanes = [lane for lane in list(runtime.lanes.values()) if cls is None or lane.job is cls]
     found: dict[Handle[Any], None] = {}
@@ -92,6 +91,7 @@ def jobs(
         for call in found
         if (cls is None or call.job is cls)
         and (status is None or call.status is status)
+        and (key is None or (call._more is not None and call._more.key == key))
         and (tag is None or tag in call.tags)
         and (where is None or where(call))
     ]

@@ -18,19 +18,22 @@ from typing import TYPE_CHECKING, Any
 from . import _strict
 from ._clock import Clock, SystemClock
 from ._config import config
-from ._current import current_job
+from ._current import current_batch, current_job, open_batches
 from ._execution import execute
 from ._hooks import process, report, safely
 from ._lane import Lane
+from ._overrun import watch_for_overrun
 from ._parking import Parking, Sleeper
 from ._pool import Pool
 from ._scheduler import Scheduler, Timer
-from .errors import Discard, InvalidOption, QueueFull, ShuttingDown
+from .errors import Discard, Duplicate, InvalidOption, QueueFull, ShuttingDown, shorten
 from .handle import (
     CANCELLED,
     DEFERRED,
     DISCARDED,
+    FAILED,
     LOST,
+    NO_KWARGS,
     QUEUED,
     RETRYING,
     RUNNING,
@@ -43,6 +46,7 @@ from .options import due_at, due_in
 
 if TYPE_CHECKING:
     from ._drain import ShutdownReport
+    from ._loop import Loop
 
 __all__ = [
     "DRAINING",
@@ -89,7 +93,13 @@ class Runtime:
         self.cancels: set[Handle[Any]] = set()
         self.history: deque[Handle[Any]] = deque(maxlen=config.history)
         self.lost: deque[Handle[Any]] = deque()
+        #: The waiting (or active) job of each identity of a ``unique`` class.
+        self.unique: dict[tuple[type, Any], Handle[Any]] = {}
         self._indexes = count()
+        self._loops: deque[Loop] = deque()
+        self._warned_of_ceiling = False
+        #: What ``start()`` has armed; see ``_periodic``.
+        self.clockwork: Any = None
         self._random: Callable[[], float] | None = None
 
     # Classes
@@ -108,8 +118,14 @@ class Runtime:
         name = options.pool
         if name is None:
             pool = self.pools.get(job)
-            made = pool or Pool(self, job.__name__, options.workers, shared=False)
-            return self.pools.setdefault(job, made)
+            if pool is None:
+                kind: type[Pool] = Pool
+                if job._plan.is_async and self.threads:  # type: ignore[attr-defined]
+                    from ._loop import LoopPool
+
+                    kind = LoopPool
+                pool = kind(self, job.__name__, options.workers, shared=False)
+            return self.pools.setdefault(job, pool)
         return self.shared_pool(name, job.__qualname__)
 
     def shared_pool(self, name: str, owner: str) -> Pool:
@@ -126,6 +142,25 @@ class Runtime:
                 raise InvalidOption(owner, "pool", name, allowed)
             pool = self.pools.setdefault(name, Pool(self, name, config.pools[name], shared=True))
         return pool
+
+    def event_loop(self) -> Loop:
+        """The loop for ``async def`` jobs, started on first use.
+
+        Raises:
+            RuntimeError: If no thread can be started for it.
+        """
+        if not self._loops:
+            from ._loop import Loop
+
+            made = Loop()
+            self._loops.append(made)
+            if self._loops[0] is not made:  # another thread was faster
+                made.stop()
+        return self._loops[0]
+
+    def stop_loop(self) -> None:
+        for loop in list(self._loops):
+            loop.stop()
 
     def close_gates(self, pool: Pool | None = None) -> None:
         """Send enqueues the long way; the next one opens the gate again if it may."""
@@ -151,6 +186,7 @@ class Runtime:
             and not process.around_enqueue
             and config.strict_args is None
             and config.backend is None
+            and not open_batches
         )
 
     # Enqueue
@@ -161,8 +197,12 @@ class Runtime:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         options: dict[str, Any] | None = None,
+        inside: bool = False,
     ) -> Handle[Any]:
         """Check, build and place one job; everything the short path leaves out.
+
+        ``inside`` marks an enqueue of the library itself, such as a batch's callback:
+        accepted until the deadline, as a running job's are.
 
         Raises:
             TypeError: If the arguments do not fit ``perform``.
@@ -170,7 +210,7 @@ class Runtime:
             QueueFull: By the class's overflow policy.
         """
         lane = self.lane(job)
-        self._refuse_late(lane)
+        self._refuse_late(lane, inside)
         call, due, waiting = self._build(lane, args, kwargs, options)
         if waiting:
             self.place(call, due)
@@ -178,10 +218,10 @@ class Runtime:
             self._open_gate(lane)
         return call
 
-    def _refuse_late(self, lane: Lane) -> None:
+    def _refuse_late(self, lane: Lane, inside: bool = False) -> None:
         if self.phase is OPEN:
             return
-        inside = current_job() is not None
+        inside = inside or current_job() is not None
         if not inside or self.phase is STOPPED:
             raise ShuttingDown(
                 f"{lane.job.__qualname__} was not enqueued: this process is "
@@ -218,22 +258,85 @@ class Runtime:
                 due = self.clock.monotonic() + max(0.0, when - self.clock.time())
         now = self.clock.monotonic()
         at_once = due is None or due <= now
+        key = _identity(lane, args, kwargs) if plan.options.identity is not None else None
+        if plan.options.unique is not None:
+            duplicate = self._duplicate(lane, key)
+            if duplicate is not None:
+                return duplicate, None, False
         policy = self._room(lane) if at_once else None
         context = copy_context() if plan.options.context == "copy" else None
         if context is not None and not len(context):
             context = None
-        call: Handle[Any] = Handle(lane, lane.accepts(), args, kwargs, context, now)
-        if rest or when is not None or not at_once:
+        # Its number comes last: up to here nothing was accepted, and a number is counted.
+        call: Handle[Any] = Handle(lane, -1, args, kwargs or NO_KWARGS, context, now)
+        batch = current_batch.get()
+        if batch is not None and batch.closed:
+            batch = None  # a task or thread started inside the block has outlived it
+        if rest or when is not None or not at_once or key is not None or batch is not None:
             more = call._extra()
             more.options = rest or None
             more.when = when
             more.due = due
+            more.key = key
+            more.batch = batch
+        if plan.options.unique is not None:
+            holder = self._claim_key(call, lane)
+            if holder is not call:
+                return holder, None, False
+        call._number = lane.accepts()
+        if batch is not None:
+            batch.add(call)
         if process.around_enqueue or plan.on_enqueue:
             self._announce(call, lane)
         waiting = call._state not in TERMINAL
         if waiting and policy is not None:
             waiting = self._overflow(call, lane, policy)
         return call, None if at_once else due, waiting
+
+    # Uniqueness: a key belongs to the first handle that is put under it, by one atomic step
+
+    def _duplicate(self, lane: Lane, key: Any) -> Handle[Any] | None:
+        """The answer to an enqueue whose key is taken; None if it is free."""
+        holder = self.unique.get((lane.job, key))
+        return None if holder is None else self._answer_duplicate(holder, lane, key)
+
+    def _answer_duplicate(self, holder: Handle[Any], lane: Lane, key: Any) -> Handle[Any] | None:
+        choice = lane.options.on_duplicate
+        if choice == "raise":
+            raise Duplicate(
+                f"{lane.job.__qualname__} was not enqueued: {holder!r} has the same identity "
+                f"{shorten(key)} (unique={lane.options.unique!r})"
+            )
+        if choice == "discard":
+            number = lane.accepts()
+            call: Handle[Any] = Handle(
+                lane, number, holder.args, holder._kwargs, None, self.clock.monotonic()
+            )
+            self.end(call, DISCARDED, f"a duplicate of {holder.id}")
+            return call
+        if choice == "replace" and self._take_back(holder, holder._lane):
+            self.end(holder, CANCELLED, "replaced by a newer job of the same identity")
+            return None
+        return holder  # "existing", or one that runs and can no longer be replaced
+
+    def _claim_key(self, call: Handle[Any], lane: Lane) -> Handle[Any]:
+        """Put a new job under its key; another thread may have been faster meanwhile."""
+        key = call._extra().key
+        while True:
+            holder = self.unique.setdefault((lane.job, key), call)
+            if holder is call:
+                return call
+            answer = self._answer_duplicate(holder, lane, key)
+            if answer is not None:
+                return answer
+
+    def free_key(self, call: Handle[Any]) -> None:
+        """The job no longer stands in the way of another of its identity."""
+        more = call._more
+        if more is not None and more.key is not None:
+            name = (call._lane.job, more.key)
+            if self.unique.get(name) is call:  # nobody else ever puts anything in its place
+                self.unique.pop(name, None)
 
     def _announce(self, call: Handle[Any], lane: Lane) -> None:
         """Middleware and hook around an enqueue; may end the job before it is anywhere."""
@@ -263,8 +366,23 @@ class Runtime:
         """Put a new job where it waits."""
         if due is not None:
             self._schedule(call, due)
-        else:
+        elif call._lane.bucket is None or not self._hold_back(call):
             call._lane.push(call)
+
+    def _hold_back(self, call: Handle[Any]) -> bool:
+        """Plan the start of a job of a rated class; True if it now waits in the scheduler."""
+        bucket = call._lane.bucket
+        more = call._extra()
+        if bucket is None or more.planned:
+            return False
+        now = self.clock.monotonic()
+        due = bucket.reserve(now)
+        more.planned = True
+        if due <= now:
+            return False
+        more.when = None
+        self._schedule(call, due)
+        return True
 
     def _room(self, lane: Lane) -> str | None:
         """None if the queue has room, else the policy to apply; waits for room if told to.
@@ -311,7 +429,7 @@ class Runtime:
         if policy == "discard":
             self.end(call, DISCARDED, f"the queue was full (max_jobs={lane.max_jobs})")
         elif policy == "caller_runs":
-            execute(call, worker=False)
+            self.run_here(call)
         else:
             self._drop_oldest(lane)
             return True
@@ -357,7 +475,9 @@ class Runtime:
             if decision == "run":
                 self._admit(call)
             else:
-                self.lose(call, f"due after the stop of the process (delayed_on_shutdown={policy!r})")
+                self.lose(
+                    call, f"due after the stop of the process (delayed_on_shutdown={policy!r})"
+                )
 
     def release(self, call: Handle[Any]) -> None:
         """On the scheduler's thread: a job is due."""
@@ -367,6 +487,8 @@ class Runtime:
     def _admit(self, call: Handle[Any]) -> None:
         """Queue a job that has become due. A full queue has a defined answer here as well."""
         lane = call._lane
+        if lane.bucket is not None and self._hold_back(call):
+            return
         if lane.full():
             policy = lane.options.overflow
             if policy in ("raise", "discard"):
@@ -421,15 +543,31 @@ class Runtime:
 
     def may_start(self, call: Handle[Any]) -> bool:
         """The look that some jobs need before they start; False if it was put elsewhere."""
+        lane, now = call._lane, self.clock.monotonic()
+        more = call._extra()
         expires = call._option("expires_in")
         if expires is not None and call.attempt == 0:
-            more = call._more
-            due = call._enqueued if more is None or more.due is None else more.due
-            waited = self.clock.monotonic() - due
+            waited = now - (call._enqueued if more.due is None else more.due)
             if waited > expires:
-                call._lane.running.discard(call)
+                lane.running.discard(call)
                 self.end(call, DISCARDED, f"waited {waited:.3g} s, expires_in={expires:g}")
                 return False
+        if lane.bucket is not None:
+            later = lane.bucket.start(now)
+            if later is not None:  # a busy pool held others back; this start would be too many
+                lane.running.discard(call)
+                more.planned, more.when = True, None
+                self._schedule(call, later)
+                return False
+            more.planned = False
+        if lane.options.unique == "queued":
+            self.free_key(call)
+        retry = call._option("retry")
+        if retry is not None and retry.budget is not None:
+            lane.recent.append(call.attempt > 0)
+        timeout = call._option("timeout")
+        if timeout is not None and self.threads:
+            more.timer = watch_for_overrun(self, call, timeout, now)
         return True
 
     def settle(self, call: Handle[Any], status: Status) -> None:
@@ -439,6 +577,11 @@ class Runtime:
             lane.running.remove(call)
         except KeyError:
             return  # the drain gave it up as lost; that was its one ending
+        more = call._more
+        if more is not None and more.timer is not None:
+            more.timer.cancel()
+            more.timer = None
+            self.scheduler.forget()
         if status is not RETRYING:
             self.end(call, status)
             return
@@ -461,6 +604,8 @@ class Runtime:
         call._state = status
         if self.cancels:
             self.cancels.discard(call)
+        if self.unique:
+            self.free_key(call)
         history = self.history
         history.append(call)
         ttl = config.history_ttl
@@ -584,6 +729,26 @@ class Runtime:
             self._schedule(call, more.due)
         return True
 
+    def pause(self, job: type) -> None:
+        """Start no more jobs of a class; accept them all the same."""
+        lane = self.lane(job)
+        lane.paused = True
+        lane.gate.lane = None
+        for call in lane.queued_calls():
+            if lane.pool.withdraw(call):
+                lane.taken()
+                lane.hold.append(call)
+
+    def resume(self, job: type) -> None:
+        lane = self.lane(job)
+        lane.paused = False
+        lane.release_hold()
+
+    def cancel_all(self, job: type) -> int:
+        """Cancel every live job of a class; the number of those that will never start."""
+        lane = self.lane(job)
+        return sum(1 for call in list(self.live(lane)) if call.cancel())
+
     def again(self, call: Handle[Any], options: dict[str, Any] | None) -> Handle[Any]:
         """Enqueue the arguments of a finished job as a new one, in the runtime in force."""
         return current().enqueue(call.job, call.args, call._kwargs, options)
@@ -604,18 +769,28 @@ class Runtime:
         if lane.plan.check is None:
             raise TypeError(f"{job.__qualname__} cannot be run: it defines no perform()")
         lane.plan.check(*args, **kwargs)
-        if lane.plan.is_async:
-            from ._loop import run_here
-
-            return run_here(self, lane, args, kwargs, options)
         context = copy_context() if lane.options.context == "copy" else None
         call: Handle[Any] = Handle(
             lane, lane.accepts(), args, kwargs, context, self.clock.monotonic()
         )
         if options:
             call._extra().options = dict(options)
-        execute(call, worker=False, final=True)
+        self.run_here(call, final=True)
+        if call._state is FAILED:
+            exc: BaseException = call._outcome
+            frames = exc.__traceback__
+            call._outcome = _detached(exc)  # the history must not keep the caller's frames
+            raise exc.with_traceback(frames)
         return call.result(0)
+
+    def run_here(self, call: Handle[Any], final: bool = False) -> None:
+        """Run one attempt of a job that the caller owns on this thread."""
+        if call._lane.plan.is_async:
+            from ._loop import execute_here
+
+            execute_here(call, final)
+        else:
+            execute(call, worker=False, final=final)
 
     # Reading
 
@@ -700,8 +875,37 @@ class Runtime:
     # Stopping
 
     def may_start_thread(self, pool: Pool) -> bool:
-        """False while the process may have no more threads."""
-        return self.phase is not STOPPED
+        """False while the process may have no more threads, or the ceiling is reached.
+
+        A pool without a worker always gets one: under a ceiling, too, each class with
+        work goes on, and a job that waits for another class's job cannot block it.
+        """
+        if self.phase is STOPPED:
+            return False
+        ceiling = config.max_threads
+        if ceiling is None:
+            return True
+        if sum(other.threads() for other in list(self.pools.values())) < ceiling:
+            return True
+        self._make_room(pool)
+        if pool.hired():
+            return False
+        if not self._warned_of_ceiling:
+            self._warned_of_ceiling = True
+            message = "max_threads=%d is reached, and %s has work and no thread: it gets one"
+            report(logging.WARNING, message, ceiling, pool.name)
+        return True
+
+    def _make_room(self, pool: Pool) -> None:
+        """Ask another pool for a thread: an idle one, else one of the pool with the most."""
+        others = [other for other in list(self.pools.values()) if other is not pool]
+        for other in others:
+            if other.threads() and other.parking.sleepers and not other.queued():
+                other.yield_worker(pool)
+                return
+        largest = max(others, key=lambda other: other.threads(), default=None)
+        if largest is not None and largest.threads() - pool.threads() >= 2:
+            largest.yield_worker(pool)  # after the job it is at
 
     def idle(self, delayed: bool = False) -> bool:
         """True if no job runs or is queued, the caller's own aside; with ``delayed``, if
@@ -718,7 +922,7 @@ class Runtime:
         for lane in list(self.lanes.values()):
             if any(call is not own for call in list(lane.running)):
                 return False
-            if lane.hold and self.phase is DRAINING:
+            if lane.hold:
                 return False
             if delayed and (lane.scheduled or lane.retrying):
                 return False
@@ -734,6 +938,35 @@ class Runtime:
                 return False
             self.resting.park(sleeper, lambda: self.idle(delayed), left)
         return True
+
+
+def _detached(exc: BaseException) -> BaseException:
+    """A copy of an exception that does not collect the frames it is raised through."""
+    import copy
+
+    try:
+        twin = copy.copy(exc)
+    except Exception:  # its constructor wants other arguments than it keeps
+        return exc
+    return twin.with_traceback(None) if type(twin) is type(exc) else exc
+
+
+def _identity(lane: Lane, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+    """The identity of a job as a tuple: what ``Job.in_progress(*identity)`` is asked with.
+
+    Raises:
+        InvalidOption: If the class's identity function gives something unhashable.
+    """
+    key = lane.job.identity(*args, **kwargs)  # type: ignore[attr-defined]
+    as_tuple = key if isinstance(key, tuple) else (key,)
+    try:
+        hash(as_tuple)
+    except TypeError:
+        owner = lane.job.__qualname__
+        raise InvalidOption(
+            owner, "identity", key, "a hashable value, or a tuple of them"
+        ) from None
+    return as_tuple
 
 
 def _due(call: Handle[Any]) -> float:

@@ -38,14 +38,23 @@ SMALL = 64
 class Timer:
     """A moment at which the runtime itself has something to look at; not a job."""
 
-    __slots__ = ("_enqueued", "action", "cancelled")
+    __slots__ = ("action", "cancelled")
 
     def __init__(self, action: Callable[[], None]) -> None:
         self.action = action
         self.cancelled = False
 
+    def cancel(self) -> None:
+        """Do nothing when the moment comes, and let go of what the action holds."""
+        self.cancelled = True
+        self.action = _nothing
+
     def __lt__(self, other: object) -> bool:
         return True  # among entries of the same instant any order will do
+
+
+def _nothing() -> None:
+    pass
 
 
 Entry = tuple[float, "Handle[Any] | Timer"]

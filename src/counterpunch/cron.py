@@ -19,9 +19,9 @@ __all__ = ["Cron"]
 
 _MINUTE = timedelta(minutes=1)
 
-# A larger shift is a zone changing sides (Pacific/Apia, 2011), not summer time.
+# A shift of this much or more is a zone changing sides (Pacific/Apia, 2011), not summer time.
 # Source: cron(8) of cronie, "Daylight Saving Time and other time changes".
-_LARGEST_SUMMER_TIME = timedelta(hours=3)
+_CORRECTION = timedelta(hours=3)
 
 _NICKNAMES = {
     "@yearly": "0 0 1 1 *",
@@ -93,9 +93,10 @@ class Cron:
     * Any other line names fixed times: those that were skipped run once, at the first
       instant after the gap; those that occur twice run the first time only.
 
-    Larger changes (a zone that moves across the date line) count as corrections: every
-    line simply follows the new time. Source: cron(8), cronie, "Daylight Saving Time and
-    other time changes", and its ``cron.c``, ``find_jobs``, for what a wildcard is.
+    Changes of three hours or more (a zone that moves across the date line) count as
+    corrections: every line simply follows the new time. Source: cron(8), cronie, "Daylight
+    Saving Time and other time changes", and its ``cron.c``, ``find_jobs``, for what a
+    wildcard is.
 
     ``0-59 2 * * *`` is thus a fixed line and ``* 2 * * *`` is not: in a skipped hour the
     first runs once and the second not at all.
@@ -217,7 +218,7 @@ class Cron:
 
     def _follows_elapsed_time(self, shift: timedelta) -> bool:
         """True if nothing is made up or left out when the clock is shifted by ``shift``."""
-        return self._wildcard or shift >= _LARGEST_SUMMER_TIME
+        return self._wildcard or shift >= _CORRECTION
 
     def _offsets(self, wall: datetime) -> tuple[timedelta, timedelta]:
         """The UTC offsets before and after the change that ``wall`` is ambiguous by.
@@ -236,7 +237,7 @@ class Cron:
         # zoneinfo does not tell its changes. This one lies between the two readings of
         # ``wall``, and changes fall on whole seconds: at most 17 halvings of a day.
         start = _instant(wall.replace(microsecond=0), max(before, after))
-        low, high = 0, int(abs(after - before).total_seconds()) + 1
+        low, high = 0, int(abs(after - before).total_seconds())
         while high - low > 1:
             middle = (low + high) // 2
             if (start + timedelta(seconds=middle)).astimezone(self._zone).utcoffset() == before:
@@ -247,7 +248,7 @@ class Cron:
 
     def _next_wall(self, wall: datetime) -> datetime:
         """The first wall time after ``wall`` that the fields match; clock changes aside."""
-        start = wall.replace(second=0, microsecond=0) + _MINUTE
+        start = wall + _MINUTE  # its seconds are not looked at
         today = start.date()
         day = self._next_day(today)
         if day == today:

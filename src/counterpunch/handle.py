@@ -87,10 +87,11 @@ class _More:
         "first_started",
         "key",
         "options",
+        "planned",
         "progress",
         "reason",
         "remote",
-        "thread",
+        "timer",
         "when",
     )
 
@@ -103,10 +104,11 @@ class _More:
         self.reason: str | None = None  # why discarded or lost
         self.progress: tuple[float, float | None, str] | None = None
         self.data: dict[str, Any] | None = None
-        self.key: Any = None  # of a unique job
+        self.key: tuple[Any, ...] | None = None  # of a class with an identity
         self.batch: Any = None
         self.first_started: float | None = None
-        self.thread: int | None = None
+        self.timer: Any = None  # of the overrun watch, while it runs
+        self.planned = False  # its start has a place in the class's rate
         self.remote: Any = None  # what an external engine gave for it
 
 
@@ -284,7 +286,7 @@ class Handle(Generic[R]):
         if self._state is SUCCEEDED:
             outcome: R = self._outcome
             return outcome
-        self._raise()
+        return self._raise()
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """The exception that ``result`` would raise, or None after success.

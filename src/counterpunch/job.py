@@ -11,13 +11,12 @@ from __future__ import annotations
 import abc
 import logging
 import os
-from collections.abc import Callable, Coroutine, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Hashable, Iterable, Iterator, Mapping, Sized
 from contextvars import copy_context
 from datetime import datetime, timedelta
 from typing import (
     TYPE_CHECKING,
     Any,
-    Concatenate,
     Generic,
     ParamSpec,
     Protocol,
@@ -27,90 +26,29 @@ from typing import (
 
 from ._clock import monotonic
 from ._lane import Gate
+from ._periodic import periodic_classes
 from ._plan import Plan
-from ._runtime import Runtime, accepting, current, installed
-from .errors import Cancelled, InvalidOption
-from .handle import NO_KWARGS, TERMINAL, Handle
-from .options import DEFAULTS, Options, check_calls, due_at, due_in
+from ._runtime import accepting, current, installed
+from .errors import Cancelled, CounterpunchError, InvalidOption
+from .handle import NO_KWARGS, TERMINAL, Handle, Status
+from .options import DEFAULTS, check_calls, due_at, due_in
+from .stats import NO_COUNTS, Counts
 
 __all__ = ["Job", "JobFunction", "Using", "job", "job_class"]
+
+if TYPE_CHECKING:
+    from ._signatures import (
+        PerformAsync,
+        PerformAt,
+        PerformBulk,
+        PerformIn,
+        PerformNow,
+        UsingOptions,
+    )
 
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
-R_co = TypeVar("R_co", covariant=True)
-
-
-class Performs(Protocol[P, R_co]):
-    """Any class with a ``perform``: what gives the enqueue methods their types."""
-
-    def perform(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
-
-
-class PerformsAsync(Protocol[P, R]):
-    """Any class with an ``async def perform``."""
-
-    def perform(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]: ...
-
-
-if TYPE_CHECKING:
-    # Descriptors, for type checkers only: they read perform's parameters off the class.
-
-    class _PerformAsync:
-        @overload
-        def __get__(
-            self, instance: object, owner: type[PerformsAsync[P, R]]
-        ) -> Callable[P, Handle[R]]: ...
-        @overload
-        def __get__(
-            self, instance: object, owner: type[Performs[P, R]]
-        ) -> Callable[P, Handle[R]]: ...
-
-    class _PerformIn:
-        @overload
-        def __get__(
-            self, instance: object, owner: type[PerformsAsync[P, R]]
-        ) -> Callable[Concatenate[float | timedelta, P], Handle[R]]: ...
-        @overload
-        def __get__(
-            self, instance: object, owner: type[Performs[P, R]]
-        ) -> Callable[Concatenate[float | timedelta, P], Handle[R]]: ...
-
-    class _PerformAt:
-        @overload
-        def __get__(
-            self, instance: object, owner: type[PerformsAsync[P, R]]
-        ) -> Callable[Concatenate[datetime | float, P], Handle[R]]: ...
-        @overload
-        def __get__(
-            self, instance: object, owner: type[Performs[P, R]]
-        ) -> Callable[Concatenate[datetime | float, P], Handle[R]]: ...
-
-    class _PerformNow:
-        @overload
-        def __get__(self, instance: object, owner: type[PerformsAsync[P, R]]) -> Callable[P, R]: ...
-        @overload
-        def __get__(self, instance: object, owner: type[Performs[P, R]]) -> Callable[P, R]: ...
-
-    class _PerformBulk:
-        @overload
-        def __get__(
-            self, instance: object, owner: type[PerformsAsync[P, R]]
-        ) -> Callable[[Iterable[tuple[Any, ...]]], list[Handle[R]]]: ...
-        @overload
-        def __get__(
-            self, instance: object, owner: type[Performs[P, R]]
-        ) -> Callable[[Iterable[tuple[Any, ...]]], list[Handle[R]]]: ...
-
-    class _Using:
-        @overload
-        def __get__(
-            self, instance: object, owner: type[PerformsAsync[P, R]]
-        ) -> Callable[..., Using[P, R]]: ...
-        @overload
-        def __get__(
-            self, instance: object, owner: type[Performs[P, R]]
-        ) -> Callable[..., Using[P, R]]: ...
 
 
 class JobMeta(abc.ABCMeta):
@@ -152,6 +90,12 @@ class JobMeta(abc.ABCMeta):
 def _prepare(cls: JobMeta) -> None:
     plan = Plan(cls)
     type.__setattr__(cls, "_plan", plan)
+    if plan.options.every is not None or plan.options.cron is not None:
+        if plan.check is not None:
+            plan.check()  # a periodic job is performed without arguments
+        periodic_classes.add(cls)  # type: ignore[arg-type]  # the metaclass makes Jobs
+    else:
+        periodic_classes.discard(cls)  # type: ignore[arg-type]
     if "perform_async" not in cls.__dict__ or hasattr(
         cls.__dict__["perform_async"], "_counterpunch"
     ):
@@ -171,8 +115,20 @@ def _redefine(cls: JobMeta) -> None:
     except BaseException:
         type.__setattr__(cls, "_plan", plan)
         raise
+    subclass: Any
     for subclass in cls.__subclasses__():
         _redefine(subclass)
+
+
+_PERFORM_ASYNC_DOC = """Enqueue a job and return its handle, at once.
+
+Takes perform's own arguments. Blocks only with ``overflow="block"``.
+
+Raises:
+    TypeError: If the arguments do not fit ``perform``.
+    QueueFull: If ``max_jobs`` wait already and the class's overflow policy says so.
+    ShuttingDown: From outside a job, once the process began to stop.
+"""
 
 
 def _express(cls: JobMeta, plan: Plan) -> Callable[..., Handle[Any]]:
@@ -205,19 +161,8 @@ def _express(cls: JobMeta, plan: Plan) -> Callable[..., Handle[Any]]:
         return call
 
     perform_async.__qualname__ = f"{cls.__qualname__}.perform_async"
-    perform_async.__doc__ = Job_PERFORM_ASYNC
+    perform_async.__doc__ = _PERFORM_ASYNC_DOC
     return perform_async
-
-
-Job_PERFORM_ASYNC = """Enqueue a job and return its handle, at once.
-
-Takes perform's own arguments. Blocks only with ``overflow="block"``.
-
-Raises:
-    TypeError: If the arguments do not fit ``perform``.
-    QueueFull: If ``max_jobs`` wait already and the class's overflow policy says so.
-    ShuttingDown: From outside a job, once the process began to stop.
-"""
 
 
 class Using(Generic[P, R]):
@@ -252,9 +197,7 @@ class Using(Generic[P, R]):
         options.pop("at", None)
         return accepting().enqueue(self._cls, args, kwargs, options)
 
-    def perform_at(
-        self, when: datetime | float, /, *args: P.args, **kwargs: P.kwargs
-    ) -> Handle[R]:
+    def perform_at(self, when: datetime | float, /, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
         options = {**self._options, "at": due_at(f"{self._cls.__qualname__}.perform_at", when)}
         options.pop("delay", None)
         return accepting().enqueue(self._cls, args, kwargs, options)
@@ -296,12 +239,12 @@ class Job(metaclass=JobMeta):
     handle: Handle[Any]
 
     if TYPE_CHECKING:
-        perform_async: _PerformAsync = _PerformAsync()
-        perform_in: _PerformIn = _PerformIn()
-        perform_at: _PerformAt = _PerformAt()
-        perform_now: _PerformNow = _PerformNow()
-        perform_bulk: _PerformBulk = _PerformBulk()
-        using: _Using = _Using()
+        perform_async = PerformAsync()
+        perform_in = PerformIn()
+        perform_at = PerformAt()
+        perform_now = PerformNow()
+        perform_bulk = PerformBulk()
+        using = UsingOptions()
     else:
 
         @classmethod
@@ -353,6 +296,61 @@ class Job(metaclass=JobMeta):
             """
             return Using(cls, options)
 
+    # The class as a whole, in this process
+
+    @classmethod
+    def stats(cls) -> Counts:
+        """The counts of this class; ``counterpunch.stats()`` has all."""
+        runtime = current()
+        lane = runtime.lanes.get(cls)
+        return NO_COUNTS if lane is None else lane.counts(runtime.clock.monotonic())
+
+    @classmethod
+    def latest(cls, *identity: Hashable) -> Handle[Any] | None:
+        """The handle of the newest job of this identity that is alive or remembered.
+
+        Raises:
+            CounterpunchError: If the class has no ``identity``.
+        """
+        found = _of_identity(cls, identity)
+        return max(found, key=_acceptance, default=None)
+
+    @classmethod
+    def in_progress(cls, *identity: Hashable) -> bool:
+        """True if a job of this identity waits or runs, in this process.
+
+        Raises:
+            CounterpunchError: If the class has no ``identity``.
+        """
+        return any(call._state not in TERMINAL for call in _of_identity(cls, identity))
+
+    @classmethod
+    def status(cls, *identity: Hashable) -> Status | None:
+        """The status of the newest job of this identity; None if there is none.
+
+        ``latest(*identity)`` gives the handle, with ``progress`` and ``data``.
+
+        Raises:
+            CounterpunchError: If the class has no ``identity``.
+        """
+        newest = cls.latest(*identity)
+        return None if newest is None else newest.status
+
+    @classmethod
+    def cancel_all(cls) -> int:
+        """``cancel()`` every live job of the class; the number that will now never start."""
+        return current().cancel_all(cls)
+
+    @classmethod
+    def pause(cls) -> None:
+        """Start no more jobs of the class; they are accepted and wait. Running ones end."""
+        current().pause(cls)
+
+    @classmethod
+    def resume(cls) -> None:
+        """End a ``pause()``."""
+        current().resume(cls)
+
     # Inside a job
 
     @property
@@ -397,13 +395,31 @@ class Job(metaclass=JobMeta):
         Raises:
             Cancelled: Between two rows, once the cancel token is set.
         """
-        if total is None and hasattr(rows, "__len__"):
+        if total is None and isinstance(rows, Sized):
             total = len(rows)
         self.progress(0, total)
         for done, row in enumerate(rows, 1):
             self.check_cancelled()
             yield row
             self.progress(done, total)
+
+
+def _of_identity(cls: type[Job], identity: tuple[Hashable, ...]) -> list[Handle[Any]]:
+    if cls._plan.options.identity is None:
+        raise CounterpunchError(
+            f"{cls.__qualname__} has no identity to look for: give it a @staticmethod "
+            f"identity(...) over perform's arguments"
+        )
+    runtime = current()
+    lane = runtime.lanes.get(cls)
+    if lane is None:
+        return []
+    calls = [*runtime.live(lane), *(c for c in runtime.remembered() if c._lane is lane)]
+    return [call for call in calls if call._more is not None and call._more.key == identity]
+
+
+def _acceptance(call: Handle[Any]) -> int:
+    return call._number
 
 
 class JobFunction(Generic[P, R]):
@@ -434,9 +450,7 @@ class JobFunction(Generic[P, R]):
         handle: Handle[R] = self.job.perform_in(delay, *args, **kwargs)
         return handle
 
-    def perform_at(
-        self, when: datetime | float, /, *args: P.args, **kwargs: P.kwargs
-    ) -> Handle[R]:
+    def perform_at(self, when: datetime | float, /, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
         handle: Handle[R] = self.job.perform_at(when, *args, **kwargs)
         return handle
 
@@ -509,5 +523,3 @@ def job_class(value: Any) -> type[Job]:
     if isinstance(cls, type) and issubclass(cls, Job):
         return cls
     raise TypeError(f"{value!r} is neither a Job class nor a function decorated with @job")
-
-

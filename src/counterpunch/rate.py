@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import threading
+from collections import deque
 from datetime import timedelta
 
 from .errors import InvalidOption
@@ -53,33 +55,36 @@ class TokenBucket:
     """Hands out starts so that no window of ``per`` seconds ever holds more than ``limit``.
 
     A sliding log of the last ``limit`` starts, not a refilled counter: a counter lets up to
-    twice the limit through around the instant of a refill. Deque operations only, no lock,
-    so an enqueue from a signal handler cannot deadlock here.
+    twice the limit through around the instant of a refill.
 
     Two logs: ``reserve`` plans when a job may leave the scheduler; ``start`` decides when
     a worker is about to run it, because a busy pool may have held it back since.
     """
 
-    __slots__ = ("_planned", "_started", "rate")
+    __slots__ = ("_lock", "_planned", "_started", "rate")
 
     def __init__(self, rate: Rate) -> None:
-        from collections import deque
-
         self.rate = rate
+        # Guards both logs. Re-entrant: a signal handler may enqueue in the middle of an
+        # enqueue; it then finds one entry less, which can only make a start later.
+        self._lock = threading.RLock()
         self._planned: deque[float] = deque([-math.inf] * rate.limit)
         self._started: deque[float] = deque([-math.inf] * rate.limit)
 
     def reserve(self, now: float) -> float:
         """The earliest instant, ``now`` or later, for one more start; it is then taken."""
-        instant = max(now, self._planned.popleft() + self.rate.per)
-        self._planned.append(instant)
-        return instant
+        with self._lock:
+            oldest = self._planned.popleft() if self._planned else now
+            instant = max(now, oldest + self.rate.per)
+            self._planned.append(instant)
+            return instant
 
     def start(self, now: float) -> float | None:
         """None if a job may start now (the start is then on record), or when to come back."""
-        oldest = self._started.popleft()
-        if now >= oldest + self.rate.per:
+        with self._lock:
+            allowed = self._started[0] + self.rate.per if self._started else now + self.rate.per
+            if now < allowed:
+                return allowed
             self._started.append(now)
+            self._started.popleft()
             return None
-        self._started.appendleft(oldest)
-        return oldest + self.rate.per

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from itertools import count
 from typing import NamedTuple
 
-__all__ = ["Count", "Counts", "Stats", "WorkerCounts"]
+__all__ = ["NO_COUNTS", "Count", "Counts", "Stats", "WorkerCounts"]
 
 
 class Count:
@@ -59,8 +59,15 @@ class Counts(NamedTuple):
     oldest_wait: float
 
 
+#: The counts of a class that has not been used.
+NO_COUNTS = Counts(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, WorkerCounts(0, 0, 0), 0, 0.0)
+
+
 class Stats(NamedTuple):
-    """What ``stats()`` returns: ``jobs`` maps a class's qualified name to its counts."""
+    """What ``stats()`` returns: ``jobs`` maps a class's qualified name to its counts.
+
+    Of two classes with the same qualified name the later one has its module in front.
+    """
 
     total: Counts
     jobs: Mapping[str, Counts]

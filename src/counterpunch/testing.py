@@ -15,7 +15,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ._clock import VirtualClock
-from ._execution import execute
 from ._runtime import Runtime, installed
 from .errors import CounterpunchError, shorten
 from .handle import FAILED, LOST, QUEUED, RETRYING, SCHEDULED, TERMINAL, Handle
@@ -39,12 +38,7 @@ class _Mode(Runtime):
     def run(self, call: Handle[Any]) -> None:
         """Run one attempt of a job that was taken out of its queue, here."""
         call._lane.taken()
-        if call._lane.plan.is_async:
-            from ._loop import execute_here
-
-            execute_here(call)
-        else:
-            execute(call, worker=False)
+        self.run_here(call)
 
 
 class _Inline(_Mode):
@@ -91,14 +85,10 @@ class Fake:
         runtime = self._runtime
         queued = sorted(
             (call for lane in runtime.lanes.values() for call in lane.queued_calls()),
-            key=lambda call: (-call._option("priority"), _due(call), call._enqueued, call._number),
+            key=_order,
         )
         delayed = sorted(
-            (
-                call
-                for lane in runtime.lanes.values()
-                for call in (*lane.scheduled, *lane.retrying)
-            ),
+            (call for lane in runtime.lanes.values() for call in (*lane.scheduled, *lane.retrying)),
             key=lambda call: (_due(call), call),
         )
         return queued + delayed
@@ -142,13 +132,13 @@ class Fake:
         self._runtime.scheduler.run_due()
         cls = None if job is None else job_class(job)
         for call in self.jobs:
-            if call._state is QUEUED and (cls is None or call.job is cls):
-                if call._lane.withdraw(call):
-                    self._runtime.run(call)
-                    _reraise(call)
-                    return call
-        wanted = "job" if cls is None else cls.__qualname__
-        raise CounterpunchError(f"no {wanted} is queued; waiting: {self._listing()}")
+            wanted = call._state is QUEUED and (cls is None or call.job is cls)
+            if wanted and call._lane.withdraw(call):
+                self._runtime.run(call)
+                _reraise(call)
+                return call
+        name = "job" if cls is None else cls.__qualname__
+        raise CounterpunchError(f"no {name} is queued; waiting: {self._listing()}")
 
     def advance(self, seconds: float | timedelta, limit: int = DRAIN_LIMIT) -> int:
         """Let virtual time pass, and run everything that falls due, at its due time, in order.
@@ -228,7 +218,7 @@ class Fake:
         runtime = self._runtime
         while True:
             runtime.scheduler.run_due()
-            call = next((call for call in self.jobs if call._state is QUEUED), None)
+            call = self._next_queued()
             if call is None:
                 return ran
             if ran >= limit:
@@ -242,6 +232,16 @@ class Fake:
                 if call._state is FAILED:
                     failures.append(call)
 
+    def _next_queued(self) -> Handle[Any] | None:
+        """The first of ``jobs``, by looking at the head of each queue only."""
+        heads = [
+            queue[0]
+            for pool in list(self._runtime.pools.values())
+            for queue in pool.levels
+            if queue
+        ]
+        return min(heads, key=_order, default=None)
+
     def _due_in(self, call: Handle[Any]) -> float:
         return max(0.0, _due(call) - self._runtime.clock.monotonic())
 
@@ -252,6 +252,10 @@ class Fake:
             when = "" if due == 0 else f" in {due:g} s"
             lines.append(f"  {call.job.__qualname__} args={call.args} kwargs={call.kwargs}{when}")
         return "\n" + "\n".join(lines) if lines else "nothing"
+
+
+def _order(call: Handle[Any]) -> tuple[float, ...]:
+    return (-call._option("priority"), _due(call), call._enqueued, call._number)
 
 
 def _due(call: Handle[Any]) -> float:

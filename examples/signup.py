@@ -1,0 +1,327 @@
+"""A sign-up server that answers at once and sends the e-mail afterwards.
+
+Standard library only, nothing to install:
+
+    PYTHONPATH=src python3 examples/signup.py --port 8000
+
+Open the address it prints, or try the curl line below it. Ctrl-C or SIGTERM stops it: requests
+finish, then the accepted e-mails are sent, for up to 8 s. All of the environment is optional:
+
+* ``SMTP_URL``: ``smtp://user:password@host:port``, ``smtps://...`` or ``smtp://...?starttls=1``.
+  Unset, a sink on loopback prints each message and refuses every third, so a retry is seen.
+* ``MAIL_FROM``: the sender; default ``hello@example.com``.
+* ``DATABASE``: path of the SQLite file; default a temporary one.
+* ``REMINDER_SECONDS``: delay of the reminder in seconds; default 30.
+"""
+
+import argparse
+import atexit
+import itertools
+import json
+import logging
+import os
+import re
+import smtplib
+import socketserver
+import sqlite3
+import ssl
+import sys
+import tempfile
+import threading
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from datetime import datetime
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+from wsgiref.types import StartResponse, WSGIEnvironment
+
+import counterpunch
+from counterpunch import Discard, Job, QueueFull, Retry, ShuttingDown
+
+logger = logging.getLogger("signup")
+
+MAX_BODY = 64 * 1024  # bytes
+ADDRESS = re.compile(r"[\w.%+'-]+@[\w.-]+", re.ASCII)
+REMINDER_SECONDS = float(os.environ.get("REMINDER_SECONDS", "30"))
+
+
+class HelloEmailJob(Job):
+    """Greets a new user. Five attempts; each wait is drawn from zero to 0.5, 1, 2 and 4 s."""
+
+    workers = 4
+    retry = Retry(max_attempts=5, on=(OSError, smtplib.SMTPException), wait=0.5)
+    delayed_on_shutdown = "wait"  # a refused mail still gets its retry while the process drains
+
+    # Jobs take the id, not the row: what they read is then as fresh as the moment they run.
+    def perform(self, user_id: int) -> str:
+        return self.send(user_id, "Welcome!", "good to have you here.")
+
+    def send(self, user_id: int, subject: str, text: str) -> str:
+        self.progress(0, 2, "reading the user")
+        with closing(connect()) as db:
+            row = db.execute("SELECT email, name FROM users WHERE id = ?", (user_id,)).fetchone()
+        if row is None:
+            raise Discard(f"user {user_id} is gone")
+        email, name = row
+        self.progress(1, 2, "sending")
+        send_mail(email, subject, f"Hello {name}, {text}")
+        self.progress(2, 2, "sent")
+        return f"mailed {email}"
+
+    def on_failure(self, exc: BaseException) -> None:
+        self.logger.error("gave up on user %s: %s", self.handle.args[0], exc)
+
+
+class ReminderEmailJob(HelloEmailJob):
+    """Follows up some time later; inherits the retries and has a pool of its own."""
+
+    workers = 1
+    delayed_on_shutdown = "drop"  # not worth holding up a stop; the log says what was dropped
+
+    def perform(self, user_id: int) -> str:
+        return self.send(user_id, "Your account is waiting", "come and have a look.")
+
+
+def connect() -> sqlite3.Connection:
+    """Open the database; a connection belongs to the thread that opened it."""
+    return sqlite3.connect(os.environ["DATABASE"], timeout=10)
+
+
+def send_mail(to: str, subject: str, text: str) -> None:
+    """Send one message to SMTP_URL; raises OSError or SMTPException, at the latest after 10 s."""
+    message = EmailMessage()
+    message["From"] = os.environ.get("MAIL_FROM", "hello@example.com")
+    message["To"], message["Subject"] = to, subject
+    message.set_content(text)
+    url = urlsplit(os.environ["SMTP_URL"])
+    host, port = url.hostname or "", url.port or 0  # 0: the protocol's own, 25 or 465
+    with (
+        smtplib.SMTP_SSL(host, port, timeout=10, context=ssl.create_default_context())
+        if url.scheme == "smtps"
+        else smtplib.SMTP(host, port, timeout=10)
+    ) as smtp:
+        if parse_qs(url.query).get("starttls") == ["1"]:
+            smtp.starttls(context=ssl.create_default_context())
+        if url.username:
+            smtp.login(unquote(url.username), unquote(url.password or ""))
+        smtp.send_message(message)
+
+
+class HTTPError(Exception):
+    """Ends a request with this status, a message in JSON and extra headers."""
+
+    def __init__(self, status: HTTPStatus, message: str, **headers: str) -> None:
+        super().__init__(message)
+        self.status, self.headers = status, headers
+
+
+def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    headers: dict[str, str] = {}
+    answer: str | dict[str, Any]
+    try:
+        status, answer = respond(environ)
+    except HTTPError as error:
+        status, answer, headers = error.status, {"error": str(error)}, error.headers
+    kind = "text/html" if isinstance(answer, str) else "application/json"
+    if not isinstance(answer, str):
+        answer = json.dumps(answer, default=datetime.isoformat)
+    body = answer.encode()
+    headers |= {"Content-Type": f"{kind}; charset=utf-8", "Content-Length": str(len(body))}
+    start_response(f"{status.value} {status.phrase}", list(headers.items()))
+    return [body]
+
+
+def respond(environ: WSGIEnvironment) -> tuple[HTTPStatus, str | dict[str, Any]]:
+    match environ["REQUEST_METHOD"], environ["PATH_INFO"].split("/")[1:]:
+        case "GET", [""]:
+            return HTTPStatus.OK, PAGE
+        case "POST", ["signup"]:
+            return HTTPStatus.ACCEPTED, signup(read_fields(environ))
+        case "GET", ["jobs", job_id]:
+            return HTTPStatus.OK, job_status(job_id)
+        case _, ["signup"]:
+            raise HTTPError(HTTPStatus.METHOD_NOT_ALLOWED, "use POST", Allow="POST")
+        case _, [""] | ["jobs", _]:
+            raise HTTPError(HTTPStatus.METHOD_NOT_ALLOWED, "use GET", Allow="GET")
+    raise HTTPError(HTTPStatus.NOT_FOUND, "no such page")
+
+
+def read_fields(environ: WSGIEnvironment) -> Mapping[str, object]:
+    """Read the body, a form or a JSON object."""
+    length = environ.get("CONTENT_LENGTH") or "0"
+    if not re.fullmatch("[0-9]{1,18}", length):
+        raise HTTPError(HTTPStatus.BAD_REQUEST, "bad Content-Length")
+    if int(length) > MAX_BODY:
+        # Closing on unread bytes resets the connection, and the client would not see the answer.
+        environ["wsgi.input"].read(min(int(length), 16 * MAX_BODY))
+        raise HTTPError(HTTPStatus.BAD_REQUEST, f"the body is longer than {MAX_BODY} bytes")
+    body = environ["wsgi.input"].read(int(length))
+    try:
+        if environ.get("CONTENT_TYPE", "").partition(";")[0].strip() != "application/json":
+            return {key: values[-1] for key, values in parse_qs(body.decode()).items()}
+        fields = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise HTTPError(HTTPStatus.BAD_REQUEST, f"cannot read the body: {error}") from error
+    if not isinstance(fields, dict):
+        raise HTTPError(HTTPStatus.BAD_REQUEST, "the JSON body is not an object")
+    return fields
+
+
+def signup(fields: Mapping[str, object]) -> dict[str, Any]:
+    """Store the user, enqueue the e-mail and the reminder."""
+    email, name = fields.get("email"), fields.get("name") or "friend"
+    if not email:
+        raise HTTPError(HTTPStatus.BAD_REQUEST, "email is missing")
+    if not (isinstance(email, str) and ADDRESS.fullmatch(email)):
+        raise HTTPError(HTTPStatus.BAD_REQUEST, "email is not an address like ada@example.com")
+    if not (isinstance(name, str) and name.isprintable()):
+        raise HTTPError(HTTPStatus.BAD_REQUEST, "name is not plain text")
+    with closing(connect()) as db, db:
+        insert = "INSERT INTO users (email, name) VALUES (?, ?) RETURNING id"
+        [user_id] = db.execute(insert, (email, name)).fetchone()
+    # Enqueued after the commit: a worker may look for the row before this line is over.
+    try:
+        hello = HelloEmailJob.perform_async(user_id)
+        reminder = ReminderEmailJob.perform_in(REMINDER_SECONDS, user_id)
+    except (QueueFull, ShuttingDown) as error:
+        raise HTTPError(HTTPStatus.SERVICE_UNAVAILABLE, f"user {user_id}: {error}") from error
+    return {"user_id": user_id, "job_id": hello.id, "reminder_id": reminder.id}
+
+
+def job_status(job_id: str) -> dict[str, Any]:
+    """Say what a page that polls wants to know; ``error`` is its last line."""
+    handle = counterpunch.find(job_id)
+    if handle is None:
+        raise HTTPError(HTTPStatus.NOT_FOUND, "no such job")
+    keys = ("id", "status", "attempt", "progress")
+    times = ("enqueued_at", "run_at", "started_at", "finished_at")
+    error = (handle.error or "").strip().rpartition("\n")[2] or None
+    state = {key: getattr(handle, key) for key in keys + times}
+    return state | {"done": handle.done(), "error": error}
+
+
+PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>Sign up</title>
+<form id="form">
+  <input name="email" type="email" placeholder="E-mail" required>
+  <input name="name" placeholder="Name"> <button>Sign up</button>
+</form>
+<pre id="log"></pre>
+<script>
+  const show = (value) => log.textContent = JSON.stringify(value, null, 2);
+  form.onsubmit = async (event) => {
+    event.preventDefault();
+    const body = new URLSearchParams(new FormData(form));
+    const answer = await (await fetch("/signup", {method: "POST", body})).json();
+    show(answer);
+    for (let job = {done: !answer.job_id}; !job.done; show(job)) {
+      await new Promise((wake) => setTimeout(wake, 250));
+      job = await (await fetch("/jobs/" + answer.job_id)).json();
+    }
+  };
+</script>
+"""
+
+
+class Server(socketserver.ThreadingMixIn, WSGIServer):
+    """A thread per request; closing it waits for the requests under way."""
+
+    request_queue_size = 128
+
+
+class RequestHandler(WSGIRequestHandler):
+    timeout = 2  # seconds; a browser's idle connection must not hold up the stop
+
+    def log_message(self, format: str, *args: object) -> None:
+        logger.debug(format, *args)
+
+
+class MailSink(socketserver.StreamRequestHandler):
+    """An SMTP conversation that prints each message and refuses every third."""
+
+    timeout = 10  # seconds
+    numbers = itertools.count(1)
+
+    def handle(self) -> None:
+        self.reply("220 sink")
+        for line in self.rfile:
+            match line[:4].upper():
+                case b"HELO" | b"EHLO" | b"MAIL" | b"RCPT" | b"RSET" | b"NOOP":
+                    self.reply("250 OK")
+                case b"DATA":
+                    self.reply("354 end with a dot")
+                    self.deliver(b"".join(iter(self.data_line, b"")))
+                case b"QUIT":
+                    return self.reply("221 bye")
+                case _:
+                    self.reply("502 not implemented")
+
+    def data_line(self) -> bytes:
+        line = self.rfile.readline()
+        return b"" if line == b".\r\n" else line.removeprefix(b".")
+
+    def deliver(self, data: bytes) -> None:
+        refused = next(self.numbers) % 3 == 0
+        mail = message_from_bytes(data, policy=policy.default)
+        text = str(mail.get_content()).partition("\n")[0]
+        verdict = "refused" if refused else "delivered"
+        print(f"mail {verdict}: {mail['To']} | {mail['Subject']} | {text}", flush=True)
+        self.reply("451 try again later" if refused else "250 OK")
+
+    def reply(self, text: str) -> None:
+        self.wfile.write(f"{text}\r\n".encode())
+
+
+def start_mail_sink() -> str:
+    """Start the sink and return its SMTP_URL.
+
+    One thread answers one connection after the other: no lock around the count, and no thread
+    to start while the process drains, when some versions of Python refuse to.
+    """
+    sink = socketserver.TCPServer(("127.0.0.1", 0), MailSink)
+    threading.Thread(target=sink.serve_forever, name="mail-sink", daemon=True).start()
+    return f"smtp://127.0.0.1:{sink.server_address[1]}"
+
+
+def log_drained() -> None:
+    report = counterpunch.shutdown()  # the library has drained by now; this reads its report
+    counts = ", ".join(f"{count} {status}" for status, count in report.counts.items() if count)
+    logger.info("drained in %.1f s: %s", report.seconds, counts or "nothing was waiting")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="A sign-up server with jobs in its own process.")
+    parser.add_argument("--host", default="127.0.0.1", help="address (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=8000, help="0 picks one (default: %(default)s)")
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    counterpunch.configure(signals=True)  # SIGTERM ends the process in order instead of at once
+    atexit.register(log_drained)
+
+    if not os.environ.get("DATABASE"):
+        directory = tempfile.TemporaryDirectory(prefix="signup-")
+        atexit.register(directory.cleanup)  # no ``with``: jobs read it while the process drains
+        os.environ["DATABASE"] = os.path.join(directory.name, "users.db")
+    with closing(connect()) as db, db:
+        db.execute("CREATE TABLE IF NOT EXISTS users (id INTEGER PRIMARY KEY, email, name)")
+    smtp_url = os.environ.get("SMTP_URL") or start_mail_sink()
+    if urlsplit(smtp_url).scheme not in ("smtp", "smtps"):
+        parser.error("SMTP_URL must begin with smtp:// or smtps://")
+    os.environ["SMTP_URL"] = smtp_url
+
+    with make_server(args.host, args.port, app, Server, RequestHandler) as server:
+        url = f"http://{args.host}:{server.server_port}"
+        print(f"listening on {url}", flush=True)
+        print(f"try: curl -d email=ada@example.com -d name=Ada {url}/signup", flush=True)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            sys.exit(130)  # as a shell reports Ctrl-C, without the traceback
+
+
+if __name__ == "__main__":
+    main()

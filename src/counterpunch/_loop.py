@@ -1,0 +1,210 @@
+"""``async def perform``: one event loop on one thread, and pools whose workers are tasks.
+
+A pool here has the same queue, parking and vacancies as one of threads, so enqueues,
+bounds, pauses and the drain need not know the difference. Its workers are coroutines on
+the loop: ``workers`` bounds how many jobs run at once, not how many threads there are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from contextvars import Context
+from typing import TYPE_CHECKING, Any
+
+from ._execution import admitted, attempt_async
+from ._hooks import report
+from ._pool import Pool, Worker
+from .handle import CANCELLED, Handle, Status
+
+if TYPE_CHECKING:
+    from ._lane import Lane
+
+__all__ = ["Loop", "LoopPool", "execute_here"]
+
+#: An enqueue waits no longer than this for the thread of the loop to come up.
+START_SECONDS = 1.0
+
+
+class Loop:
+    """The event loop of one runtime, on a daemon thread of its own."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.tasks: set[asyncio.Task[Any]] = set()
+        self._thread = threading.Thread(target=self._run, name="counterpunch-loop", daemon=True)
+        self._up = threading.Event()
+        self._thread.start()
+        self._up.wait(START_SECONDS)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        self.loop.call_soon(self._up.set)
+        try:
+            self.loop.run_forever()
+        finally:
+            with contextlib.suppress(Exception):
+                self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+            self.loop.close()
+
+    def call(self, fn: Any, *args: Any) -> bool:
+        """Run ``fn(*args)`` on the loop; False if it is closed."""
+        try:
+            self.loop.call_soon_threadsafe(fn, *args)
+        except RuntimeError:
+            return False
+        return True
+
+    def spawn(self, coroutine: Any, context: Context | None = None) -> asyncio.Task[Any]:
+        """On the loop's thread: start a task and keep it from being collected."""
+        task = self.loop.create_task(coroutine, context=context)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return task
+
+    def stop(self) -> None:
+        """Cancel what still runs, let it clean up, and end the thread."""
+
+        async def end() -> None:
+            others = [task for task in self.tasks if task is not asyncio.current_task()]
+            for task in others:
+                task.cancel()
+            if others:
+                await asyncio.wait(others, timeout=GRACE_SECONDS)
+            self.loop.stop()
+
+        self.call(lambda: self.spawn(end()))
+
+
+#: Tasks that are cancelled at the deadline get this long for their ``finally`` blocks.
+GRACE_SECONDS = 0.2
+
+
+class LoopPool(Pool):
+    """A pool whose workers are tasks of the runtime's event loop."""
+
+    def start_worker(self) -> bool:
+        if self.runtime.phase == "stopped":
+            return False
+        try:
+            self.vacancies.pop()
+        except IndexError:
+            return True
+        try:
+            loop = self.runtime.event_loop()
+        except RuntimeError as exc:  # no thread to be had, as in Pool.start_worker
+            self.vacancies.append(None)
+            message = "%s: the event loop thread could not be started (%s); %d jobs wait for it"
+            report(logging.ERROR, message, self.name, exc, self.queued())
+            return False
+        worker = Worker()
+        if not loop.call(lambda: loop.spawn(self._serve_tasks(loop, worker))):
+            self.vacancies.append(None)
+            return False
+        return True
+
+    def threads(self) -> int:
+        """None: all of these pools share the one thread of the loop."""
+        return 0
+
+    async def _serve_tasks(self, loop: Loop, worker: Worker) -> None:
+        worker.ident = threading.get_ident()
+        worker.name = f"counterpunch-{self.name}_{next(self._numbers)}"
+        self.workers.add(worker)
+        try:
+            while not await self._serve_some(loop, worker):
+                pass
+        finally:
+            self.workers.discard(worker)
+            self.runtime.resting.wake_all()
+
+    async def _serve_some(self, loop: Loop, worker: Worker) -> bool:
+        """Run jobs until none is queued, then sleep; True if the worker is to leave."""
+        while (call := self.take()) is not None:
+            lane = call._lane
+            if lane.tickets is not None or lane.overdue or lane.blocked:
+                lane.taken()
+            worker.call = call
+            await _execute(loop, call)
+            worker.call = call = None
+            if self.surplus and self._leave(self.surplus):
+                return True
+        if self.closed:
+            self.vacancies.append(None)
+            return True
+        if self.surplus and self._leave(self.surplus):
+            return True
+        await self._sleep(loop)
+        if self.queued() > 1:
+            self.offer()  # as in Pool._serve: others relied on this one getting up
+        return False
+
+    async def _sleep(self, loop: Loop) -> None:
+        """``Parking.park`` for a task: published first, and then the second look."""
+        woken = loop.loop.create_future()
+
+        def arrived() -> None:
+            if not woken.done():
+                woken.set_result(None)
+
+        def wake() -> None:
+            loop.call(arrived)
+
+        parking = self.parking
+        parking.parked.append(None)
+        try:
+            parking.sleepers.append(wake)
+            if self._second_look():
+                with contextlib.suppress(ValueError):
+                    parking.sleepers.remove(wake)
+                return
+            await woken
+        finally:
+            parking.parked.pop()
+
+
+async def _execute(loop: Loop, call: Handle[Any]) -> None:
+    """One attempt, as a task in the job's own context variables."""
+    lane = call._lane
+    if not admitted(call, lane):
+        return
+    context = call._context
+    task = loop.spawn(attempt_async(call, lane), Context() if context is None else context)
+    try:
+        status: Status = await asyncio.shield(task)
+    except asyncio.CancelledError:
+        # The deadline of the drain: this worker and the job's task are both cancelled.
+        task.cancel()
+        status = CANCELLED
+    lane.runtime.settle(call, status)
+
+
+def execute_here(call: Handle[Any], final: bool = False) -> None:
+    """Run one attempt of an async job to its end from synchronous code.
+
+    On a loop of its own; on a thread of its own if this one already runs a loop.
+    """
+    lane = call._lane
+    if not admitted(call, lane, final):
+        return
+    context = call._context or Context()
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        status = _run_to_end(call, lane, context, final)
+    else:
+        results: list[Status] = []
+        thread = threading.Thread(
+            target=lambda: results.append(_run_to_end(call, lane, context, final)), daemon=True
+        )
+        thread.start()
+        thread.join()
+        status = results[0]
+    lane.runtime.settle(call, status)
+
+
+def _run_to_end(call: Handle[Any], lane: Lane, context: Context, final: bool) -> Status:
+    with asyncio.Runner() as runner:
+        return runner.run(attempt_async(call, lane, final), context=context)

@@ -1,0 +1,139 @@
+"""Jobs that come again: ``every`` and ``cron``.
+
+``start()`` arms them: each gets a timer in the scheduler, which enqueues the job and sets
+the next one. A tick finds its predecessor still alive and is skipped (no overlap); what
+was missed meanwhile collapses into one run, because the next time is counted from now.
+"""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ._hooks import report
+from ._lock import HostLock
+from ._runtime import OPEN, Runtime, current
+from ._scheduler import Timer
+from .handle import TERMINAL, Handle
+
+if TYPE_CHECKING:
+    from .job import Job
+
+__all__ = ["Entry", "arm", "entries", "periodic_classes", "upcoming"]
+
+#: Every class with ``every`` or ``cron``; filled as they are defined.
+periodic_classes: weakref.WeakSet[type[Job]] = weakref.WeakSet()
+
+
+class Entry(NamedTuple):
+    """One armed periodic class: when it comes next (aware, UTC), and its latest job."""
+
+    job: type[Job]
+    next_run: datetime
+    paused: bool
+    latest: Handle[Any] | None
+
+
+class _Clockwork:
+    """What one runtime has armed."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+        self.due: dict[type[Job], float] = {}  # epoch seconds
+        self.latest: dict[type[Job], Handle[Any]] = {}
+        self.locks: dict[type[Job], HostLock] = {}
+
+    def arm(self, job: type[Job]) -> None:
+        if job not in self.due:
+            self._set_next(job, None)
+
+    def _set_next(self, job: type[Job], last: float | None) -> None:
+        options, clock = job._plan.options, self.runtime.clock
+        now = clock.time()
+        due = next_due(options.every, options.cron, last, now)
+        self.due[job] = due
+        later = options.jitter * self.runtime.random() if options.jitter else 0.0
+        timer = Timer(lambda: self._tick(job, due))
+        if options.cron is not None:
+            self.runtime.scheduler.add(timer, due + later, wall=True)
+        else:
+            self.runtime.scheduler.add(timer, clock.monotonic() + max(0.0, due - now) + later)
+
+    def _tick(self, job: type[Job], due: float) -> None:
+        """On the scheduler's thread: enqueue the job, unless the last one is still alive."""
+        if self.runtime.phase is not OPEN or job not in periodic_classes:
+            self.due.pop(job, None)
+            return
+        try:
+            latest = self.latest.get(job)
+            overlapping = latest is not None and latest._state not in TERMINAL
+            if not overlapping and self._mine(job):
+                self.latest[job] = self.runtime.enqueue(job, (), {}, inside=True)
+        except Exception as exc:
+            message = "the periodic job %s could not be enqueued"
+            report(logging.ERROR, message, job.__qualname__, exc_info=exc)
+        finally:
+            self._set_next(job, due)
+
+    def _mine(self, job: type[Job]) -> bool:
+        """True in the one process of the host that runs this class's ticks."""
+        if job._plan.options.once_per == "process" or not self.runtime.threads:
+            return True
+        lock = self.locks.get(job)
+        if lock is None:
+            lock = self.locks[job] = HostLock(job._plan.name)
+        return lock.hold()
+
+
+def next_due(every: float | None, cron: Any, last: float | None, now: float) -> float:
+    """When a periodic class comes next, in epoch seconds.
+
+    ``every`` keeps its grid: a run that was late does not shift the ones after it, and
+    missed ones are left out. The first run is one period from now.
+    """
+    if cron is not None:
+        moment = datetime.fromtimestamp(max(now, last or now), timezone.utc)
+        return float(cron.next_after(moment).timestamp())
+    period = every or 0.0
+    if last is None or now - last < 0:
+        return now + period
+    return last + period * (1 + (now - last) // period)
+
+
+def arm(runtime: Runtime) -> None:
+    """Arm every periodic class that is defined by now; those that are armed stay as they are."""
+    if runtime.clockwork is None:
+        runtime.clockwork = _Clockwork(runtime)
+    for job in sorted(periodic_classes, key=lambda job: job._plan.name):
+        runtime.clockwork.arm(job)
+
+
+def entries() -> list[Entry]:
+    """The armed periodic classes of this process, the next to run first."""
+    runtime = current()
+    clockwork = runtime.clockwork
+    if clockwork is None:
+        return []
+    rows = []
+    for job, due in list(clockwork.due.items()):
+        lane = runtime.lanes.get(job)
+        moment = datetime.fromtimestamp(due, timezone.utc)
+        paused = lane is not None and lane.paused
+        rows.append(Entry(job, moment, paused, clockwork.latest.get(job)))
+    return sorted(rows, key=lambda entry: entry.next_run)
+
+
+def upcoming(job: type[Job], count: int = 5) -> list[datetime]:
+    """The next ``count`` runs of a periodic class if all goes well, aware, UTC."""
+    options, runtime = job._plan.options, current()
+    clockwork = runtime.clockwork
+    due = None if clockwork is None else clockwork.due.get(job)
+    now = runtime.clock.time()
+    moments = []
+    moment = next_due(options.every, options.cron, None, now) if due is None else due
+    for _ in range(count):
+        moments.append(datetime.fromtimestamp(moment, timezone.utc))
+        moment = next_due(options.every, options.cron, moment, moment)
+    return moments

@@ -1,0 +1,98 @@
+"""How ``perform_async`` and its like get their types from ``perform``: for type checkers only.
+
+Descriptors that read the parameters and the result off the class they are looked up on.
+No plugin is needed; the first overload takes the result out of an ``async def``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterable
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
+
+from .handle import Handle
+
+if TYPE_CHECKING:
+    from .job import Using
+
+P = ParamSpec("P")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Performs(Protocol[P, R_co]):
+    """Any class with a ``perform``."""
+
+    def perform(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+
+
+class PerformsAsync(Protocol[P, R_co]):
+    """Any class with an ``async def perform``."""
+
+    def perform(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]: ...
+
+
+class PerformAsync:
+    @overload
+    def __get__(
+        self, instance: object, owner: type[PerformsAsync[P, R]]
+    ) -> Callable[P, Handle[R]]: ...
+    @overload
+    def __get__(self, instance: object, owner: type[Performs[P, R]]) -> Callable[P, Handle[R]]: ...
+    def __get__(self, instance: object, owner: type) -> Any: ...
+
+
+class PerformIn:
+    @overload
+    def __get__(
+        self, instance: object, owner: type[PerformsAsync[P, R]]
+    ) -> Callable[Concatenate[float | timedelta, P], Handle[R]]: ...
+    @overload
+    def __get__(
+        self, instance: object, owner: type[Performs[P, R]]
+    ) -> Callable[Concatenate[float | timedelta, P], Handle[R]]: ...
+    def __get__(self, instance: object, owner: type) -> Any: ...
+
+
+class PerformAt:
+    @overload
+    def __get__(
+        self, instance: object, owner: type[PerformsAsync[P, R]]
+    ) -> Callable[Concatenate[datetime | float, P], Handle[R]]: ...
+    @overload
+    def __get__(
+        self, instance: object, owner: type[Performs[P, R]]
+    ) -> Callable[Concatenate[datetime | float, P], Handle[R]]: ...
+    def __get__(self, instance: object, owner: type) -> Any: ...
+
+
+class PerformNow:
+    @overload
+    def __get__(self, instance: object, owner: type[PerformsAsync[P, R]]) -> Callable[P, R]: ...
+    @overload
+    def __get__(self, instance: object, owner: type[Performs[P, R]]) -> Callable[P, R]: ...
+    def __get__(self, instance: object, owner: type) -> Any: ...
+
+
+class PerformBulk:
+    @overload
+    def __get__(
+        self, instance: object, owner: type[PerformsAsync[P, R]]
+    ) -> Callable[[Iterable[tuple[Any, ...]]], list[Handle[R]]]: ...
+    @overload
+    def __get__(
+        self, instance: object, owner: type[Performs[P, R]]
+    ) -> Callable[[Iterable[tuple[Any, ...]]], list[Handle[R]]]: ...
+    def __get__(self, instance: object, owner: type) -> Any: ...
+
+
+class UsingOptions:
+    @overload
+    def __get__(
+        self, instance: object, owner: type[PerformsAsync[P, R]]
+    ) -> Callable[..., Using[P, R]]: ...
+    @overload
+    def __get__(
+        self, instance: object, owner: type[Performs[P, R]]
+    ) -> Callable[..., Using[P, R]]: ...
+    def __get__(self, instance: object, owner: type) -> Any: ...

@@ -1,0 +1,161 @@
+"""Jobs that belong together, and what follows when the last of them has ended."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import deque
+from contextvars import Token
+from types import TracebackType
+from typing import Any
+
+from ._current import current_batch, open_batches
+from ._hooks import report
+from ._parking import Parking, Sleeper
+from ._runtime import accepting
+from .errors import CounterpunchError, InvalidOption
+from .handle import SUCCEEDED, TERMINAL, Handle
+
+__all__ = ["Batch"]
+
+
+class Batch:
+    """Every job enqueued inside the ``with`` block belongs to the batch.
+
+    Once the block has ended and every member has reached a terminal status, the callbacks
+    are enqueued: ordinary jobs, given the batch's ``id``, each exactly once. An empty batch
+    completes at once. A batch opened inside another one is a member of it: the outer one
+    completes after the inner one has.
+
+    Args:
+        on_success: A job class whose ``perform`` takes the id; enqueued if every member
+            succeeded.
+        on_complete: The same, however the members ended. Enqueued after ``on_success``.
+
+    Raises:
+        InvalidOption: If a callback is no job class.
+    """
+
+    def __init__(self, *, on_success: Any = None, on_complete: Any = None) -> None:
+        for name, value in (("on_success", on_success), ("on_complete", on_complete)):
+            if value is not None and not callable(getattr(value, "perform_async", None)):
+                raise InvalidOption("Batch", name, value, "a Job class, an @job function, or None")
+        self.id = os.urandom(8).hex()
+        self.on_success = on_success
+        self.on_complete = on_complete
+        #: The members' handles, in the order of their enqueue; inner batches' not included.
+        self.handles: deque[Handle[Any]] = deque()
+        self.callbacks: list[Handle[Any]] = []
+        self._inner: deque[Batch] = deque()
+        self._outer: Batch | None = None
+        self._token: Token[Batch | None] | None = None
+        self._entered = False
+        self.closed = False
+        # One entry for each thing to wait for: the block itself, and every member. Taking
+        # out is atomic; who finds none left takes the one right to complete the batch.
+        self._pending: deque[None] = deque([None])
+        self._right: deque[None] = deque([None])
+        self._parking = Parking()
+        self._done = False
+
+    def __repr__(self) -> str:
+        done, total = self.progress
+        return f"<Batch {self.id} {done}/{total}>"
+
+    def __enter__(self) -> Batch:
+        if self._entered:
+            raise CounterpunchError(f"{self!r} was opened before; make a new Batch for more jobs")
+        self._entered = True
+        self._outer = current_batch.get()
+        if self._outer is not None:
+            self._outer._pending.append(None)
+            self._outer._inner.append(self)
+        self._token = current_batch.set(self)
+        open_batches.add(self)
+        accepting().close_gates()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        frames: TracebackType | None,
+    ) -> None:
+        open_batches.discard(self)
+        if self._token is not None:
+            current_batch.reset(self._token)
+        self.closed = True
+        self._one_less()
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """``(ended, total)`` members, those of inner batches included."""
+        handles = list(self.handles)
+        done, total = sum(1 for call in handles if call._state in TERMINAL), len(handles)
+        for inner in list(self._inner):
+            inner_done, inner_total = inner.progress
+            done, total = done + inner_done, total + inner_total
+        return done, total
+
+    def done(self) -> bool:
+        """True once the batch is complete and its callbacks are enqueued."""
+        return self._done
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the batch is complete; False if ``timeout`` seconds pass before."""
+        if self._done:
+            return True
+        return self._parking.park(Sleeper(), lambda: self._done, timeout) or self._done
+
+    # For the runtime
+
+    def add(self, call: Handle[Any]) -> None:
+        """A job was enqueued inside the block.
+
+        Raises:
+            CounterpunchError: If the block has ended: a context that was copied inside it
+                goes on using it, in a job or a task.
+        """
+        self._pending.append(None)
+        self.handles.append(call)
+        call.add_done_callback(self._ended)
+
+    def _ended(self, _: Handle[Any]) -> None:
+        self._one_less()
+
+    def _one_less(self) -> None:
+        self._pending.pop()
+        if self.closed and not self._pending:
+            try:
+                self._right.pop()
+            except IndexError:
+                return
+            self._complete()
+
+    def _succeeded(self) -> bool:
+        own = all(call._state is SUCCEEDED for call in list(self.handles))
+        return own and all(inner._succeeded() for inner in list(self._inner))
+
+    def _complete(self) -> None:
+        wanted = [self.on_success if self._succeeded() else None, self.on_complete]
+        token = current_batch.set(None)  # the callbacks are nobody's members
+        try:
+            for callback in wanted:
+                if callback is not None:
+                    self._follow(callback)
+        finally:
+            current_batch.reset(token)
+        self._done = True
+        self._parking.wake_all()
+        if self._outer is not None:
+            self._outer._one_less()
+
+    def _follow(self, callback: Any) -> None:
+        cls = getattr(callback, "job", callback)
+        try:
+            handle = accepting().enqueue(cls, (self.id,), {}, inside=True)
+        except BaseException as exc:
+            message = "the callback %s of %r could not be enqueued"
+            report(logging.ERROR, message, cls.__qualname__, self, exc_info=exc)
+        else:
+            self.callbacks.append(handle)

@@ -1,0 +1,28 @@
+"""What every test starts from and leaves behind: a fresh runtime, and no job of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+import counterpunch
+
+
+@pytest.fixture(autouse=True)
+def fresh_runtime() -> Iterator[None]:
+    """Each test starts with zeroed counters; jobs it leaves behind are given up."""
+    counterpunch.shutdown(timeout=0)
+    yield
+    counterpunch.configure(
+        shutdown_timeout=8.0,
+        max_threads=None,
+        strict_args=None,
+        history=1000,
+        history_ttl=3600.0,
+        log_args=True,
+        on_lost=None,
+        signals=False,
+        backend=None,
+    )
+    counterpunch.shutdown(timeout=0)
