@@ -6,10 +6,12 @@ loses, and for what is kept.
 """
 
 from ._config import configure
+from ._counts import Stats
 from ._current import current_job
 from ._delay import delay
 from ._drain import ShutdownReport
 from ._hooks import around_enqueue, around_perform, on_error
+from ._job import Job, job
 from ._lifecycle import quiet, shutdown, start, wait_idle
 from ._queries import find, jobs, stats
 from .batch import Batch
@@ -25,10 +27,8 @@ from .errors import (
     ShuttingDown,
 )
 from .handle import Handle, Status
-from .job import Job, job
 from .rate import Rate
 from .retry import Retry
-from .stats import Stats
 
 __version__ = "0.1.0"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
+from ._job import Job
 from .errors import InvalidOption
-from .job import Job
 
 __all__ = ["MethodJob", "delay"]
 

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ._counts import Count, Counts, WorkerCounts
 from .handle import (
     CANCELLED,
     DISCARDED,
@@ -16,7 +17,6 @@ from .handle import (
     Handle,
     Status,
 )
-from .stats import Count, Counts, WorkerCounts
 
 if TYPE_CHECKING:
     from ._plan import Plan

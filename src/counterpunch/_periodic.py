@@ -19,7 +19,7 @@ from ._scheduler import Timer
 from .handle import TERMINAL, Handle
 
 if TYPE_CHECKING:
-    from .job import Job
+    from ._job import Job
 
 __all__ = ["Entry", "arm", "entries", "periodic_classes", "upcoming"]
 

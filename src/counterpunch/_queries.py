@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Any
 
+from ._counts import NO_COUNTS, Counts, Stats, WorkerCounts
+from ._job import job_class
 from ._runtime import Runtime, current
 from .errors import InvalidOption
 from .handle import Handle, Status
-from .job import job_class
-from .stats import NO_COUNTS, Counts, Stats, WorkerCounts
 
 __all__ = ["find", "jobs", "stats"]
 

@@ -15,10 +15,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ._clock import VirtualClock
+from ._job import job_class
 from ._runtime import Runtime, installed
 from .errors import CounterpunchError, shorten
 from .handle import FAILED, LOST, QUEUED, RETRYING, SCHEDULED, TERMINAL, Handle
-from .job import job_class
 from .options import due_in
 
 __all__ = ["DRAIN_LIMIT", "Fake", "fake", "inline"]

@@ -25,6 +25,7 @@ from typing import (
 )
 
 from ._clock import monotonic
+from ._counts import NO_COUNTS, Counts
 from ._lane import Gate
 from ._periodic import periodic_classes
 from ._plan import Plan
@@ -32,7 +33,6 @@ from ._runtime import accepting, current, installed
 from .errors import Cancelled, CounterpunchError, InvalidOption
 from .handle import NO_KWARGS, TERMINAL, Handle, Status
 from .options import DEFAULTS, check_calls, due_at, due_in
-from .stats import NO_COUNTS, Counts
 
 __all__ = ["Job", "JobFunction", "Using", "job", "job_class"]
 
