@@ -36,7 +36,8 @@ class VirtualClock:
     __slots__ = ("_offset", "_start", "_wall")
 
     def __init__(self, start: float | None = None) -> None:
-        self._start = _time.monotonic()
+        # A whole number, so that due times are as exact as the delays they are made of.
+        self._start = float(int(_time.monotonic()))
         self._wall = _time.time() if start is None else start
         self._offset = 0.0
 

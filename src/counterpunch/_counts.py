@@ -6,7 +6,22 @@ from collections.abc import Mapping
 from itertools import count
 from typing import NamedTuple
 
-__all__ = ["NO_COUNTS", "Count", "Counts", "Stats", "WorkerCounts"]
+__all__ = [
+    "BOUNDS",
+    "NO_COUNTS",
+    "NO_TIMES",
+    "Count",
+    "Counts",
+    "Discards",
+    "Stats",
+    "Times",
+    "WorkerCounts",
+]
+
+#: Upper bounds, in seconds, of the buckets of wait and run times; one more holds what is above.
+BOUNDS = (
+    0.0001, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
+)  # fmt: skip
 
 
 class Count:
@@ -35,12 +50,77 @@ class WorkerCounts(NamedTuple):
     idle: int
 
 
+class Times(NamedTuple):
+    """Durations of attempts: how many in each bucket, and their sum in seconds.
+
+    ``buckets[i]`` counts those up to ``BOUNDS[i]`` and above the bound before it; the last
+    one counts what is longer than all bounds.
+    """
+
+    buckets: tuple[int, ...]
+    sum: float
+
+    @property
+    def total(self) -> int:
+        """How many there are."""
+        return sum(self.buckets)
+
+    @property
+    def mean(self) -> float | None:
+        """Seconds on average; None if there are none."""
+        return self.sum / self.total if self.total else None
+
+    def percentile(self, fraction: float) -> float | None:
+        """About how many seconds ``fraction`` (0 to 1) of them did not exceed.
+
+        Interpolated within a bucket; of the last bucket only its lower bound is known.
+        None if there are none.
+        """
+        rank = fraction * self.total
+        if not self.total:
+            return None
+        below, low = 0, 0.0
+        for count, high in zip(self.buckets, BOUNDS, strict=False):
+            if count and below + count >= rank:
+                return low + (high - low) * max(0.0, rank - below) / count
+            below, low = below + count, high
+        return low
+
+    def plus(self, other: Times) -> Times:
+        """Both together."""
+        pairs = zip(self.buckets, other.buckets, strict=True)
+        return Times(tuple(one + two for one, two in pairs), self.sum + other.sum)
+
+    def since(self, earlier: Times) -> Times:
+        """What came after an earlier reading of the same distribution."""
+        pairs = zip(self.buckets, earlier.buckets, strict=True)
+        return Times(tuple(now - then for now, then in pairs), self.sum - earlier.sum)
+
+
+#: No durations at all.
+NO_TIMES = Times((0,) * (len(BOUNDS) + 1), 0.0)
+
+
+class Discards(NamedTuple):
+    """Why jobs were discarded. They add up to ``Counts.discarded``."""
+
+    expired: int = 0  # waited longer than expires_in
+    queue_full: int = 0  # by the class's overflow policy, or fell due on a full queue
+    duplicate: int = 0  # on_duplicate="discard"
+    refused: int = 0  # by a middleware or on_enqueue, at the enqueue
+    rolled_back: int = 0  # the transaction it waited for was
+    raised: int = 0  # the job raised Discard, or an exception of discard_on
+
+
 class Counts(NamedTuple):
     """The jobs of one class, or of all, at one instant, in this process.
 
     ``accepted`` counts from the first enqueue of the process and equals the sum of the ten
     statuses. ``attempts`` counts started attempts. ``oldest_wait`` is the age in seconds
-    of the job that has been queued longest, 0.0 if none is.
+    of the job that has been queued longest, 0.0 if none is. ``retries`` counts failed
+    attempts that another one was to follow. ``wait_times`` are the seconds from due to
+    started, ``run_times`` those from started to ended, of each attempt. ``threads`` are
+    those of the workers; in the total the scheduler's and the event loop's come on top.
     """
 
     accepted: int
@@ -57,6 +137,11 @@ class Counts(NamedTuple):
     workers: WorkerCounts
     attempts: int
     oldest_wait: float
+    retries: int = 0
+    discards: Discards = Discards()
+    wait_times: Times = NO_TIMES
+    run_times: Times = NO_TIMES
+    threads: int = 0
 
 
 #: The counts of a class that has not been used.

@@ -129,10 +129,10 @@ def _decide(runtime: Runtime) -> None:
         if pool.queued():
             pool.offer()
             if pool.hired() == 0:  # no thread can be had, so nobody will ever take these
-                _lose_queue(runtime, pool, "no thread could be started to run it")
+                lose_queue(runtime, pool, "no thread could be started to run it")
 
 
-def _lose_queue(runtime: Runtime, pool: Any, reason: str) -> None:
+def lose_queue(runtime: Runtime, pool: Any, reason: str) -> None:
     while (call := pool.take()) is not None:
         if call._lane.tickets:
             call._lane.tickets.pop()
@@ -163,7 +163,7 @@ def _sweep(runtime: Runtime, leaving: bool) -> list[Worker]:
     unended = "it was still running when the time for the stop was up"
     for pool in list(runtime.pools.values()):
         pool.close()
-        _lose_queue(runtime, pool, "queued when the time for the stop was up")
+        lose_queue(runtime, pool, "queued when the time for the stop was up")
     for lane in lanes:
         while lane.hold:
             try:

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from ._config import config
 from ._current import current, current_batch
-from ._hooks import process, report, safely
+from ._hooks import logger, process, report, safely
+from ._timings import FOLD_MASK
 from .errors import Cancelled, Discard, shorten
 from .handle import CANCELLED, DISCARDED, FAILED, RETRYING, RUNNING, SUCCEEDED, Handle, Status
 
@@ -76,8 +77,12 @@ def admitted(call: Handle[Any], lane: Lane, forced: bool = False) -> bool:
         return False
     call.attempt += 1
     call._state = RUNNING
-    call._started = lane.monotonic()
-    lane.attempts.add()
+    call._started = now = lane.monotonic()
+    more = call._more
+    timings = lane.timings
+    timings.wait(now - (call._enqueued if more is None or more.due is None else more.due))
+    if not lane.attempts.add() & FOLD_MASK:
+        timings.fold()
     return True
 
 
@@ -113,8 +118,9 @@ def attempt(call: Handle[Any], lane: Lane, worker: bool, final: bool) -> Status:
     else:
         status = _judge(call, lane, failure, final)
     if plan.hooked or failure is not None:
-        for turn in _turns(call, lane, job, status, value, failure):
-            safely(turn[0], call, turn[1], *turn[2])
+        with _around_hooks(call):
+            for turn in _turns(call, lane, job, status, value, failure):
+                safely(turn[0], call, turn[1], *turn[2])
         if failure is not None:
             forget_frames(failure, final)
     return status
@@ -144,14 +150,28 @@ async def attempt_async(call: Handle[Any], lane: Lane, final: bool = False) -> S
         status = SUCCEEDED
     else:
         status = _judge(call, lane, failure, final)
-    for name, fn, args in _turns(call, lane, job, status, value, failure):
-        try:
-            await _finished(fn(*args))
-        except BaseException as exc:
-            safely(name, call, _raiser(exc))
+    with _around_hooks(call):
+        for name, fn, args in _turns(call, lane, job, status, value, failure):
+            try:
+                await _finished(fn(*args))
+            except BaseException as exc:
+                safely(name, call, _raiser(exc))
     if failure is not None:
         forget_frames(failure, final)
     return status
+
+
+@contextlib.contextmanager
+def _around_hooks(call: Handle[Any]) -> Iterator[None]:
+    """What integrations put around hooks. Their failures are logged; the hooks run anyway."""
+    if not process.around_hooks:
+        yield
+        return
+    stack = contextlib.ExitStack()
+    for around in process.around_hooks:
+        safely("around_hooks", call, lambda around=around: stack.enter_context(around(call)))
+    yield
+    safely("around_hooks", call, stack.close)
 
 
 async def _finished(value: Any) -> None:

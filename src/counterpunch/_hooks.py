@@ -10,6 +10,7 @@ import logging
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .errors import InvalidOption, shorten
@@ -17,7 +18,15 @@ from .errors import InvalidOption, shorten
 if TYPE_CHECKING:
     from .handle import Handle
 
-__all__ = ["around_enqueue", "around_perform", "logger", "on_error", "process", "safely"]
+__all__ = [
+    "around_enqueue",
+    "around_perform",
+    "caller_context",
+    "logger",
+    "on_error",
+    "process",
+    "safely",
+]
 
 logger = logging.getLogger("counterpunch")
 
@@ -30,12 +39,25 @@ Remove = Callable[[], None]
 class _Process:
     """The shared handlers, in the order in which they were added."""
 
-    __slots__ = ("around_enqueue", "around_perform", "changed", "on_error")
+    __slots__ = (
+        "around_enqueue",
+        "around_hooks",
+        "around_perform",
+        "changed",
+        "context_filters",
+        "on_error",
+    )
 
     def __init__(self) -> None:
         self.on_error: tuple[ErrorHandler, ...] = ()
         self.around_perform: tuple[Around, ...] = ()
         self.around_enqueue: tuple[Around, ...] = ()
+        #: For integrations: entered around the hooks that follow an attempt, where its own
+        #: ``around_perform`` has been left already.
+        self.around_hooks: tuple[Around, ...] = ()
+        #: For integrations: given the copy of the caller's context, on the caller's thread,
+        #: returns what the job gets instead.
+        self.context_filters: tuple[Callable[[Context], Context], ...] = ()
         #: Called after a change, so that the runtime can look at its classes again.
         self.changed: Callable[[], None] = lambda: None
 
@@ -57,6 +79,14 @@ class _Process:
 
 
 process = _Process()
+
+
+def caller_context() -> Context:
+    """A copy of the caller's context variables, without what an integration keeps out."""
+    context = copy_context()
+    for keep in process.context_filters:
+        context = keep(context)
+    return context
 
 
 def on_error(fn: ErrorHandler) -> Remove:

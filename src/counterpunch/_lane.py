@@ -7,7 +7,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ._counts import Count, Counts, WorkerCounts
+from ._counts import Count, Counts, Discards, WorkerCounts
+from ._timings import Timings
 from .handle import (
     CANCELLED,
     DISCARDED,
@@ -76,6 +77,7 @@ class Lane:
         "scheduled",
         "stopped",
         "tickets",
+        "timings",
     )
 
     def __init__(self, runtime: Runtime, job: type, plan: Plan, pool: Pool, index: int) -> None:
@@ -112,6 +114,7 @@ class Lane:
         #: Set at the end of a drain: who queues or starts a job afterwards takes it back.
         self.stopped = False
         self.bucket: TokenBucket | None = None
+        self.timings = Timings(self)
         self.adopt(plan)
 
     def adopt(self, plan: Plan) -> None:
@@ -170,7 +173,7 @@ class Lane:
             self.tickets.pop()
         if self.overdue:
             self.runtime.admit_overdue(self)
-        elif self.blocked:
+        if self.blocked and not self.full():
             try:
                 self.blocked.popleft()()
             except (IndexError, RuntimeError):
@@ -228,6 +231,7 @@ class Lane:
         queued = accepted - sum(elsewhere)
         if queued < 0:  # a job seen twice while it came back for a retry; never yet observed
             running, queued = running + queued, 0
+        timings = self.timings
         return Counts(
             accepted=accepted,
             deferred=deferred,
@@ -243,6 +247,11 @@ class Lane:
             workers=self._workers(running),
             attempts=attempts,
             oldest_wait=self.oldest_wait(now) if queued else 0.0,
+            retries=timings.retries.value,
+            discards=Discards(**{cause: n.value for cause, n in timings.discards.items()}),
+            wait_times=timings.waits.read(),
+            run_times=timings.runs.read(),
+            threads=self.pool.threads(),
         )
 
     def _reading(self) -> tuple[int, ...]:

@@ -96,8 +96,7 @@ class LoopPool(Pool):
             loop = self.runtime.event_loop()
         except RuntimeError as exc:  # no thread to be had, as in Pool.start_worker
             self.vacancies.append(None)
-            message = "%s: the event loop thread could not be started (%s); %d jobs wait for it"
-            report(logging.ERROR, message, self.name, exc, self.queued())
+            self.runtime.no_thread(self, exc)
             return False
         worker = Worker()
         if not loop.call(lambda: loop.spawn(self._serve_tasks(loop, worker))):

@@ -87,7 +87,9 @@ class Parking:
             if ready():  # the second look; see the module docstring
                 self._withdraw(sleeper)
                 return True
-            if sleeper.lock.acquire(True, -1 if timeout is None else min(timeout, _LONGEST)):
+            # A negative timeout is one that has run out (-1 would wait for ever).
+            seconds = -1 if timeout is None else max(0.0, min(timeout, _LONGEST))
+            if sleeper.lock.acquire(True, seconds):
                 return True
             return not self._withdraw(sleeper)
         except BaseException:  # Ctrl-C in a waiting main thread: nobody may wake what left

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import concurrent.futures.thread
 import itertools
-import logging
 import threading
 import time
 from collections import deque
@@ -24,7 +23,6 @@ from typing import TYPE_CHECKING, Any
 
 from ._clock import monotonic
 from ._execution import execute
-from ._hooks import report
 from ._parking import Parking, Sleeper
 
 if TYPE_CHECKING:
@@ -75,6 +73,7 @@ class Pool:
         self.levels: tuple[deque[Handle[Any]], ...] = ()
         self._by_priority: dict[int, deque[Handle[Any]]] = {}
         self._executor: ThreadPoolExecutor | None = None
+        self._executor_size = 0
         # Held while the executor is made, used or dropped, on starter and worker threads
         # only: never on a caller's, which may be inside a signal handler.
         self._executor_lock = threading.Lock()
@@ -163,10 +162,8 @@ class Pool:
         try:
             starter.start()
         except RuntimeError as exc:
-            # "can't start new thread" at a limit of the system, or while 3.12.0-3.12.2 end.
             self.vacancies.append(None)
-            message = "%s: no thread could be started (%s); %d jobs wait for one"
-            report(logging.ERROR, message, self.name, exc, self.queued())
+            self.runtime.no_thread(self, exc)
             return False
         starter.join(START_SECONDS)
         return True
@@ -176,21 +173,22 @@ class Pool:
         worker = Worker()
         try:
             with self._executor_lock:
+                if self._executor is not None and self._executor_size < self.size:
+                    self._executor.shutdown(wait=False)  # its loops run on until they return
+                    self._executor = None
                 if self._executor is None:
                     self._executor = ThreadPoolExecutor(
                         max_workers=self.size, thread_name_prefix=f"counterpunch-{self.name}"
                     )
+                    self._executor_size = self.size
                 executor = self._executor
-                if executor._max_workers < self.size:
-                    executor._max_workers = self.size
                 executor.submit(self._work, worker)
                 joined_at_exit = getattr(concurrent.futures.thread, "_threads_queues", {})
                 for thread in getattr(executor, "_threads", ()):
                     joined_at_exit.pop(thread, None)
         except RuntimeError as exc:
             self.vacancies.append(None)
-            report(logging.ERROR, "%s: no worker could be started (%s)", self.name, exc)
-            self.runtime.resting.wake_all()
+            self.runtime.no_thread(self, exc)
 
     def _work(self, worker: Worker) -> None:
         """The worker loop, run by the executor on a thread of its own."""

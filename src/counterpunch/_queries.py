@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from operator import add
 from typing import Any
 
-from ._counts import NO_COUNTS, Counts, Stats, WorkerCounts
+from ._counts import NO_COUNTS, Counts, Discards, Stats, WorkerCounts
 from ._job import job_class
 from ._runtime import Runtime, current
 from .errors import InvalidOption
@@ -37,9 +38,15 @@ def _total(runtime: Runtime, classes: list[Counts]) -> Counts:
     )
     sums = {
         name: sum(getattr(counts, name) for counts in classes)
-        for name in ("accepted", "attempts", *Status)
+        for name in ("accepted", "attempts", "retries", *Status)
     }
-    return total._replace(**sums)
+    for counts in classes:
+        total = total._replace(
+            discards=Discards(*map(add, total.discards, counts.discards)),
+            wait_times=total.wait_times.plus(counts.wait_times),
+            run_times=total.run_times.plus(counts.run_times),
+        )
+    return total._replace(**sums, threads=runtime.thread_count())
 
 
 def find(id: str) -> Handle[Any] | None:

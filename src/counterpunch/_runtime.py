@@ -11,16 +11,15 @@ import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextvars import copy_context
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from . import _strict
+from . import _commit, _strict
 from ._clock import Clock, SystemClock
 from ._config import config
 from ._current import current_batch, current_job, open_batches
 from ._execution import execute
-from ._hooks import process, report, safely
+from ._hooks import caller_context, process, report, safely
 from ._lane import Lane
 from ._overrun import watch_for_overrun
 from ._parking import Parking, Sleeper
@@ -87,7 +86,7 @@ class Runtime:
         self.pools: dict[object, Pool] = {}
         self.scheduler = Scheduler(self.clock, self.release, threads)
         #: Where ``wait_idle`` and the drain sleep; a worker wakes them as it falls asleep.
-        self.resting = Parking()
+        self.resting = self.scheduler.resters
         self.watchers: dict[Handle[Any], deque[Watcher]] = {}
         #: Running jobs whose cancel token is set.
         self.cancels: set[Handle[Any]] = set()
@@ -184,6 +183,7 @@ class Runtime:
             and len(lane.pool.levels) == 1
             and not lane.paused
             and not process.around_enqueue
+            and not process.context_filters
             and config.strict_args is None
             and config.backend is None
             and not open_batches
@@ -211,9 +211,17 @@ class Runtime:
         """
         lane = self.lane(job)
         self._refuse_late(lane, inside)
-        call, due, waiting = self._build(lane, args, kwargs, options)
-        if waiting:
+        deferral = None
+        if options is not None and "after_commit" in options:
+            options = dict(options)
+            deferral = _commit.defer(self, job.__qualname__, options.pop("after_commit"))
+        call, due, waiting = self._build(lane, args, kwargs, options, deferral is None)
+        if not waiting:
+            pass
+        elif deferral is None:
             self.place(call, due)
+        else:
+            self._defer(call, due, deferral)
         if options is None and lane.gate.lane is None:
             self._open_gate(lane)
         return call
@@ -235,6 +243,7 @@ class Runtime:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         options: dict[str, Any] | None,
+        needs_room: bool = True,
     ) -> tuple[Handle[Any], float | None, bool]:
         """A job that is checked and numbered but nowhere yet, when it is due (None: now),
         and whether it still has to be placed: a middleware or an overflow policy may have
@@ -263,8 +272,8 @@ class Runtime:
             duplicate = self._duplicate(lane, key)
             if duplicate is not None:
                 return duplicate, None, False
-        policy = self._room(lane) if at_once else None
-        context = copy_context() if plan.options.context == "copy" else None
+        policy = self._room(lane) if at_once and needs_room else None
+        context = caller_context() if plan.options.context == "copy" else None
         if context is not None and not len(context):
             context = None
         # Its number comes last: up to here nothing was accepted, and a number is counted.
@@ -312,7 +321,7 @@ class Runtime:
             call: Handle[Any] = Handle(
                 lane, number, holder.args, holder._kwargs, None, self.clock.monotonic()
             )
-            self.end(call, DISCARDED, f"a duplicate of {holder.id}")
+            self.end(call, DISCARDED, f"a duplicate of {holder.id}", "duplicate")
             return call
         if choice == "replace" and self._take_back(holder, holder._lane):
             self.end(holder, CANCELLED, "replaced by a newer job of the same identity")
@@ -357,9 +366,9 @@ class Runtime:
                         message = "on_enqueue of %r raised; it is enqueued all the same"
                         report(logging.ERROR, message, call, exc_info=exc)
         except Discard as exc:
-            self.end(call, DISCARDED, str(exc) or "refused at the enqueue")
+            self.end(call, DISCARDED, str(exc) or "refused at the enqueue", "refused")
         except BaseException as exc:
-            self.end(call, DISCARDED, f"refused at the enqueue: {type(exc).__name__}")
+            self.end(call, DISCARDED, f"refused at the enqueue: {type(exc).__name__}", "refused")
             raise
 
     def place(self, call: Handle[Any], due: float | None) -> None:
@@ -409,14 +418,19 @@ class Runtime:
         parking, sleeper = Parking(), Sleeper()
         while lane.full():
             left = None if limit is None else start + limit - self.clock.monotonic()
-            lane.blocked.append(parking.nudge)
-            ready: Callable[[], bool] = lambda: not lane.full() or self.phase is STOPPED  # noqa: E731
-            in_time = parking.park(sleeper, ready, left if left is None else max(0.0, left))
+
+            def ready() -> bool:
+                # Only now: a worker that takes the nudge out must find the sleeper, or the
+                # room it made goes to another producer and this one is never woken.
+                lane.blocked.append(parking.nudge)
+                return not lane.full() or self.phase is STOPPED
+
+            in_time = parking.park(sleeper, ready, left)
             try:
                 lane.blocked.remove(parking.nudge)
             except ValueError:
                 pass  # taken by the worker that woke us
-            if lane.full():
+            if lane.full() or self.phase is STOPPED:
                 self._refuse_late(lane)
                 if not in_time:
                     raise QueueFull(
@@ -427,7 +441,8 @@ class Runtime:
     def _overflow(self, call: Handle[Any], lane: Lane, policy: str) -> bool:
         """Apply a policy to a new job that found the queue full; True if it is to be queued."""
         if policy == "discard":
-            self.end(call, DISCARDED, f"the queue was full (max_jobs={lane.max_jobs})")
+            reason = f"the queue was full (max_jobs={lane.max_jobs})"
+            self.end(call, DISCARDED, reason, "queue_full")
         elif policy == "caller_runs":
             self.run_here(call)
         else:
@@ -439,7 +454,34 @@ class Runtime:
         oldest = lane.take_oldest()
         if oldest is not None:
             reason = f"made room for a newer job (max_jobs={lane.max_jobs})"
-            self.end(oldest, DISCARDED, reason)
+            self.end(oldest, DISCARDED, reason, "queue_full")
+
+    # Waiting for a transaction
+
+    def _defer(self, call: Handle[Any], due: float | None, deferral: _commit.Deferral) -> None:
+        lane = call._lane
+        call._state = DEFERRED
+        lane.deferred.add(call)
+        deferral.hold(call, due)
+        if lane.stopped:  # the drain ended in between and may not have seen it
+            try:
+                lane.deferred.remove(call)
+            except KeyError:
+                return
+            self.lose(call, "it arrived as the process stopped")
+
+    def undefer(self, call: Handle[Any], due: float | None, committed: bool) -> None:
+        """The transaction of a deferred job has ended: queue it, schedule it or drop it."""
+        try:
+            call._lane.deferred.remove(call)
+        except KeyError:
+            return  # it was cancelled, or lost in the drain
+        if not committed:
+            self.end(call, DISCARDED, "its transaction was rolled back", "rolled_back")
+        elif due is not None and due > self.clock.monotonic():
+            self._schedule(call, due)
+        else:
+            self._admit(call)
 
     # Waiting for a time
 
@@ -469,7 +511,7 @@ class Runtime:
         policy = call._option("delayed_on_shutdown")
         more = call._extra()
         decision = fate(policy, more.due or 0.0, self.deadline)
-        if self.phase is STOPPED:
+        if self.phase is STOPPED or (decision == "wait" and self.scheduler.stranded()):
             decision = "drop"
         if decision != "wait" and call._lane.claim_delayed(call):
             if decision == "run":
@@ -493,7 +535,7 @@ class Runtime:
             policy = lane.options.overflow
             if policy in ("raise", "discard"):
                 reason = f"fell due on a full queue (max_jobs={lane.max_jobs})"
-                self.end(call, DISCARDED, reason)
+                self.end(call, DISCARDED, reason, "queue_full")
                 level = logging.ERROR if policy == "raise" else logging.INFO
                 report(level, "%r was discarded: it %s", call, reason)
                 return
@@ -521,7 +563,7 @@ class Runtime:
                     return
                 if lane.claim_delayed(call):
                     reason = f"fell due on a queue that stayed full for {limit:g} s"
-                    self.end(call, DISCARDED, reason)
+                    self.end(call, DISCARDED, reason, "queue_full")
                     report(logging.ERROR, "%r was discarded: it %s", call, reason)
 
             self.scheduler.add(Timer(give_up), self.clock.monotonic() + limit)
@@ -550,7 +592,8 @@ class Runtime:
             waited = now - (call._enqueued if more.due is None else more.due)
             if waited > expires:
                 lane.running.discard(call)
-                self.end(call, DISCARDED, f"waited {waited:.3g} s, expires_in={expires:g}")
+                reason = f"waited {waited:.3g} s, expires_in={expires:g}"
+                self.end(call, DISCARDED, reason, "expired")
                 return False
         if lane.bucket is not None:
             later = lane.bucket.start(now)
@@ -585,13 +628,25 @@ class Runtime:
         if status is not RETRYING:
             self.end(call, status)
             return
+        lane.timings.retries.add()
+        lane.timings.run(lane.monotonic() - (call._started or 0.0))
         call._state = RETRYING
         self._schedule(call, call._extra().due or 0.0)
         if call in self.cancels and lane.claim_delayed(call):
             self.end(call, CANCELLED, "cancelled while it ran; its next attempt was dropped")
 
-    def end(self, call: Handle[Any], status: Status, reason: str | None = None) -> None:
-        """Give a job that the caller owns its terminal status, and tell whoever waits."""
+    def end(
+        self,
+        call: Handle[Any],
+        status: Status,
+        reason: str | None = None,
+        cause: str = "raised",
+    ) -> None:
+        """Give a job that the caller owns its terminal status, and tell whoever waits.
+
+        No ``reason`` means that its attempt brought it there. ``cause`` is the field of
+        ``Discards`` that counts a discarded one.
+        """
         lane = call._lane
         if reason is not None:
             call._extra().reason = reason
@@ -599,7 +654,14 @@ class Runtime:
         if more is not None:
             more.exception = None
         call._context = None
-        call._finished = self.clock.monotonic()
+        call._finished = now = self.clock.monotonic()
+        timings = lane.timings
+        if now >= timings.tick:
+            timings.sample(now)
+        if reason is None and call._started is not None:
+            timings.run(now - call._started)
+        if status is DISCARDED:
+            timings.discards[cause].add()
         lane.ended[status].add()
         call._state = status
         if self.cancels:
@@ -769,7 +831,7 @@ class Runtime:
         if lane.plan.check is None:
             raise TypeError(f"{job.__qualname__} cannot be run: it defines no perform()")
         lane.plan.check(*args, **kwargs)
-        context = copy_context() if lane.options.context == "copy" else None
+        context = caller_context() if lane.options.context == "copy" else None
         call: Handle[Any] = Handle(
             lane, lane.accepts(), args, kwargs, context, self.clock.monotonic()
         )
@@ -896,6 +958,19 @@ class Runtime:
             report(logging.WARNING, message, ceiling, pool.name)
         return True
 
+    def no_thread(self, pool: Pool, exc: RuntimeError) -> None:
+        """No thread could be started for a pool: at a limit of the system, or because
+        3.12.0-3.12.2 end. The next enqueue tries again, but a drain does not wait for that.
+        """
+        from ._drain import lose_queue
+
+        if self.phase is not DRAINING:
+            message = "%s: no thread could be started (%s); %d jobs wait for one"
+            report(logging.ERROR, message, pool.name, exc, pool.queued())
+        elif pool.hired() == 0:
+            lose_queue(self, pool, "no thread could be started to run it")
+        self.resting.wake_all()
+
     def _make_room(self, pool: Pool) -> None:
         """Ask another pool for a thread: an idle one, else one of the pool with the most."""
         others = [other for other in list(self.pools.values()) if other is not pool]
@@ -906,6 +981,16 @@ class Runtime:
         largest = max(others, key=lambda other: other.threads(), default=None)
         if largest is not None and largest.threads() - pool.threads() >= 2:
             largest.yield_worker(pool)  # after the job it is at
+
+    def thread_count(self) -> int:
+        """Threads of workers, scheduler and event loop that are alive or being started."""
+        thread = self.scheduler.thread
+        scheduling = thread is not None and thread.is_alive()
+        return (
+            sum(pool.threads() for pool in list(self.pools.values()))
+            + scheduling
+            + len(self._loops)
+        )
 
     def idle(self, delayed: bool = False) -> bool:
         """True if no job runs or is queued, the caller's own aside; with ``delayed``, if
@@ -1016,7 +1101,7 @@ def _replace() -> Runtime:
 
 def after_fork() -> None:
     """In a forked child: forget the parent's jobs, threads and counters."""
-    old, installed.runtime, installed.modes = installed.runtime, None, ()
+    old, installed.runtime = installed.runtime, None
     if old is not None:
         old.close_gates()
 

@@ -52,6 +52,9 @@ class Timer:
     def __lt__(self, other: object) -> bool:
         return True  # among entries of the same instant any order will do
 
+    def __gt__(self, other: object) -> bool:
+        return True  # asked when a handle does not know how it compares to a timer
+
 
 def _nothing() -> None:
     pass
@@ -71,10 +74,14 @@ class Scheduler:
         self._inbox: deque[tuple[bool, float, Handle[Any] | Timer]] = deque()
         self._dead: deque[None] = deque()  # one entry for each cancelled job in a heap
         self.parking = Parking()
+        #: Where those sleep who wait until nothing is on its way; woken as the thread rests.
+        self.resters = Parking()
         #: When the sleeping thread will look next; a due time before it must wake it.
         self._next = float("-inf")
         self._unstarted: deque[None] = deque([None] if threads else ())
         self._threads = threads
+        #: The thread, once it was started; for ``health()``.
+        self.thread: threading.Thread | None = None
         self.closed = False
 
     # For any thread
@@ -95,9 +102,15 @@ class Scheduler:
 
     def resting(self) -> bool:
         """True if the thread sleeps, with nothing on its way to a queue."""
-        if not self._threads or self._unstarted:
+        if not self._threads:
             return not self._inbox
+        if self._unstarted:  # no thread could be had: nothing is on its way either
+            return True
         return bool(self.parking.sleepers) and not self._inbox
+
+    def stranded(self) -> bool:
+        """True if there is no thread: none was needed yet, or none could be had."""
+        return bool(self._unstarted)
 
     def close(self) -> None:
         """Let the thread end. What still waits has been taken away by then."""
@@ -177,16 +190,22 @@ class Scheduler:
         thread = threading.Thread(target=self._run, name="counterpunch-scheduler", daemon=True)
         try:
             thread.start()
+            self.thread = thread
         except RuntimeError as exc:
             # A limit of the system, or 3.12.0-3.12.2 at their end: the next entry tries
             # again, and the drain reports what still waits.
             self._unstarted.append(None)
+            self.resters.wake_all()
             report(logging.ERROR, "the scheduler thread could not be started (%s)", exc)
 
     def _run(self) -> None:
         sleeper = Sleeper()
         while not self.closed:
-            wait = self.run_due()
+            try:
+                wait = self.run_due()
+            except BaseException as exc:  # whatever it is, the other delayed jobs still count on it
+                report(logging.CRITICAL, "the scheduler failed; it goes on", exc_info=exc)
+                wait = 1.0
             if self._wall:
                 wait = WALL_CHECK_SECONDS if wait is None else min(wait, WALL_CHECK_SECONDS)
             # Published before the thread is seen asleep: an earlier due time than this
@@ -197,6 +216,8 @@ class Scheduler:
                 self.parking.park(sleeper, self._second_look, wait)
 
     def _second_look(self) -> bool:
+        if self.resters.sleepers:
+            self.resters.wake_all()
         return bool(self._inbox) or self.closed or self._compaction_due()
 
 

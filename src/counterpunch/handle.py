@@ -164,7 +164,7 @@ class Handle(Generic[R]):
     def __lt__(self, other: object) -> bool:
         """Order of acceptance: decides between two jobs that are due at the same instant."""
         if not isinstance(other, Handle):
-            return NotImplemented
+            return False  # a timer of the same instant goes first
         return (self._enqueued, self._number) < (other._enqueued, other._number)
 
     # What it is

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from . import _commit
 from .errors import InvalidOption
 from .rate import Rate
 from .retry import Retry, exception_types
@@ -168,9 +169,9 @@ def _flag(owner: str, option: str, value: Any) -> bool:
 
 
 def _backend(owner: str, option: str, value: Any) -> Any:
-    if value is None or callable(getattr(value, "enqueue", None)):
-        return value
-    raise _fail(owner, option, value, "a backend of counterpunch.backends, or None for threads")
+    if value is None:
+        return None
+    raise _fail(owner, option, value, "None: jobs run in threads, no engine is supported yet")
 
 
 DEFAULTS: Mapping[str, Any] = {
@@ -281,8 +282,10 @@ def check_calls(owner: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """
     checked: dict[str, Any] = {}
     for name, value in given.items():
-        if name in ("delay", "at", "after_commit"):
+        if name in ("delay", "at"):
             checked[name] = value
+        elif name == "after_commit":
+            checked[name] = _commit.check(f"{owner}.using", value)
         elif name in PER_CALL:
             checked[name] = PER_CALL[name](owner, name, value)
         else:

@@ -25,6 +25,10 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
+STARTUP, SHUTDOWN = "lifespan.startup", "lifespan.shutdown"
+STARTUP_COMPLETE, STARTUP_FAILED = f"{STARTUP}.complete", f"{STARTUP}.failed"
+SHUTDOWN_COMPLETE, SHUTDOWN_FAILED = f"{SHUTDOWN}.complete", f"{SHUTDOWN}.failed"
+
 
 @asynccontextmanager
 async def lifespan(app: object = None) -> AsyncIterator[None]:
@@ -80,35 +84,42 @@ class _Lifespan:
         self._sent: set[str] = set()
 
     async def run(self, app: ASGIApp, scope: MutableMapping[str, Any]) -> None:
+        failure = None
         try:
             await app(scope, self.receive, self.send)
         except Exception as exc:
-            if "lifespan.startup.complete" in self._sent or "lifespan.startup.failed" in self._sent:
-                await _drain()  # nothing to do if the shutdown message did it
+            if self._sent & {STARTUP_FAILED, SHUTDOWN_COMPLETE, SHUTDOWN_FAILED}:
+                await _drain()  # what the app enqueued before it failed to start
                 raise
-            # By the specification it does not speak the protocol: the server is to go on.
-            if self._received:  # but this one had begun to, so its author wants to know
-                message = "the app raised during lifespan.startup; it is served without a lifespan"
-                report(logging.WARNING, message, exc_info=exc)
-        if "lifespan.startup.failed" in self._sent:
+            failure = exc
+        if STARTUP_FAILED in self._sent:
             await _drain()
             return
-        # Whatever the app has left unanswered.
-        if "lifespan.startup" not in self._received:
+        # From here on: whatever the app has left unanswered.
+        if STARTUP_COMPLETE not in self._sent:
+            # By the specification it does not speak the protocol, and is served without.
+            if failure is not None and STARTUP in self._received:  # it had begun to, though
+                message = "the app raised during lifespan.startup; it is served without a lifespan"
+                report(logging.WARNING, message, exc_info=failure)
+            failure = None
+            if STARTUP not in self._received:
+                await self.receive()
+            await self.send({"type": STARTUP_COMPLETE})
+        elif failure is not None:
+            report(logging.ERROR, "the app's lifespan raised", exc_info=failure)
+        if SHUTDOWN not in self._received:
             await self.receive()
-        if "lifespan.startup.complete" not in self._sent:
-            await self.send({"type": "lifespan.startup.complete"})
-        if "lifespan.shutdown" not in self._received:
-            await self.receive()
-        if not self._sent & {"lifespan.shutdown.complete", "lifespan.shutdown.failed"}:
-            await self.send({"type": "lifespan.shutdown.complete"})
+        if failure is not None:
+            await self.send({"type": SHUTDOWN_FAILED, "message": repr(failure)})
+        elif not self._sent & {SHUTDOWN_COMPLETE, SHUTDOWN_FAILED}:
+            await self.send({"type": SHUTDOWN_COMPLETE})
 
     async def receive(self) -> Message:
         message = await self._receive()
         self._received.add(message["type"])
-        if message["type"] == "lifespan.startup":
+        if message["type"] == STARTUP:
             start()
-        elif message["type"] == "lifespan.shutdown":
+        elif message["type"] == SHUTDOWN:
             await _drain()
         return message
 

@@ -1,0 +1,121 @@
+"""Jobs that wait for a transaction: what ``using(after_commit=...)`` may be, and who knows it.
+
+The core knows no framework: ``opened`` looks at the value, imports the integration it
+belongs to, and gets an object with ``defer(commit, rollback) -> bool`` back. An object that
+has such a method itself is asked directly, so any other transaction can be plugged in.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol
+
+from .errors import InvalidOption
+
+if TYPE_CHECKING:
+    from ._runtime import Runtime
+    from .handle import Handle
+
+__all__ = ["Deferral", "Transaction", "check", "defer"]
+
+ALLOWED = (
+    "True or the alias of a Django database, a Session, AsyncSession or scoped_session of "
+    "SQLAlchemy, an object with defer(commit, rollback) -> bool, or None for at once"
+)
+
+
+class Transaction(Protocol):
+    """What a job can wait for."""
+
+    def defer(self, commit: Callable[[], object], rollback: Callable[[], object]) -> bool:
+        """Call one of the two once, when the open transaction has ended.
+
+        Returns:
+            False if no transaction is open; then neither is called.
+        """
+        ...
+
+
+def check(owner: str, value: Any) -> Any:
+    """The value of ``after_commit``, looked at without importing anything.
+
+    Raises:
+        InvalidOption: If no integration could know it.
+    """
+    if value is None or value is False or value is True or (isinstance(value, str) and value):
+        return value
+    if _is_sqlalchemy(value) or callable(getattr(value, "defer", None)):
+        return value
+    raise InvalidOption(owner, "after_commit", value, ALLOWED)
+
+
+def _is_sqlalchemy(value: Any) -> bool:
+    """By module name, and without an import: a session exists only where it was imported."""
+    return any(kind.__module__.partition(".")[0] == "sqlalchemy" for kind in type(value).__mro__)
+
+
+def _transaction(owner: str, value: Any) -> Transaction:
+    if value is True or isinstance(value, str):
+        try:
+            django = import_module("counterpunch.integrations.django.transactions")
+        except ImportError as exc:
+            raise InvalidOption(owner, "after_commit", value, f"{ALLOWED} ({exc})") from exc
+        transaction: Transaction = django.database(owner, value)
+    elif _is_sqlalchemy(value):
+        sqlalchemy = import_module("counterpunch.integrations.sqlalchemy")
+        transaction = sqlalchemy.session(owner, value)
+    else:
+        transaction = value
+    return transaction
+
+
+class Deferral:
+    """One job and the transaction it waits for.
+
+    The transaction is asked before the job is built, so that a wrong alias or a full queue
+    is an error at the call with nothing accepted. Its end may therefore come before the job
+    is here, and then counts once ``hold`` is called.
+    """
+
+    __slots__ = ("_call", "_committed", "_due", "_runtime")
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._call: Handle[Any] | None = None
+        self._due: float | None = None
+        self._committed: bool | None = None
+
+    def commit(self) -> None:
+        self._end(True)
+
+    def rollback(self) -> None:
+        self._end(False)
+
+    def hold(self, call: Handle[Any], due: float | None) -> None:
+        """The job is there and counted as deferred."""
+        self._due = due
+        self._call = call
+        if self._committed is not None:
+            self._end(self._committed)
+
+    def _end(self, committed: bool) -> None:
+        self._committed = committed
+        call = self._call
+        # The copy that a forked child has is not its job.
+        if call is not None and self._runtime.pid == os.getpid():
+            self._runtime.undefer(call, self._due, committed)
+
+
+def defer(runtime: Runtime, owner: str, value: Any) -> Deferral | None:
+    """Ask for the open transaction that ``value`` names; None if there is none.
+
+    Raises:
+        InvalidOption: If the value names nothing that is known.
+    """
+    if value is None or value is False:
+        return None
+    deferral = Deferral(runtime)
+    transaction = _transaction(owner, value)
+    return deferral if transaction.defer(deferral.commit, deferral.rollback) else None

@@ -1,0 +1,152 @@
+"""How long jobs waited and ran, and what the last minutes looked like, per class.
+
+The hot path appends one float to a deque, which is one call into C: no lock, nothing to
+lose. Every so many attempts, and whenever somebody looks, the floats are folded into
+buckets. Measured per value, folding included: 45 ns; a bisect and a counter in place: 65 to
+80 ns, and then there is no sum.
+"""
+
+from __future__ import annotations
+
+import _thread
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+from ._counts import BOUNDS, NO_TIMES, Count, Discards, Times
+from .handle import FAILED, LOST, SUCCEEDED
+
+if TYPE_CHECKING:
+    from ._lane import Lane
+
+__all__ = ["FOLD_MASK", "SLOTS", "SLOT_SECONDS", "Distribution", "Slot", "Timings"]
+
+#: The ring has this many slots of this many seconds: the last ten minutes.
+SLOT_SECONDS = 10.0
+SLOTS = 60
+#: Every 256th attempt folds. A power of two less one, so that the test is one ``&``.
+FOLD_MASK = 0xFF
+
+
+class Distribution:
+    """Durations in fixed buckets: ``add(seconds)`` for any thread, ``read()`` to look."""
+
+    __slots__ = ("_folded", "_lock", "_pending", "add")
+
+    def __init__(self) -> None:
+        self._pending: deque[float] = deque()
+        self.add: Callable[[float], None] = self._pending.append
+        #: Replaced, never changed: who reads gets counts and sum of the same moment.
+        self._folded = NO_TIMES
+        # Held while pending values move into ``_folded``; never waited for without a limit.
+        self._lock = _thread.allocate_lock()
+
+    def fold(self, wait: float = 0.0) -> None:
+        """Move what was added into the buckets; if another thread is at it, it may do it alone.
+
+        Args:
+            wait: Seconds to wait for that other thread.
+        """
+        if not (self._lock.acquire(True, wait) if wait else self._lock.acquire(False)):
+            return
+        try:
+            pending = self._pending
+            values = sorted([pending.popleft() for _ in range(len(pending))])
+            if values:
+                up_to = [bisect_right(values, bound) for bound in BOUNDS]
+                edges = zip([0, *up_to], [*up_to, len(values)], strict=True)
+                new = Times(tuple(high - low for low, high in edges), sum(values))
+                self._folded = self._folded.plus(new)
+        finally:
+            self._lock.release()
+
+    def read(self) -> Times:
+        """What was added so far. Waits at most a moment for a thread that folds just now."""
+        self.fold(wait=0.1)
+        return self._folded
+
+
+class _Sample(NamedTuple):
+    """The counters of a class as they were when a slot of the ring began."""
+
+    slot: int
+    succeeded: int
+    failed: int
+    retries: int
+    waits: Times
+    runs: Times
+
+
+class Slot(NamedTuple):
+    """What ended in one slot of the ring."""
+
+    succeeded: int
+    failed: int
+
+
+class Timings:
+    """What the lane of a class records about time; ``wait`` and ``run`` are the hot path."""
+
+    __slots__ = ("_lane", "_ring", "discards", "retries", "run", "runs", "tick", "wait", "waits")
+
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
+        self.waits, self.runs = Distribution(), Distribution()
+        self.wait, self.run = self.waits.add, self.runs.add
+        #: Failed attempts that another one was to follow.
+        self.retries = Count()
+        self.discards = {cause: Count() for cause in Discards._fields}
+        self._ring: deque[_Sample] = deque(maxlen=SLOTS + 1)
+        #: The monotonic instant at which the next slot begins.
+        self.tick = 0.0
+
+    def fold(self) -> None:
+        """On a worker, now and then: keep what was appended from piling up."""
+        self.waits.fold()
+        self.runs.fold()
+
+    def sample(self, now: float) -> None:
+        """Note the counters before the first job that ends in a slot is counted.
+
+        Slots in which nothing ended need no note: nothing has changed in them.
+        """
+        slot = int(now // SLOT_SECONDS)
+        self.tick = (slot + 1) * SLOT_SECONDS
+        self._ring.append(self._now(slot))
+
+    def recent(self, now: float) -> tuple[list[Slot], _Sample]:
+        """The slots of the ring, oldest first and the current one last, and their sum."""
+        last = int(now // SLOT_SECONDS)
+        latest = self._now(last + 1)
+        samples = [*self._ring.copy(), latest]
+        slots = []
+        position = 0
+        at_start: list[_Sample] = []
+        for slot in range(last - SLOTS + 1, last + 2):
+            # The value at the start of a slot is that of the first note made in it or later.
+            while samples[position].slot < slot and samples[position] is not latest:
+                position += 1
+            at_start.append(samples[position])
+        for start, end in zip(at_start, at_start[1:], strict=False):
+            slots.append(Slot(end.succeeded - start.succeeded, end.failed - start.failed))
+        first = at_start[0]
+        return slots, _Sample(
+            last,
+            latest.succeeded - first.succeeded,
+            latest.failed - first.failed,
+            latest.retries - first.retries,
+            latest.waits.since(first.waits),
+            latest.runs.since(first.runs),
+        )
+
+    def _now(self, slot: int) -> _Sample:
+        ended = self._lane.ended
+        return _Sample(
+            slot,
+            ended[SUCCEEDED].value,
+            ended[FAILED].value + ended[LOST].value,
+            self.retries.value,
+            self.waits.read(),
+            self.runs.read(),
+        )
