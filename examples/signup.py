@@ -256,7 +256,8 @@ class MailSink(socketserver.StreamRequestHandler):
                     self.reply("354 end with a dot")
                     self.deliver(b"".join(iter(self.data_line, b"")))
                 case b"QUIT":
-                    return self.reply("221 bye")
+                    self.reply("221 bye")
+                    return
                 case _:
                     self.reply("502 not implemented")
 

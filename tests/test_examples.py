@@ -374,8 +374,8 @@ def test_sigterm_drains_what_was_accepted(start: Callable[..., Signup], mailbox:
     assert server.end() == 143
     received = sorted(re.findall(r"^To: (\S+)", "\n".join(mailbox.messages), re.MULTILINE))
     assert received == emails
-    assert "drained in" in server.lines[-1]
-    assert server.matches(r"drained in .* 10 succeeded")
+    [seconds] = server.matches(r"drained in ([\d.]+) s: .*\b10 succeeded")
+    assert float(seconds) < 4.0  # it ends with the last job, not with the deadline
     assert "Traceback" not in server.output
 
 
@@ -397,7 +397,8 @@ def test_a_stop_accounts_for_every_accepted_job(
     given_up = {users[int(user)] for user in server.matches(r"gave up on user (\d+)")}
     assert delivered | given_up == set(range(8))
     assert "drained in" in server.lines[-1]
-    assert "Traceback" not in server.output
+    assert "KeyboardInterrupt" not in server.output
+    assert "Fatal Python error" not in server.output
 
 
 @posix_signals
@@ -422,11 +423,12 @@ def test_the_tour_shows_each_part() -> None:
     assert "attempt 3 got through" in process.output
     assert "report B will never start: True" in process.output
     assert "report A will never start: False" in process.output
-    assert "not run: SendReminder(43,)" in process.output
+    assert "not run: SendReminder(43)" in process.output
     assert process.matches(r"\| ResizeImage .* 12 succeeded$")
     assert process.matches(r"\| SendReceipt .* 8 succeeded$")
     stats = process.output.partition("Stats\n")[2]
-    counts = {word: int(count) for count, word in re.findall(r"(\d+) (\w+)", stats)}
+    lines = re.findall(r"^ +(\d+) (\w+)", stats, re.MULTILINE)  # a pool's begins with "|"
+    counts = {status: int(count) for count, status in lines}
     ended = {"succeeded", "failed", "cancelled", "discarded", "lost"}
     assert counts["accepted"] == 25
     assert sum(counts.get(status, 0) for status in ended) == 25
@@ -503,7 +505,8 @@ def test_the_flask_example(ledger: Path) -> None:
 
 def test_the_fastapi_example(ledger: Path) -> None:
     pytest.importorskip("fastapi")
-    pytest.importorskip("httpx")
+    if importlib.util.find_spec("httpx2") is None:  # the test client takes either
+        pytest.importorskip("httpx")
     from fastapi.testclient import TestClient
 
     with TestClient(load("fastapi_app").app) as client:

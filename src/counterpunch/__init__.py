@@ -10,9 +10,13 @@ from ._counts import Stats
 from ._current import current_job
 from ._delay import delay
 from ._drain import ShutdownReport
+from ._dump import dump
+from ._health import Health, health
 from ._hooks import around_enqueue, around_perform, on_error
 from ._job import Job, job
 from ._lifecycle import quiet, shutdown, start, wait_idle
+from ._logging import JobLogFilter
+from ._metrics import metrics
 from ._queries import find, jobs, stats
 from .batch import Batch
 from .errors import (
@@ -40,8 +44,10 @@ __all__ = [
     "Discarded",
     "Duplicate",
     "Handle",
+    "Health",
     "InvalidOption",
     "Job",
+    "JobLogFilter",
     "Lost",
     "QueueFull",
     "Rate",
@@ -55,9 +61,12 @@ __all__ = [
     "configure",
     "current_job",
     "delay",
+    "dump",
     "find",
+    "health",
     "job",
     "jobs",
+    "metrics",
     "on_error",
     "quiet",
     "shutdown",

@@ -80,10 +80,10 @@ class Times(NamedTuple):
         if not self.total:
             return None
         below, low = 0, 0.0
-        for count, high in zip(self.buckets, BOUNDS, strict=False):
-            if count and below + count >= rank:
-                return low + (high - low) * max(0.0, rank - below) / count
-            below, low = below + count, high
+        for number, high in zip(self.buckets, BOUNDS, strict=False):
+            if number and below + number >= rank:
+                return low + (high - low) * max(0.0, rank - below) / number
+            below, low = below + number, high
         return low
 
     def plus(self, other: Times) -> Times:

@@ -71,10 +71,11 @@ def drain(runtime: Runtime, timeout: float, leaving: bool) -> ShutdownReport:
     if runtime.phase is DRAINING:
         return _await_other(runtime, timeout, start)
     runtime.deadline = start + timeout
-    runtime.phase = DRAINING
-    runtime.close_gates()
+    runtime.drainer = threading.get_ident()
     before = _ended(runtime)
     try:
+        runtime.phase = DRAINING
+        runtime.close_gates()
         _decide(runtime)
         _wait(runtime, timeout, start)
     except BaseException as exc:
@@ -95,6 +96,11 @@ def drain(runtime: Runtime, timeout: float, leaving: bool) -> ShutdownReport:
 
 def _await_other(runtime: Runtime, timeout: float, start: float) -> ShutdownReport:
     """Another thread drains already: wait for its report."""
+    own = current_job()
+    if runtime.drainer == threading.get_ident() or (own and own._lane.runtime is runtime):
+        # A signal handler in the midst of the drain, or a job: the drain waits for them, so
+        # they cannot wait for it. They get what is known so far.
+        return ShutdownReport({}, list(runtime.lost), 0.0, not runtime.lost)
     sleeper = Sleeper()
     while runtime.report is None:
         left = start + timeout + 1.0 - runtime.clock.monotonic()
@@ -134,8 +140,7 @@ def _decide(runtime: Runtime) -> None:
 
 def lose_queue(runtime: Runtime, pool: Any, reason: str) -> None:
     while (call := pool.take()) is not None:
-        if call._lane.tickets:
-            call._lane.tickets.pop()
+        call._lane.left(call)
         runtime.lose(call, reason)
 
 
@@ -170,6 +175,8 @@ def _sweep(runtime: Runtime, leaving: bool) -> list[Worker]:
                 runtime.lose(lane.hold.popleft(), "queued when the time for the stop was up")
             except IndexError:
                 break
+        while lane.blocked:
+            lane.wake_blocked()  # a producer that waits for room is refused now
         for call in [*lane.scheduled, *lane.retrying]:
             if lane.claim_delayed(call):
                 runtime.lose(call, "not yet due when the process stopped")
@@ -185,9 +192,15 @@ def _sweep(runtime: Runtime, leaving: bool) -> list[Worker]:
             except KeyError:
                 continue  # it has just ended by itself
             runtime.lose(call, unended)
-    runtime.stop_loop()
+    loops = runtime.stop_loop()
     workers = [worker for pool in list(runtime.pools.values()) for worker in list(pool.workers)]
-    return [worker for worker in workers if worker.call is not None and worker.ident != me]
+    return [
+        worker
+        for worker in workers
+        if (call := worker.call) is not None
+        and worker.ident != me
+        and (worker.ident in loops or not call._lane.plan.is_async)
+    ]
 
 
 def _abandon(runtime: Runtime, stuck: list[Worker]) -> None:
@@ -203,11 +216,9 @@ def _abandon(runtime: Runtime, stuck: list[Worker]) -> None:
         interrupt = ctypes.pythonapi.PyThreadState_SetAsyncExc
     except (ImportError, AttributeError):  # other interpreters: nothing to be done
         return
-    # Tasks share the thread of their loop, which cancels them in its own way.
-    idents = {worker.ident for worker in stuck if not worker.call or not _is_async(worker.call)}
-    for worker in stuck:
-        if worker.ident is not None and worker.ident in idents and worker.call is not None:
-            interrupt(ctypes.c_ulong(worker.ident), ctypes.py_object(Abandon))
+    for ident in {worker.ident for worker in stuck if worker.call is not None}:
+        if ident is not None:  # once for the thread of a loop, whose tasks share it
+            interrupt(ctypes.c_ulong(ident), ctypes.py_object(Abandon))
     deadline = runtime.clock.monotonic() + GRACE_SECONDS
     sleeper = Sleeper()
     try:
@@ -220,10 +231,6 @@ def _abandon(runtime: Runtime, stuck: list[Worker]) -> None:
             )
     except BaseException as exc:
         report(logging.WARNING, "the drain was cut short by %s", type(exc).__name__)
-
-
-def _is_async(call: Handle[Any]) -> bool:
-    return call._lane.plan.is_async
 
 
 def _publish(result: ShutdownReport) -> None:

@@ -19,14 +19,21 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from ._config import config
 from ._current import current, current_batch
 from ._hooks import logger, process, report, safely
-from ._timings import FOLD_MASK
 from .errors import Cancelled, Discard, shorten
 from .handle import CANCELLED, DISCARDED, FAILED, RETRYING, RUNNING, SUCCEEDED, Handle, Status
 
 if TYPE_CHECKING:
     from ._lane import Lane
 
-__all__ = ["Abandon", "admitted", "attempt", "attempt_async", "execute", "forget_frames"]
+__all__ = [
+    "Abandon",
+    "admitted",
+    "attempt",
+    "attempt_async",
+    "broken",
+    "execute",
+    "forget_frames",
+]
 
 #: An error text is cut to this many characters; the end, with the message, is kept.
 ERROR_TEXT = 20_000
@@ -59,7 +66,7 @@ def execute(call: Handle[Any], worker: bool, final: bool = False) -> None:
     try:
         status = context.run(attempt, call, lane, worker, final)
     except BaseException as exc:  # not the user's code, which attempt() has caught
-        status = _broken(call, exc)
+        status = broken(call, exc)
     lane.runtime.settle(call, status)
 
 
@@ -70,19 +77,15 @@ def admitted(call: Handle[Any], lane: Lane, forced: bool = False) -> bool:
     """
     lane.running.add(call)
     if lane.stopped:  # the drain ended after the job was taken out of the queue
-        lane.runtime.too_late(call)
+        lane.runtime.too_late(call, taken=True)
         return False
     look = lane.plan.guarded or call._more is not None
     if look and not forced and not lane.runtime.may_start(call):
         return False
     call.attempt += 1
     call._state = RUNNING
-    call._started = now = lane.monotonic()
-    more = call._more
-    timings = lane.timings
-    timings.wait(now - (call._enqueued if more is None or more.due is None else more.due))
-    if not lane.attempts.add() & FOLD_MASK:
-        timings.fold()
+    call._started = lane.monotonic()
+    lane.attempts.add()
     return True
 
 
@@ -91,6 +94,9 @@ def attempt(call: Handle[Any], lane: Lane, worker: bool, final: bool) -> Status:
     current.set(call)
     if call._more is not None and call._more.batch is not None:
         current_batch.set(None)  # the job belongs to the batch, what it enqueues does not
+    talks = logger.isEnabledFor(logging.INFO)
+    if talks:
+        _log(logging.DEBUG, call, "started")
     plan = lane.plan
     job: Any = None
     value = failure = None
@@ -115,6 +121,9 @@ def attempt(call: Handle[Any], lane: Lane, worker: bool, final: bool) -> Status:
     if failure is None:
         call._outcome = value
         status = SUCCEEDED
+        if talks:
+            seconds = lane.monotonic() - (call._started or 0.0)
+            _log(logging.INFO, call, "succeeded in %.3g s", seconds)
     else:
         status = _judge(call, lane, failure, final)
     if plan.hooked or failure is not None:
@@ -131,6 +140,9 @@ async def attempt_async(call: Handle[Any], lane: Lane, final: bool = False) -> S
     current.set(call)
     if call._more is not None and call._more.batch is not None:
         current_batch.set(None)  # the job belongs to the batch, what it enqueues does not
+    talks = logger.isEnabledFor(logging.INFO)
+    if talks:
+        _log(logging.DEBUG, call, "started")
     plan = lane.plan
     job: Any = None
     value = failure = None
@@ -148,6 +160,9 @@ async def attempt_async(call: Handle[Any], lane: Lane, final: bool = False) -> S
     if failure is None:
         call._outcome = value
         status = SUCCEEDED
+        if talks:
+            seconds = lane.monotonic() - (call._started or 0.0)
+            _log(logging.INFO, call, "succeeded in %.3g s", seconds)
     else:
         status = _judge(call, lane, failure, final)
     with _around_hooks(call):
@@ -207,8 +222,10 @@ def _judge(call: Handle[Any], lane: Lane, exc: BaseException, final: bool) -> St
         call._outcome = exc
         return FAILED
     _log(logging.WARNING, call, "failed, next in %.3g s: %s", delay, _one_line(exc), exc_info=exc)
+    now = lane.monotonic()
+    lane.timings.retried(call, now)
     more.when = None
-    more.due = lane.monotonic() + delay
+    more.due = now + delay
     return RETRYING
 
 
@@ -259,10 +276,12 @@ def _retry_delay(call: Handle[Any], lane: Lane, exc: BaseException) -> float | N
     except BaseException as broken:
         _log(logging.ERROR, call, "Retry.delay raised %s; the formula is used", _one_line(broken))
         delay = policy.formula(call.attempt, lane.runtime.random)
+        if policy.max_elapsed is not None and elapsed + delay > policy.max_elapsed:
+            return None
     return delay
 
 
-def _broken(call: Handle[Any], exc: BaseException) -> Status:
+def broken(call: Handle[Any], exc: BaseException) -> Status:
     """An exception that is not the user's: the job still ends, and it is said."""
     if not isinstance(exc, Abandon):
         report(logging.ERROR, "%r: the runtime itself failed", call, exc_info=exc)
@@ -276,12 +295,18 @@ def _broken(call: Handle[Any], exc: BaseException) -> Status:
 def _leave_forked_child(failure: BaseException | None) -> NoReturn:
     """End a child process that a job forked and that came back from ``perform``.
 
-    Going on would make it a second pool that works through a copy of the queue.
+    Going on would make it a second pool that works through a copy of the queue. The jobs it
+    has enqueued itself are drained as at any other exit.
     """
+    from ._lifecycle import _at_exit  # late: it imports this module
+
     status = 0 if failure is None else 1
     if isinstance(failure, SystemExit):
         code = failure.code
         status = code if isinstance(code, int) else (0 if code is None else 1)
+    elif failure is not None:
+        report(logging.ERROR, "a child process that a job forked failed", exc_info=failure)
+    _at_exit()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):
             stream.flush()
@@ -335,6 +360,8 @@ def _one_line(exc: BaseException) -> str:
 
 
 def _log(level: int, call: Handle[Any], message: str, *args: object, **kwargs: Any) -> None:
+    if not logger.isEnabledFor(level):
+        return
     arguments = ""
     if config.log_args and call._lane.options.log_args:
         parts = [shorten(arg) for arg in call.args]

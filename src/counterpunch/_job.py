@@ -187,7 +187,7 @@ class Using(Generic[P, R]):
             merged.pop("at", None)
         return Using(self._cls, merged)
 
-    def perform_async(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
+    def perform_async(self, /, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
         return accepting().enqueue(self._cls, args, kwargs, self._options)
 
     def perform_in(
@@ -202,7 +202,7 @@ class Using(Generic[P, R]):
         options.pop("delay", None)
         return accepting().enqueue(self._cls, args, kwargs, options)
 
-    def perform_now(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def perform_now(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         result: R = accepting().perform_now(self._cls, args, kwargs, self._options)
         return result
 
@@ -269,7 +269,7 @@ class Job(metaclass=JobMeta):
             return accepting().enqueue(cls, args, kwargs, options)
 
         @classmethod
-        def perform_now(cls, *args, **kwargs):
+        def perform_now(cls, /, *args, **kwargs):
             """Run one attempt here, through middleware, hooks and counters.
 
             Returns what ``perform`` returns or raises what it raises; a failure is final,
@@ -437,10 +437,10 @@ class JobFunction(Generic[P, R]):
     def __repr__(self) -> str:
         return f"<job {self.__module__}.{self.__qualname__}>"
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> Any:
         return self.function(*args, **kwargs)
 
-    def perform_async(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
+    def perform_async(self, /, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
         handle: Handle[R] = self.job.perform_async(*args, **kwargs)
         return handle
 
@@ -454,7 +454,7 @@ class JobFunction(Generic[P, R]):
         handle: Handle[R] = self.job.perform_at(when, *args, **kwargs)
         return handle
 
-    def perform_now(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def perform_now(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         result: R = self.job.perform_now(*args, **kwargs)
         return result
 

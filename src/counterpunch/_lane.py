@@ -53,6 +53,7 @@ class Lane:
         "accepted",
         "accepts",
         "attempts",
+        "away",
         "blocked",
         "bucket",
         "deferred",
@@ -108,6 +109,8 @@ class Lane:
         self.blocked: deque[Callable[[], None]] = deque()
         #: In a shared pool: one entry for each of this class's jobs in the pool's queue.
         self.tickets: deque[None] | None = deque() if pool.shared else None
+        #: Jobs of this class in the queue of another pool, by ``using(pool=...)``.
+        self.away: set[Handle[Any]] = set()
         #: True for each recent attempt that was a retry; for ``Retry(budget=...)``.
         self.recent: deque[bool] = deque(maxlen=100)
         self.paused = False
@@ -137,7 +140,7 @@ class Lane:
     def waiting(self) -> int:
         """Jobs in the queue: what ``max_jobs`` bounds."""
         queued = self.pool.queued() if self.tickets is None else len(self.tickets)
-        return queued + len(self.hold)
+        return queued + len(self.away) + len(self.hold)
 
     def full(self) -> bool:
         return self.waiting() >= self.max_jobs
@@ -149,49 +152,81 @@ class Lane:
             if not self.paused:  # resumed between the look and the append
                 self.release_hold()
         else:
-            if self.tickets is not None:
-                self.tickets.append(None)
-            self.pool.push(call, call._option("priority"))
+            self._enter(call)
         if self.stopped:
             self.runtime.too_late(call)
+
+    def home(self, call: Handle[Any]) -> Pool:
+        """The pool that a job is queued in: the class's, unless ``using(pool=...)`` differs."""
+        more = call._more
+        name = None if more is None or more.options is None else more.options.get("pool")
+        return self.pool if name is None else self.runtime.shared_pool(name, self.job.__qualname__)
+
+    def _enter(self, call: Handle[Any]) -> None:
+        pool = self.home(call)
+        if pool is not self.pool:
+            self.away.add(call)
+            self.gate.lane = None  # the short path counts one queue only
+        elif self.tickets is not None:
+            self.tickets.append(None)
+        pool.push(call, call._option("priority"))
 
     def withdraw(self, call: Handle[Any]) -> bool:
         """Take a queued job out again; False if a worker was faster."""
         try:
             self.hold.remove(call)
-            return True
         except ValueError:
-            pass
-        if not self.pool.withdraw(call):
-            return False
-        self.taken()
+            if not self.home(call).withdraw(call):
+                return False
+            self.taken(call)
+        else:
+            self.made_room()
         return True
 
-    def taken(self) -> None:
-        """A job of this class has left the pool's queue: there is room for another."""
-        if self.tickets:
+    def taken(self, call: Handle[Any]) -> None:
+        """A job of this class has left a pool's queue: there is room for another."""
+        self.left(call)
+        self.made_room()
+
+    def left(self, call: Handle[Any]) -> None:
+        """A job of this class is no longer counted in a pool's queue."""
+        if call in self.away:
+            self.away.discard(call)
+        elif self.tickets:
             self.tickets.pop()
+
+    def made_room(self) -> None:
+        """Due jobs that found the queue full come first, then producers that wait."""
         if self.overdue:
             self.runtime.admit_overdue(self)
         if self.blocked and not self.full():
-            try:
-                self.blocked.popleft()()
-            except (IndexError, RuntimeError):
-                pass  # it has given up waiting meanwhile
+            self.wake_blocked()
+
+    def wake_blocked(self) -> None:
+        try:
+            self.blocked.popleft()()
+        except (IndexError, RuntimeError):
+            pass  # it has given up waiting meanwhile
 
     def take_oldest(self) -> Handle[Any] | None:
         """Take out the job of this class that has been queued longest, to make room."""
-        for call in self.queued_calls():
-            if self.withdraw(call):
-                return call
+        while heads := self._heads():
+            oldest = min(heads, key=_waits_since)
+            if self.withdraw(oldest):
+                return oldest
         return None
 
     def queued_calls(self) -> list[Handle[Any]]:
         """The queued jobs, in the order in which they would run."""
-        calls = self.pool.calls()
-        if self.tickets is not None:
-            calls = [call for call in calls if call._lane is self]
+        calls = [call for pool in self._pools() for call in pool.calls() if call._lane is self]
         return calls + list(self.hold)
+
+    def _pools(self) -> list[Pool]:
+        """The pools that may hold a queued job of this class, its own first."""
+        if not self.away:
+            return [self.pool]
+        pools = self.runtime.pools
+        return [self.pool, *(pool for pool in list(pools.values()) if pool is not self.pool)]
 
     def release_hold(self) -> None:
         """Put the jobs of a class that is no longer paused into the queue, in order."""
@@ -200,9 +235,7 @@ class Lane:
                 call = self.hold.popleft()
             except IndexError:
                 return
-            if self.tickets is not None:
-                self.tickets.append(None)
-            self.pool.push(call, call._option("priority"))
+            self._enter(call)
 
     def over_budget(self, budget: float) -> bool:
         """True if one more retry would make retries more than ``budget`` of recent attempts."""
@@ -277,15 +310,21 @@ class Lane:
 
     def oldest_wait(self, now: float) -> float:
         """Seconds for which the oldest queued job has been waiting since it was due."""
-        oldest = now
-        for queue in (*self.pool.levels, self.hold):
-            calls = list(queue.copy()) if self.tickets is not None else _head(queue)
-            call = next((call for call in calls if call._lane is self), None)
-            if call is not None:
-                more = call._more
-                due = call._enqueued if more is None or more.due is None else more.due
-                oldest = min(oldest, due)
-        return now - oldest
+        return max(0.0, now - min(map(_waits_since, self._heads()), default=now))
+
+    def _heads(self) -> list[Handle[Any]]:
+        """The job of this class that is first in each queue."""
+        heads = _head(self.hold)
+        for pool in self._pools():
+            for queue in pool.levels:
+                calls = list(queue.copy()) if pool.shared else _head(queue)
+                heads += [call for call in calls if call._lane is self][:1]
+        return heads
+
+
+def _waits_since(call: Handle[Any]) -> float:
+    more = call._more
+    return call._enqueued if more is None or more.due is None else more.due
 
 
 def _head(queue: deque[Handle[Any]]) -> list[Handle[Any]]:

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import threading
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
-from ._execution import admitted, attempt_async
-from ._hooks import report
+from ._execution import admitted, attempt_async, broken
 from ._pool import Pool, Worker
 from .handle import CANCELLED, Handle, Status
 
@@ -34,6 +32,8 @@ class Loop:
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
         self.tasks: set[asyncio.Task[Any]] = set()
+        #: The task of each running job.
+        self.jobs: dict[Handle[Any], asyncio.Task[Any]] = {}
         self._thread = threading.Thread(target=self._run, name="counterpunch-loop", daemon=True)
         self._up = threading.Event()
         self._thread.start()
@@ -76,6 +76,14 @@ class Loop:
             self.loop.stop()
 
         self.call(lambda: self.spawn(end()))
+
+    def join(self) -> int | None:
+        """Wait for the thread to end after ``stop``: at once if nothing ran, a little longer
+        than its tasks may clean up otherwise. Its ident if it still runs."""
+        if threading.get_ident() == self._thread.ident:
+            return None
+        self._thread.join(GRACE_SECONDS * 1.25)
+        return self._thread.ident if self._thread.is_alive() else None
 
 
 #: Tasks that are cancelled at the deadline get this long for their ``finally`` blocks.
@@ -123,8 +131,8 @@ class LoopPool(Pool):
         """Run jobs until none is queued, then sleep; True if the worker is to leave."""
         while (call := self.take()) is not None:
             lane = call._lane
-            if lane.tickets is not None or lane.overdue or lane.blocked:
-                lane.taken()
+            if lane.tickets is not None or lane.away or lane.overdue or lane.blocked:
+                lane.taken(call)
             worker.call = call
             await _execute(loop, call)
             worker.call = call = None
@@ -171,13 +179,34 @@ async def _execute(loop: Loop, call: Handle[Any]) -> None:
         return
     context = call._context
     task = loop.spawn(attempt_async(call, lane), Context() if context is None else context)
+    loop.jobs[call] = task
     try:
         status: Status = await asyncio.shield(task)
     except asyncio.CancelledError:
-        # The deadline of the drain: this worker and the job's task are both cancelled.
-        task.cancel()
+        # The deadline of the drain: this worker and the job's task are both cancelled. Once
+        # is enough: a second time would break off an ``await`` in the job's ``finally``.
+        if not task.cancelling():
+            task.cancel()
         status = CANCELLED
+    finally:
+        del loop.jobs[call]
     lane.runtime.settle(call, status)
+
+
+def execute_on_loop(call: Handle[Any], worker: bool) -> None:
+    """One attempt of an async job that was queued in a shared pool: it runs on the loop, and
+    the pool's thread waits for it."""
+    lane = call._lane
+    lane.running.add(call)  # from here on the drain sees it
+    try:
+        loop = lane.runtime.event_loop()
+        coroutine = _execute(loop, call)
+        try:
+            asyncio.run_coroutine_threadsafe(coroutine, loop.loop).result()
+        finally:
+            coroutine.close()  # it has never begun if the loop is closed already
+    except BaseException as exc:
+        lane.runtime.settle(call, broken(call, exc))
 
 
 def execute_here(call: Handle[Any], final: bool = False) -> None:
@@ -205,5 +234,8 @@ def execute_here(call: Handle[Any], final: bool = False) -> None:
 
 
 def _run_to_end(call: Handle[Any], lane: Lane, context: Context, final: bool) -> Status:
-    with asyncio.Runner() as runner:
-        return runner.run(attempt_async(call, lane, final), context=context)
+    try:
+        with asyncio.Runner() as runner:
+            return runner.run(attempt_async(call, lane, final), context=context)
+    except BaseException as exc:  # Ctrl-C, which the runner raises after the job has ended
+        return broken(call, exc)

@@ -29,7 +29,7 @@ def watch_for_overrun(runtime: Runtime, call: Handle[Any], timeout: float, now: 
     def look() -> None:
         if call._state is not RUNNING or call.attempt != attempt:
             return
-        runtime.cancels.add(call)
+        runtime.overrun(call)
         message = "%s %s attempt %d has been running for more than timeout=%g s\n%s"
         name = call.job.__qualname__
         extra = {"job_id": call.id, "job": name, "attempt": attempt}
@@ -43,7 +43,9 @@ def watch_for_overrun(runtime: Runtime, call: Handle[Any], timeout: float, now: 
 
 def stack_of(runtime: Runtime, call: Handle[Any]) -> str:
     """Where a running job is, as text; what it is not running on a worker is not known."""
-    for worker in list(call._lane.pool.workers):
+    if call._lane.plan.is_async:
+        return runtime.task_stack(call)
+    for worker in list(call._lane.home(call).workers):
         if worker.call is call and worker.ident is not None:
             frame = sys._current_frames().get(worker.ident)
             if frame is not None:

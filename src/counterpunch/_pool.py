@@ -22,6 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from ._clock import monotonic
+from ._config import config
 from ._execution import execute
 from ._parking import Parking, Sleeper
 
@@ -150,12 +151,18 @@ class Pool:
 
     def start_worker(self) -> bool:
         """Start one worker if the pool has a vacancy; False if no thread can be had."""
-        if not self.runtime.may_start_thread(self):
-            return False
-        try:
-            self.vacancies.pop()
-        except IndexError:
-            return True
+        while True:
+            try:
+                self.vacancies.pop()
+            except IndexError:
+                return True
+            # Counted first and looked at afterwards: of two enqueues that start workers at
+            # the ceiling at least one sees the other.
+            if self.runtime.may_start_thread(self):
+                break
+            self.vacancies.append(None)
+            if self.hired() or self.runtime.phase == "stopped":
+                return False
         starter = threading.Thread(
             target=self._hire, name=f"counterpunch-starter-{self.name}", daemon=True
         )
@@ -209,10 +216,13 @@ class Pool:
             call = take()
             if call is not None:
                 lane = call._lane
-                if lane.tickets is not None or lane.overdue or lane.blocked:
-                    lane.taken()
+                run = execute
+                if lane.tickets is not None or lane.away or lane.overdue or lane.blocked:
+                    lane.taken(call)
+                    if lane.plan.is_async:  # in a shared pool: this thread waits for the loop
+                        from ._loop import execute_on_loop as run
                 worker.call = call
-                execute(call, worker=True)
+                run(call, worker=True)
                 worker.call = call = None  # nothing keeps the arguments of a job that ended
                 if monotonic() - rested > FAIR_SECONDS:
                     time.sleep(0)  # looked up late: gevent replaces it
@@ -228,6 +238,8 @@ class Pool:
             if self.surplus and self._leave(self.surplus):
                 return
             if self.owed and self._hand_over():
+                return
+            if config.max_threads is not None and self._lend():
                 return
             woken = self.parking.park(worker.sleeper, self._second_look, IDLE_SECONDS)
             if not woken and self._retire():
@@ -269,7 +281,21 @@ class Pool:
         self.vacancies.append(None)
         self._drop_executor()
         other.offer()
+        if other.queued() and self.hired() - other.hired() >= 2:
+            self.yield_worker(other)
+        if any(self.levels) and not self.hired():
+            self.offer()  # an enqueue still counted on this worker
         return True
+
+    def _lend(self) -> bool:
+        """Under a ceiling, and without a job here: leave in favour of a pool that has some."""
+        if self.hired() < 2:
+            return False
+        for other in list(self.runtime.pools.values()):
+            if other is not self and other.threads() and other.queued() and other.vacancies:
+                self.owed.append(other)
+                return self._hand_over()
+        return False
 
     def _retire(self) -> bool:
         """Give the thread back after a minute without work; False if there is some now.
@@ -304,13 +330,16 @@ class Pool:
         if not self.runtime.threads:
             return
         for _ in range(more):
-            self.vacancies.append(None)
+            try:
+                self.surplus.pop()  # one that was to leave stays
+            except IndexError:
+                self.vacancies.append(None)
         for _ in range(-more):
             try:
                 self.vacancies.pop()
             except IndexError:
                 self.surplus.append(None)
-        if more > 0 and any(self.levels):
+        for _ in range(min(more, self.queued())):
             self.offer()
         if self.surplus:
             self.parking.wake_all()

@@ -25,6 +25,7 @@ from ._overrun import watch_for_overrun
 from ._parking import Parking, Sleeper
 from ._pool import Pool
 from ._scheduler import Scheduler, Timer
+from ._timings import FOLD_MASK
 from .errors import Discard, Duplicate, InvalidOption, QueueFull, ShuttingDown, shorten
 from .handle import (
     CANCELLED,
@@ -81,6 +82,7 @@ class Runtime:
         self.token = os.urandom(4).hex()
         self.phase = OPEN
         self.deadline: float | None = None  # of the drain, once it has begun
+        self.drainer: int | None = None  # the thread it runs on
         self.report: ShutdownReport | None = None
         self.lanes: dict[type, Lane] = {}
         self.pools: dict[object, Pool] = {}
@@ -157,9 +159,23 @@ class Runtime:
                 made.stop()
         return self._loops[0]
 
-    def stop_loop(self) -> None:
-        for loop in list(self._loops):
+    def stop_loop(self) -> set[int]:
+        """Cancel the tasks of async jobs and end the loop; the idents of threads that stay."""
+        loops = list(self._loops)
+        for loop in loops:
             loop.stop()
+        return {ident for loop in loops if (ident := loop.join()) is not None}
+
+    def task_stack(self, call: Handle[Any]) -> str:
+        """Where the task of an async job waits, as text."""
+        import io
+
+        text = io.StringIO()
+        for loop in list(self._loops):
+            task = loop.jobs.get(call)
+            if task is not None:
+                task.print_stack(file=text)
+        return text.getvalue()
 
     def close_gates(self, pool: Pool | None = None) -> None:
         """Send enqueues the long way; the next one opens the gate again if it may."""
@@ -182,6 +198,7 @@ class Runtime:
             and current() is self
             and len(lane.pool.levels) == 1
             and not lane.paused
+            and not lane.away
             and not process.around_enqueue
             and not process.context_filters
             and config.strict_args is None
@@ -389,9 +406,15 @@ class Runtime:
         more.planned = True
         if due <= now:
             return False
-        more.when = None
-        self._schedule(call, due)
+        self._wait_for_rate(call, due)
         return True
+
+    def _wait_for_rate(self, call: Handle[Any], due: float) -> None:
+        more = call._extra()
+        if more.since is None:
+            more.since = call._enqueued if more.due is None else more.due
+        more.planned, more.when = True, None
+        self._schedule(call, due)
 
     def _room(self, lane: Lane) -> str | None:
         """None if the queue has room, else the policy to apply; waits for room if told to.
@@ -511,19 +534,23 @@ class Runtime:
         policy = call._option("delayed_on_shutdown")
         more = call._extra()
         decision = fate(policy, more.due or 0.0, self.deadline)
-        if self.phase is STOPPED or (decision == "wait" and self.scheduler.stranded()):
+        reason = f"due after the stop of the process (delayed_on_shutdown={policy!r})"
+        if decision == "wait" and self.scheduler.stranded():
+            decision, reason = "drop", "no thread could be started to wait for its time"
+        if self.phase is STOPPED:
             decision = "drop"
         if decision != "wait" and call._lane.claim_delayed(call):
             if decision == "run":
                 self._admit(call)
             else:
-                self.lose(
-                    call, f"due after the stop of the process (delayed_on_shutdown={policy!r})"
-                )
+                self.lose(call, reason)
 
     def release(self, call: Handle[Any]) -> None:
         """On the scheduler's thread: a job is due."""
         if call._lane.claim_delayed(call):
+            more = call._extra()
+            if more.when is not None:  # by a clock that may have been set since
+                more.due = self.clock.monotonic()
             self._admit(call)
 
     def _admit(self, call: Handle[Any]) -> None:
@@ -589,7 +616,8 @@ class Runtime:
         more = call._extra()
         expires = call._option("expires_in")
         if expires is not None and call.attempt == 0:
-            waited = now - (call._enqueued if more.due is None else more.due)
+            since = more.due if more.since is None else more.since
+            waited = now - (call._enqueued if since is None else since)
             if waited > expires:
                 lane.running.discard(call)
                 reason = f"waited {waited:.3g} s, expires_in={expires:g}"
@@ -599,8 +627,7 @@ class Runtime:
             later = lane.bucket.start(now)
             if later is not None:  # a busy pool held others back; this start would be too many
                 lane.running.discard(call)
-                more.planned, more.when = True, None
-                self._schedule(call, later)
+                self._wait_for_rate(call, later)
                 return False
             more.planned = False
         if lane.options.unique == "queued":
@@ -628,8 +655,6 @@ class Runtime:
         if status is not RETRYING:
             self.end(call, status)
             return
-        lane.timings.retries.add()
-        lane.timings.run(lane.monotonic() - (call._started or 0.0))
         call._state = RETRYING
         self._schedule(call, call._extra().due or 0.0)
         if call in self.cancels and lane.claim_delayed(call):
@@ -658,11 +683,15 @@ class Runtime:
         timings = lane.timings
         if now >= timings.tick:
             timings.sample(now)
-        if reason is None and call._started is not None:
-            timings.run(now - call._started)
+        if reason is None:
+            started = call._started or now
+            timings.run(now - started)
+            due = None if more is None else more.due
+            timings.wait(started - (call._enqueued if due is None else due))
         if status is DISCARDED:
             timings.discards[cause].add()
-        lane.ended[status].add()
+        if not lane.ended[status].add() & FOLD_MASK:
+            timings.fold()
         call._state = status
         if self.cancels:
             self.cancels.discard(call)
@@ -685,14 +714,19 @@ class Runtime:
         self.end(call, LOST, reason)
         self.lost.append(call)
 
-    def too_late(self, call: Handle[Any]) -> None:
-        """A job was queued or taken out just as the drain ended: take it back."""
+    def too_late(self, call: Handle[Any], taken: bool = False) -> None:
+        """A job was queued, or by a worker taken out, just as the drain ended: take it back.
+
+        Who queued it leaves a running one alone: it may be the very job that drained.
+        """
         lane = call._lane
-        try:
-            lane.running.remove(call)
-        except KeyError:
-            if not lane.withdraw(call):
+        if taken:
+            try:
+                lane.running.remove(call)
+            except KeyError:
                 return  # the drain has it
+        elif not lane.withdraw(call):
+            return
         self.lose(call)
         report(logging.ERROR, "%r was lost: it arrived as the process stopped", call)
         if self.report is not None and config.on_lost is not None:  # the list is already out
@@ -771,8 +805,13 @@ class Runtime:
                 return False
             return True
         if lane.claim_delayed(call):
-            # The scheduler still has an entry for it.
+            # The scheduler still has an entry for it, or it was due and waited for room.
             self.scheduler.forget()
+            if lane.overdue:
+                try:
+                    lane.overdue.remove(call)
+                except ValueError:
+                    pass
             return True
         return False
 
@@ -780,6 +819,8 @@ class Runtime:
         lane = call._lane
         if call._state is DEFERRED or call._state is RUNNING or call._state in TERMINAL:
             return False
+        if seconds == 0.0 and call._state is QUEUED:
+            return True  # it is due already, and keeps its place
         if not self._take_back(call, lane):
             return False
         more = call._extra()
@@ -797,9 +838,9 @@ class Runtime:
         lane.paused = True
         lane.gate.lane = None
         for call in lane.queued_calls():
-            if lane.pool.withdraw(call):
-                lane.taken()
-                lane.hold.append(call)
+            if lane.home(call).withdraw(call):
+                lane.left(call)
+                lane.hold.append(call)  # where it counts as waiting, as before
 
     def resume(self, job: type) -> None:
         lane = self.lane(job)
@@ -813,7 +854,7 @@ class Runtime:
 
     def again(self, call: Handle[Any], options: dict[str, Any] | None) -> Handle[Any]:
         """Enqueue the arguments of a finished job as a new one, in the runtime in force."""
-        return current().enqueue(call.job, call.args, call._kwargs, options)
+        return accepting().enqueue(call.job, call.args, call._kwargs, options)
 
     def cancel_requested(self, call: Handle[Any]) -> bool:
         return call in self.cancels
@@ -937,9 +978,9 @@ class Runtime:
     # Stopping
 
     def may_start_thread(self, pool: Pool) -> bool:
-        """False while the process may have no more threads, or the ceiling is reached.
+        """False while the process may have no more threads, or the ceiling is exceeded.
 
-        A pool without a worker always gets one: under a ceiling, too, each class with
+        Asked by a pool that has counted the new thread already. A pool without a worker always gets one: under a ceiling, too, each class with
         work goes on, and a job that waits for another class's job cannot block it.
         """
         if self.phase is STOPPED:
@@ -947,10 +988,10 @@ class Runtime:
         ceiling = config.max_threads
         if ceiling is None:
             return True
-        if sum(other.threads() for other in list(self.pools.values())) < ceiling:
+        if sum(other.threads() for other in list(self.pools.values())) <= ceiling:
             return True
         self._make_room(pool)
-        if pool.hired():
+        if pool.hired() > 1:
             return False
         if not self._warned_of_ceiling:
             self._warned_of_ceiling = True
@@ -979,7 +1020,7 @@ class Runtime:
                 other.yield_worker(pool)
                 return
         largest = max(others, key=lambda other: other.threads(), default=None)
-        if largest is not None and largest.threads() - pool.threads() >= 2:
+        if largest is not None and largest.threads() - pool.threads() >= 1:
             largest.yield_worker(pool)  # after the job it is at
 
     def thread_count(self) -> int:
@@ -995,21 +1036,32 @@ class Runtime:
     def idle(self, delayed: bool = False) -> bool:
         """True if no job runs or is queued, the caller's own aside; with ``delayed``, if
         none waits for a time either."""
+        # One look can miss a job that moves from a place not yet looked at to one already
+        # seen empty. Two cannot, unless an attempt began in between.
+        attempts = self._attempts()
+        return self._rests(delayed) and self._rests(delayed) and self._attempts() == attempts
+
+    def _attempts(self) -> int:
+        return sum(lane.attempts.value for lane in list(self.lanes.values()))
+
+    def _rests(self, delayed: bool) -> bool:
         from threading import get_ident
 
         me, own = get_ident(), current_job()
+        lanes = list(self.lanes.values())
+        # In the order in which a job moves.
+        if delayed and any(lane.scheduled or lane.retrying for lane in lanes):
+            return False
         if not self.scheduler.resting():
             return False
         for pool in list(self.pools.values()):
             mine = any(worker.ident == me for worker in list(pool.workers))
             if not pool.idle(mine):
                 return False
-        for lane in list(self.lanes.values()):
+        for lane in lanes:
             if any(call is not own for call in list(lane.running)):
                 return False
             if lane.hold:
-                return False
-            if delayed and (lane.scheduled or lane.retrying):
                 return False
         return True
 

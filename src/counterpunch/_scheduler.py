@@ -101,12 +101,14 @@ class Scheduler:
             self.parking.nudge()
 
     def resting(self) -> bool:
-        """True if the thread sleeps, with nothing on its way to a queue."""
+        """True if the thread sleeps, with nothing on its way to a queue.
+
+        Its inbox may hold entries then: those that are due later than it looks next, for
+        which nobody wakes it.
+        """
         if not self._threads:
             return not self._inbox
-        if self._unstarted:  # no thread could be had: nothing is on its way either
-            return True
-        return bool(self.parking.sleepers) and not self._inbox
+        return self.stranded() or bool(self.parking.sleepers)
 
     def stranded(self) -> bool:
         """True if there is no thread: none was needed yet, or none could be had."""

@@ -73,6 +73,6 @@ def shorten(value: object, limit: int = 200) -> str:
     """``repr`` of a value for a message: never raises, never longer than ``limit``."""
     try:
         text = repr(value)
-    except Exception as exc:  # a broken __repr__ must not hide the message it is part of
+    except BaseException as exc:  # a broken __repr__ must not hide the message it is part of
         text = f"<{type(value).__name__}: its repr raised {type(exc).__name__}>"
     return text if len(text) <= limit else text[: limit - 3] + "..."

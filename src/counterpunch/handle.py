@@ -90,7 +90,9 @@ class _More:
         "planned",
         "progress",
         "reason",
+        "overran",
         "remote",
+        "since",
         "timer",
         "when",
     )
@@ -108,6 +110,8 @@ class _More:
         self.batch: Any = None
         self.first_started: float | None = None
         self.timer: Any = None  # of the overrun watch, while it runs
+        self.overran = False  # its cancel token was set by its timeout, and by nobody else
+        self.since: float | None = None  # due before its class's rate made it wait
         self.planned = False  # its start has a place in the class's rate
         self.remote: Any = None  # what an external engine gave for it
 
@@ -200,7 +204,7 @@ class Handle(Generic[R]):
         time while it waits for a retry. Aware, UTC."""
         more = self._more
         if more is not None and more.when is not None:
-            return datetime.fromtimestamp(more.when, timezone.utc)
+            return _moment(more.when)
         return self._wall(self._enqueued if more is None or more.due is None else more.due)
 
     @property
@@ -351,6 +355,7 @@ class Handle(Generic[R]):
 
         self.add_done_callback(ended)
         if self._state not in TERMINAL:
+            self._lane.runtime.before_wait(self)
             yield from waiter
         return self.result(0)
 
@@ -395,7 +400,7 @@ class Handle(Generic[R]):
     # For the runtime
 
     def _wall(self, instant: float) -> datetime:
-        return datetime.fromtimestamp(instant + self._lane.runtime.wall_offset, timezone.utc)
+        return _moment(instant + self._lane.runtime.wall_offset)
 
     def _option(self, name: str) -> Any:
         """An option of this job: the one of ``using(...)``, else the class's."""
@@ -451,3 +456,12 @@ class Handle(Generic[R]):
             raise failure
         finally:
             del failure  # a frame that holds the exception which holds the frame
+
+
+def _moment(epoch: float) -> datetime:
+    """Epoch seconds as an aware datetime, UTC; what lies beyond the calendar is its end."""
+    try:
+        return datetime.fromtimestamp(epoch, timezone.utc)
+    except (ValueError, OverflowError, OSError):
+        end = datetime.max if epoch > 0 else datetime.min
+        return end.replace(tzinfo=timezone.utc)

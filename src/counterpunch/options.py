@@ -6,7 +6,7 @@ One table, ``CHECKS``: an option exists if it has a line there. ``resolve`` read
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from types import SimpleNamespace
@@ -89,8 +89,7 @@ def _seconds(low: float, none: bool = True, exclusive: bool = False) -> Check:
         if (
             not isinstance(seconds, (int, float))
             or isinstance(seconds, bool)
-            or not math.isfinite(seconds)
-            or seconds < low
+            or not low <= seconds <= sys.float_info.max  # NaN, and ints beyond any float
             or (exclusive and seconds == low)
         ):
             raise _fail(owner, option, value, allowed)
@@ -282,8 +281,11 @@ def check_calls(owner: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """
     checked: dict[str, Any] = {}
     for name, value in given.items():
-        if name in ("delay", "at"):
+        if name == "delay":
+            checked[name] = due_in(f"{owner}.using", value)
+        elif name == "at":
             checked[name] = value
+            due_at(f"{owner}.using", value)
         elif name == "after_commit":
             checked[name] = _commit.check(f"{owner}.using", value)
         elif name in PER_CALL:
@@ -315,7 +317,7 @@ def due_in(owner: str, delay: float | timedelta) -> float:
     if (
         not isinstance(seconds, (int, float))
         or isinstance(seconds, bool)
-        or not 0.0 <= seconds < math.inf
+        or not 0.0 <= seconds <= sys.float_info.max
     ):
         raise InvalidOption(owner, "delay", delay, "seconds >= 0, as a number or a timedelta")
     return float(seconds)
@@ -332,6 +334,7 @@ def due_at(owner: str, when: datetime | float) -> float:
             allowed = "an aware datetime; add a zone, e.g. datetime.now(timezone.utc)"
             raise InvalidOption(owner, "when", when, allowed)
         return when.timestamp()
-    if isinstance(when, (int, float)) and not isinstance(when, bool) and math.isfinite(when):
+    number = isinstance(when, (int, float)) and not isinstance(when, bool)
+    if number and abs(when) <= sys.float_info.max:  # False for NaN, and an int beyond any float
         return float(when)
     raise InvalidOption(owner, "when", when, "an aware datetime or epoch seconds")

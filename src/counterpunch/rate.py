@@ -61,7 +61,7 @@ class TokenBucket:
     a worker is about to run it, because a busy pool may have held it back since.
     """
 
-    __slots__ = ("_lock", "_planned", "_started", "rate")
+    __slots__ = ("_again", "_lock", "_planned", "_started", "rate")
 
     def __init__(self, rate: Rate) -> None:
         self.rate = rate
@@ -70,6 +70,9 @@ class TokenBucket:
         self._lock = threading.RLock()
         self._planned: deque[float] = deque([-math.inf] * rate.limit)
         self._started: deque[float] = deque([-math.inf] * rate.limit)
+        # When those that were refused a start are to come back: no more of them at a time
+        # than may start then, or a thousand would be turned away each period.
+        self._again: deque[float] = deque([-math.inf] * rate.limit)
 
     def reserve(self, now: float) -> float:
         """The earliest instant, ``now`` or later, for one more start; it is then taken."""
@@ -84,7 +87,10 @@ class TokenBucket:
         with self._lock:
             allowed = self._started[0] + self.rate.per if self._started else now + self.rate.per
             if now < allowed:
-                return allowed
+                oldest = self._again.popleft() if self._again else now
+                again = max(allowed, oldest + self.rate.per)
+                self._again.append(again)
+                return again
             self._started.append(now)
             self._started.popleft()
             return None

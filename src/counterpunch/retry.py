@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -171,8 +172,7 @@ def _number(option: str, value: object, low: float, high: float = math.inf) -> f
     if (
         not isinstance(seconds, (int, float))
         or isinstance(seconds, bool)
-        or not math.isfinite(seconds)
-        or not low <= seconds <= high
+        or not low <= seconds <= min(high, sys.float_info.max)  # NaN, and ints beyond any float
     ):
         upper = "or more" if high == math.inf else f"to {high:g}"
         raise InvalidOption("Retry", option, value, f"a number from {low:g} {upper}")

@@ -43,7 +43,6 @@ class _Mode(Runtime):
 
     def run(self, call: Handle[Any]) -> None:
         """Run one attempt of a job that was taken out of its queue, here."""
-        call._lane.taken()
         self.run_here(call)
 
 

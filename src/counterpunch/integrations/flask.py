@@ -62,12 +62,13 @@ class Counterpunch:
         _install()
         started: list[int] = []
 
-        @app.before_request
         def start_once() -> None:
             # By process, because a preloaded app is set up before its workers are forked.
             if started != [os.getpid()] and not app.testing:
                 started[:] = [os.getpid()]
                 start()
+
+        app.before_request(start_once)
 
 
 def _install() -> None:
@@ -84,7 +85,7 @@ def without_request(context: Context) -> Context:
         return context
     # A variable cannot be taken out of a Context, so the others are put into a new one.
     kept = Context()
-    kept.run(_fill, context, current_app._get_current_object())  # type: ignore[attr-defined]
+    kept.run(_fill, context, current_app._get_current_object())
     return kept
 
 

@@ -1,0 +1,126 @@
+"""The ASGI shell: scope and messages in, messages out, no decision in between."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from .message import MAX_BODY, Request, Response, fields
+from .routes import failure, respond
+from .settings import Settings
+
+__all__ = ["asgi"]
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+def asgi(**options: Any) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+    """The dashboard as an ASGI app; the mount point is ``root_path``.
+
+    A page is made on a thread of the loop's executor, so ``authorize`` and ``can_view`` run
+    there, and are plain functions.
+
+    Args:
+        options: See ``Settings``: ``authorize``, ``can_view``, ``arguments``, ``refresh``,
+            ``health``.
+
+    Raises:
+        InvalidOption: For an option that is not allowed.
+        TypeError: For one that does not exist.
+    """
+    settings = Settings(**options)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+        elif scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1000})
+        elif scope["type"] == "http":
+            request = _request(scope)
+            body = await _body(request, receive)
+            if body is None:
+                return  # the client has left
+            if isinstance(body, Response):
+                response = body
+            else:
+                response = await _off_loop(Request(**{**vars(request), "body": body}), settings)
+            await _answer(request, response, send)
+
+    return app
+
+
+async def _off_loop(request: Request, settings: Settings) -> Response:
+    """A page takes milliseconds; the loop's other requests need not wait for them."""
+    import asyncio
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return respond(request, settings)  # another kind of loop (trio): right here
+    return await asyncio.to_thread(respond, request, settings)
+
+
+def _request(scope: Scope) -> Request:
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in scope.get("headers", ()):
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        joint = "; " if name == "cookie" else ", "  # HTTP/2 may send cookies one by one
+        headers[name] = f"{headers[name]}{joint}{value}" if name in headers else value
+    prefix = "/" + scope.get("root_path", "").strip("/")
+    path: str = scope["path"]
+    # The specification has the mount point inside the path; older servers leave it out.
+    if prefix != "/" and (path == prefix or path.startswith(prefix + "/")):
+        path = path[len(prefix) :]
+    return Request(
+        method=scope["method"].upper(),
+        path="/" + path.lstrip("/"),
+        prefix="" if prefix == "/" else prefix,
+        query=fields(scope.get("query_string", b"").decode("latin-1")),
+        headers=headers,
+        scheme=scope.get("scheme", "http"),
+        raw=scope,
+    )
+
+
+async def _body(request: Request, receive: Receive) -> bytes | Response | None:
+    """The whole body, a refusal if it is too large, None if the client has left."""
+    if request.method in ("GET", "HEAD"):
+        return b""
+    body = b""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        body += message.get("body", b"")
+        if len(body) > MAX_BODY:
+            return failure(request, 413, "The request body is too large.")
+        if not message.get("more_body", False):
+            return body
+
+
+async def _answer(request: Request, response: Response, send: Send) -> None:
+    headers = [
+        ("Content-Type", response.content_type),
+        *response.headers,
+        ("Content-Length", str(len(response.body))),
+    ]
+    await send(
+        {
+            "type": "http.response.start",
+            "status": response.status,
+            "headers": [(n.lower().encode("latin-1"), v.encode("latin-1")) for n, v in headers],
+        }
+    )
+    body = b"" if request.method == "HEAD" else response.body
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

@@ -1,0 +1,68 @@
+"""The Django shell: one line in a URLconf."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.urls import re_path
+from django.views.decorators.csrf import csrf_exempt
+
+from .message import MAX_BODY, PHRASES, Request, fields
+from .routes import failure, respond
+from .settings import Settings
+
+__all__ = ["urls"]
+
+
+def urls(**options: Any) -> tuple[list[Any], str, str]:
+    """The dashboard for a URLconf: ``path("jobs/", urls(authorize=is_staff))``.
+
+    ``request.raw`` is the ``HttpRequest``, so ``lambda request: request.raw.user.is_staff``
+    does for ``authorize`` and ``can_view``.
+
+    Args:
+        options: See ``Settings``: ``authorize``, ``can_view``, ``arguments``, ``refresh``,
+            ``health``.
+
+    Raises:
+        InvalidOption: For an option that is not allowed.
+        TypeError: For one that does not exist.
+    """
+    settings = Settings(**options)
+
+    def view(request: HttpRequest, below: str) -> HttpResponse:
+        # The route has matched the end of the path: what stands before it is the mount point.
+        full = request.path
+        prefix = full[: len(full) - len(below)].strip("/")
+        asked = Request(
+            method=request.method or "",
+            path="/" + below.lstrip("/"),
+            prefix=prefix and f"/{prefix}",
+            query=fields(request.META.get("QUERY_STRING", "")),
+            headers={name.lower(): value for name, value in request.headers.items()},
+            scheme=request.scheme or "http",
+            raw=request,
+        )
+        if asked.method in ("GET", "HEAD"):
+            response = respond(asked, settings)
+        else:
+            # Bounded here, whatever DATA_UPLOAD_MAX_MEMORY_SIZE allows the rest of the site.
+            body = request.read(MAX_BODY + 1)
+            if len(body) > MAX_BODY:
+                response = failure(asked, 413, "The request body is too large.")
+            else:
+                response = respond(Request(**{**vars(asked), "body": body}), settings)
+        answer = HttpResponse(
+            response.body,
+            content_type=response.content_type,
+            status=response.status,
+            reason=PHRASES[response.status],
+        )
+        for name, value in response.headers:
+            answer[name] = value
+        return answer
+
+    # It checks a token of its own, which also works without Django's middleware.
+    pattern = re_path(r"^(?P<below>.*)$", csrf_exempt(view), name="dashboard")
+    return [pattern], "counterpunch", "counterpunch"

@@ -1,0 +1,73 @@
+"""The WSGI shell: environ in, start_response out, no decision in between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from .message import MAX_BODY, PHRASES, Request, Response, fields
+from .routes import failure, respond
+from .settings import Settings
+
+__all__ = ["wsgi"]
+
+WSGIApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+def wsgi(**options: Any) -> WSGIApp:
+    """The dashboard as a WSGI app; the mount point is ``SCRIPT_NAME``.
+
+    Args:
+        options: See ``Settings``: ``authorize``, ``can_view``, ``arguments``, ``refresh``,
+            ``health``.
+
+    Raises:
+        InvalidOption: For an option that is not allowed.
+        TypeError: For one that does not exist.
+    """
+    settings = Settings(**options)
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        request, refusal = _request(environ)
+        response = refusal or respond(request, settings)
+        headers = [("Content-Type", response.content_type), *response.headers]
+        headers.append(("Content-Length", str(len(response.body))))
+        start_response(f"{response.status} {PHRASES[response.status]}", headers)
+        return [b"" if request.method == "HEAD" else response.body]
+
+    return app
+
+
+def _request(environ: dict[str, Any]) -> tuple[Request, Response | None]:
+    headers = {
+        name[5:].replace("_", "-").lower(): value
+        for name, value in environ.items()
+        if name.startswith("HTTP_") and isinstance(value, str)
+    }
+    headers["content-type"] = environ.get("CONTENT_TYPE") or ""
+    prefix = _decoded(environ.get("SCRIPT_NAME", "")).strip("/")
+    bare = Request(
+        method=environ["REQUEST_METHOD"].upper(),
+        path="/" + _decoded(environ.get("PATH_INFO", "")).lstrip("/"),
+        prefix=prefix and f"/{prefix}",
+        query=fields(environ.get("QUERY_STRING", "")),
+        headers=headers,
+        scheme=environ.get("wsgi.url_scheme", "http"),
+        raw=environ,
+    )
+    if bare.method in ("GET", "HEAD"):
+        return bare, None
+    if "transfer-encoding" in headers:  # WSGI has no way to say where such a body ends
+        return bare, failure(bare, 411, "The length of the request body is missing.")
+    length = environ.get("CONTENT_LENGTH") or "0"
+    if not (length.isascii() and length.isdigit()):
+        return bare, failure(bare, 400, "The length of the request body is no number.")
+    if len(length) > 9 or int(length) > MAX_BODY:
+        return bare, failure(bare, 413, "The request body is too large.")
+    body = environ["wsgi.input"].read(int(length)) if int(length) else b""
+    return Request(**{**vars(bare), "body": body}), None
+
+
+def _decoded(text: str) -> str:
+    """WSGI hands over bytes as latin-1."""
+    return text.encode("latin-1", "replace").decode("utf-8", "replace")

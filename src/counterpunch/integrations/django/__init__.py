@@ -1,0 +1,26 @@
+"""Django: ``INSTALLED_APPS += ["counterpunch.integrations.django"]``.
+
+Connections are closed around each job as they are around a request, periodic jobs are armed
+in server processes only, and ``using(after_commit=...)`` knows the databases; see ``apps``
+and ``transactions``. With Django 6.0 or later there is a ``TASKS`` backend too::
+
+    TASKS = {"default": {"BACKEND": "counterpunch.integrations.django.TaskBackend"}}
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .tasks import TaskBackend
+
+__all__ = ["TaskBackend"]
+
+
+def __getattr__(name: str) -> Any:
+    # Late: Django imports this package while it sets up, when tasks cannot be imported yet.
+    if name == "TaskBackend":
+        from .tasks import TaskBackend
+
+        return TaskBackend
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,75 @@
+"""The transaction of a Django database: what ``using(after_commit=alias)`` waits for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.utils.connection import ConnectionDoesNotExist
+
+from ...errors import InvalidOption
+
+__all__ = ["Database", "database"]
+
+
+def database(owner: str, value: bool | str) -> Database:
+    """The database of an alias, or the default one for True.
+
+    Raises:
+        InvalidOption: If the settings have none of that name, or are not set up.
+    """
+    alias = value if isinstance(value, str) else DEFAULT_DB_ALIAS
+    try:
+        return Database(connections[alias])
+    except ConnectionDoesNotExist:
+        known = ", ".join(map(repr, connections))
+        allowed = f"True or an alias of DATABASES: {known}"
+    except ImproperlyConfigured as exc:
+        allowed = f"databases of Django, once its settings are set up ({exc})"
+    raise InvalidOption(owner, "after_commit", value, allowed)
+
+
+class Database:
+    """The current thread's connection to one database."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def defer(self, commit: Callable[[], object], rollback: Callable[[], object]) -> bool:
+        """See ``_commit.Transaction``. Inside ``atomic`` only: elsewhere each statement
+        commits by itself.
+
+        Raises:
+            TransactionManagementError: With autocommit switched off by hand, where Django
+                does not know when a transaction ends.
+        """
+        connection = self._connection
+        if not connection.in_atomic_block and connection.get_autocommit():
+            return False
+        connection.on_commit(_Hook(commit, rollback))
+        return True
+
+
+class _Hook:
+    """An ``on_commit`` callback that notices when Django drops it uncalled.
+
+    Django forgets the callbacks of what is rolled back, a savepoint or the whole, and tells
+    nobody; its list is the one place that holds this object. (It also forgets those that
+    come after a callback that raised, so they count as rolled back.)
+    """
+
+    __slots__ = ("_commit", "_rollback")
+
+    def __init__(self, commit: Callable[[], object], rollback: Callable[[], object]) -> None:
+        self._commit = commit
+        self._rollback: Callable[[], object] | None = rollback
+
+    def __call__(self) -> None:
+        self._rollback = None
+        self._commit()
+
+    def __del__(self) -> None:
+        if self._rollback is not None:
+            self._rollback()

@@ -1,0 +1,144 @@
+"""Measure 7: a web process under load: requests per second and latency, per way to run jobs."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from figures import Measure, Target, percentile
+
+__all__ = ["MEASURES"]
+
+CONNECTIONS = 8
+WORKS = ("sleep", "cpu", "many")
+
+
+def _flask(contender: str, quick: bool) -> dict[str, float]:
+    if importlib.util.find_spec("flask") is None or importlib.util.find_spec("gunicorn") is None:
+        return {}
+    port = _free_port()
+    command = ["gunicorn", "-b", f"127.0.0.1:{port}", "-k", "gthread", "--threads", "8"]
+    command += ["--keep-alive", "30", "--log-level", "error", "--graceful-timeout", "1"]
+    return _serve([*command, "web_apps:flask()"], port, contender, quick)
+
+
+def _fastapi(contender: str, quick: bool) -> dict[str, float]:
+    if importlib.util.find_spec("fastapi") is None or importlib.util.find_spec("uvicorn") is None:
+        return {}
+    port = _free_port()
+    command = ["uvicorn", "--factory", "--port", str(port), "--no-access-log"]
+    command += ["--log-level", "error", "--timeout-graceful-shutdown", "1"]
+    return _serve([*command, "web_apps:fast"], port, contender, quick)
+
+
+def _serve(command: list[str], port: int, contender: str, quick: bool) -> dict[str, float]:
+    """A fresh server for each kind of work: a backlog of one must not slow the next."""
+    figures: dict[str, float] = {}
+    for work in WORKS:
+        server = subprocess.Popen(
+            [sys.executable, "-m", *command],
+            cwd=Path(__file__).parent,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            _await_port(port, server)
+            way = {"executor": "pool"}.get(contender, contender)
+            seconds = 1.0 if quick else 3.0
+            asyncio.run(_load(port, f"/none/{work}", 0.3))
+            latencies = asyncio.run(_load(port, f"/{way}/{work}", seconds))
+        finally:
+            # SIGKILL: the backlog of jobs is of no interest, and a bare pool would run it all.
+            _kill(server)
+        figures[f"{work} requests /s"] = len(latencies) / seconds
+        figures[f"{work} p50 ms"] = percentile(latencies, 50) * 1e3
+        figures[f"{work} p99 ms"] = percentile(latencies, 99) * 1e3
+    return figures
+
+
+async def _load(port: int, path: str, seconds: float) -> list[float]:
+    """So many connections, each asking again as soon as it has its answer."""
+    request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+    latencies: list[float] = []
+    end = time.perf_counter() + seconds
+
+    async def one() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        while (before := time.perf_counter()) < end:
+            writer.write(request)
+            head = await reader.readuntil(b"\r\n\r\n")
+            fields = head.lower().split(b"\r\n")
+            if b" 200 " not in fields[0]:
+                raise RuntimeError(head.decode())
+            length = next(f for f in fields if f.startswith(b"content-length:"))
+            await reader.readexactly(int(length.split(b":")[1]))
+            latencies.append(time.perf_counter() - before)
+        writer.close()
+
+    async with asyncio.timeout(seconds + 30):
+        await asyncio.gather(*(one() for _ in range(CONNECTIONS)))
+    return latencies
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def _await_port(port: int, server: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + 30
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            if time.monotonic() > end or server.poll() is not None:
+                raise
+            time.sleep(0.05)
+
+
+def _kill(server: subprocess.Popen[bytes]) -> None:
+    try:
+        children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
+    except OSError:
+        children = []
+    for pid in (*map(int, children), server.pid):
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    server.wait(10)
+
+
+MEASURES = (
+    Measure(
+        name="flask",
+        contenders=("none", "executor", "counterpunch"),
+        child=_flask,
+        targets=(
+            Target("Flask requests/s, 1 ms jobs", "sleep requests /s", "executor", 0.9, 1.0, True),
+            Target("Flask, short CPU jobs: median", "many p50 ms", "executor", 0.7, 0.4),
+        ),
+        rounds=(1, 5),
+    ),
+    Measure(
+        name="fastapi",
+        contenders=("none", "executor", "counterpunch", "background"),
+        child=_fastapi,
+        targets=(
+            Target("FastAPI requests/s", "sleep requests /s", "background", 1.4, 1.7, True),
+            Target("FastAPI p99", "sleep p99 ms", "background", 0.5, 0.15),
+            Target("FastAPI, short CPU jobs: median", "many p50 ms", "executor", 0.7, 0.4),
+        ),
+        rounds=(1, 5),
+    ),
+)

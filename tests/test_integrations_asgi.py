@@ -1,0 +1,398 @@
+"""The lifespan helper and the ASGI wrapper; the protocol by hand, then in the frameworks."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import counterpunch
+from counterpunch import Job, Status
+from counterpunch.integrations.asgi import lifespan, wrap
+
+pytest_plugins = ["pytester"]
+
+LONG = 10.0  # seconds; turns a hang into a failure
+
+
+class GatedJob(Job):
+    """Waits until the test opens its gate."""
+
+    workers = 1
+
+    def perform(self, gate: threading.Event) -> str:
+        assert gate.wait(LONG)
+        return "performed"
+
+
+class QuickJob(Job):
+    def perform(self, number: int = 0) -> int:
+        return number
+
+
+class Server:
+    """The server's side of one lifespan: what it says, and what it has heard."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+        self.said: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+        self.heard: list[str] = []
+        self.answered = asyncio.Event()
+        self.failure: BaseException | None = None
+        self.task = asyncio.create_task(self.run())
+
+    async def run(self) -> None:
+        try:
+            await self.app({"type": "lifespan"}, self.said.get, self.hear)
+        except Exception as exc:
+            self.failure = exc
+        finally:
+            self.answered.set()
+
+    async def hear(self, message: dict[str, str]) -> None:
+        self.heard.append(message["type"])
+        self.answered.set()
+
+    async def say(self, word: str) -> None:
+        """Send a message and wait for the answer, or for the end of the app."""
+        self.answered.clear()
+        self.said.put_nowait({"type": f"lifespan.{word}"})
+        await asyncio.wait_for(self.answered.wait(), LONG)
+
+    async def end(self) -> None:
+        await asyncio.wait_for(self.task, LONG)
+
+
+def no_lifespan(scope: Any, receive: Any, send: Any) -> Any:
+    raise ValueError(f"can only handle http, not {scope['type']}")
+
+
+async def speaks_lifespan(scope: Any, receive: Any, send: Any) -> None:
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return
+
+
+async def fails_to_start(scope: Any, receive: Any, send: Any) -> None:
+    await receive()
+    QuickJob.perform_async(1)
+    await send({"type": "lifespan.startup.failed", "message": "no database"})
+
+
+async def leaves_after_startup(scope: Any, receive: Any, send: Any) -> None:
+    await receive()
+    await send({"type": "lifespan.startup.complete"})
+
+
+async def raises_while_serving(scope: Any, receive: Any, send: Any) -> None:
+    await receive()
+    await send({"type": "lifespan.startup.complete"})
+    raise RuntimeError("the background task of the lifespan broke")
+
+
+async def raises_at_startup(scope: Any, receive: Any, send: Any) -> None:
+    await receive()
+    raise RuntimeError("broken startup")
+
+
+def test_the_drain_waits_for_jobs_and_leaves_the_event_loop_free() -> None:
+    gate = threading.Event()
+
+    async def main() -> list[counterpunch.Handle[str]]:
+        loop = asyncio.get_running_loop()
+        async with lifespan():
+            handles = [GatedJob.perform_async(gate) for _ in range(3)]
+            # Opens the gate from the loop, which it could not if the drain blocked the loop.
+            loop.call_later(0.05, gate.set)
+        return handles
+
+    handles = asyncio.run(asyncio.wait_for(main(), LONG))
+    assert [handle.status for handle in handles] == [Status.SUCCEEDED] * 3
+
+
+def test_jobs_are_drained_while_the_apps_own_resources_are_open() -> None:
+    """One line in a lifespan of one's own; the drain comes before one's own cleanup."""
+    gate, order = threading.Event(), []
+
+    @asynccontextmanager
+    async def own(app: object) -> AsyncIterator[dict[str, str]]:
+        order.append("opened")
+        try:
+            async with lifespan(app):
+                yield {"pool": "a pool"}
+        finally:
+            order.append("closed")
+
+    async def main() -> None:
+        async with own(None):
+            handle = GatedJob.perform_async(gate)
+            handle.add_done_callback(lambda _: order.append("performed"))
+            asyncio.get_running_loop().call_later(0.02, gate.set)
+
+    asyncio.run(asyncio.wait_for(main(), LONG))
+    assert order == ["opened", "performed", "closed"]
+
+
+def test_a_lifespan_whose_body_raises_still_drains() -> None:
+    handles = []
+
+    async def main() -> None:
+        async with lifespan():
+            handles.append(QuickJob.perform_async(7))
+            raise RuntimeError("startup failed")
+
+    with pytest.raises(RuntimeError, match="startup failed"):
+        asyncio.run(main())
+    assert handles[0].result(0) == 7
+
+
+def test_the_drain_of_a_cancelled_lifespan_goes_on() -> None:
+    """A server that gives up waiting cancels the task: the drain then ends by itself."""
+    gate = threading.Event()
+
+    async def main() -> counterpunch.Handle[str]:
+        entered, handles = asyncio.Event(), []
+
+        async def serve() -> None:
+            async with lifespan():
+                handles.append(GatedJob.perform_async(gate))
+                entered.set()
+
+        task = asyncio.create_task(serve())
+        await entered.wait()
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        gate.set()
+        return handles[0]
+
+    assert asyncio.run(asyncio.wait_for(main(), LONG)).result(LONG) == "performed"
+
+
+@pytest.mark.parametrize(
+    "app", [no_lifespan, speaks_lifespan, leaves_after_startup], ids=lambda app: app.__name__
+)
+def test_wrap_answers_both_messages_and_drains_in_between(app: Callable[..., Any]) -> None:
+    gate = threading.Event()
+
+    async def main() -> None:
+        server = Server(wrap(app))
+        await server.say("startup")
+        handle = GatedJob.perform_async(gate)
+        asyncio.get_running_loop().call_later(0.02, gate.set)
+        assert server.heard == ["lifespan.startup.complete"]
+        await server.say("shutdown")
+        assert handle.done(), "answered before the drain"
+        await server.end()
+        assert server.failure is None
+        assert server.heard == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+    asyncio.run(asyncio.wait_for(main(), LONG))
+
+
+def test_the_app_hears_of_the_shutdown_after_the_drain() -> None:
+    """So that jobs still find what the app closes then."""
+    done_before: list[bool] = []
+
+    async def main() -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            handle = QuickJob.perform_async(1)
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            done_before.append(handle.done())
+            await send({"type": "lifespan.shutdown.complete"})
+
+        server = Server(wrap(app))
+        await server.say("startup")
+        await server.say("shutdown")
+        await server.end()
+
+    asyncio.run(asyncio.wait_for(main(), LONG))
+    assert done_before == [True]
+
+
+def test_a_startup_that_fails_is_passed_on_and_its_jobs_are_drained() -> None:
+    async def main() -> None:
+        server = Server(wrap(fails_to_start))
+        await server.say("startup")
+        await server.end()
+        assert server.heard == ["lifespan.startup.failed"]
+        assert counterpunch.stats().total.succeeded == 1
+
+    asyncio.run(asyncio.wait_for(main(), LONG))
+
+
+def test_an_app_that_raises_at_startup_is_served_and_said(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """By the specification the server is to go on without a lifespan; we say so aloud."""
+
+    async def main() -> None:
+        server = Server(wrap(raises_at_startup))
+        await server.say("startup")
+        await server.say("shutdown")
+        await server.end()
+        assert server.heard == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+    asyncio.run(asyncio.wait_for(main(), LONG))
+    assert "raised during lifespan.startup" in caplog.text
+    assert "broken startup" in caplog.text
+
+
+def test_a_lifespan_that_breaks_while_serving_still_ends_with_a_drain(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def main() -> None:
+        server = Server(wrap(raises_while_serving))
+        await server.say("startup")
+        handle = QuickJob.perform_async(3)
+        await server.say("shutdown")
+        await server.end()
+        assert handle.result(0) == 3
+        assert server.heard == ["lifespan.startup.complete", "lifespan.shutdown.failed"]
+
+    asyncio.run(asyncio.wait_for(main(), LONG))
+    assert "the background task of the lifespan broke" in caplog.text
+
+
+def test_other_scopes_go_straight_to_the_app() -> None:
+    seen = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(scope["type"])
+
+    async def main() -> None:
+        await wrap(app)({"type": "http"}, None, None)  # type: ignore[arg-type]
+        await wrap(app)({"type": "websocket"}, None, None)  # type: ignore[arg-type]
+
+    asyncio.run(main())
+    assert seen == ["http", "websocket"]
+
+
+# In the frameworks
+
+
+def test_fastapi_with_several_test_clients_in_one_process() -> None:
+    """Each client runs the lifespan: each end drains, and the next start accepts again."""
+    pytest.importorskip("fastapi")
+    pytest.importorskip("httpx")
+    from fastapi import FastAPI
+    from fastapi.testclient import TestClient
+
+    app = FastAPI(lifespan=lifespan)
+    handles: list[counterpunch.Handle[int]] = []
+
+    @app.post("/{number}")
+    async def enqueue(number: int) -> None:
+        handles.append(QuickJob.perform_async(number))
+
+    for number in range(3):
+        with TestClient(app) as client:
+            assert client.post(f"/{number}").status_code == 200
+        assert handles[-1].result(0) == number
+
+
+def test_starlette_context_variables_reach_the_job() -> None:
+    """Of an async and of a sync endpoint, the latter in a thread of the framework."""
+    pytest.importorskip("starlette")
+    pytest.importorskip("httpx")
+    from contextvars import ContextVar
+
+    from starlette.applications import Starlette
+    from starlette.responses import JSONResponse
+    from starlette.routing import Route
+    from starlette.testclient import TestClient
+
+    trace: ContextVar[str] = ContextVar("trace")
+
+    class TracedJob(Job):
+        def perform(self) -> str:
+            return trace.get("none")
+
+    async def in_the_loop(request: Any) -> JSONResponse:
+        trace.set("async")
+        return JSONResponse(await TracedJob.perform_async())
+
+    def in_a_thread(request: Any) -> JSONResponse:
+        trace.set("sync")
+        return JSONResponse(TracedJob.perform_async().result(LONG))
+
+    routes = [Route("/async", in_the_loop), Route("/sync", in_a_thread)]
+    with TestClient(Starlette(routes=routes, lifespan=lifespan)) as client:
+        assert client.get("/async").json() == "async"
+        assert client.get("/sync").json() == "sync"
+
+
+def test_litestar_takes_the_lifespan() -> None:
+    pytest.importorskip("litestar")
+    from litestar import Litestar, post
+    from litestar.testing import TestClient
+
+    handles: list[counterpunch.Handle[int]] = []
+
+    @post("/", sync_to_thread=False)
+    def enqueue() -> None:
+        handles.append(QuickJob.perform_async(5))
+
+    with TestClient(Litestar([enqueue], lifespan=[lifespan])) as client:
+        assert client.post("/").status_code == 201
+    assert handles[0].result(0) == 5
+
+
+def test_trio_can_drain_too() -> None:
+    trio = pytest.importorskip("trio")
+
+    async def main() -> counterpunch.Handle[int]:
+        async with lifespan():
+            return QuickJob.perform_async(9)
+
+    assert trio.run(main).result(0) == 9
+
+
+def test_under_pytest_asyncio_and_anyio(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Coroutine tests of both plugins enqueue and await, one event loop after the other."""
+    pytest.importorskip("pytest_asyncio")
+    pytest.importorskip("anyio")
+    monkeypatch.setenv("PYTHONPATH", str(Path(counterpunch.__file__).parents[1]))
+    pytester.makepyfile(
+        """
+        import pytest
+        from counterpunch import Job
+        from counterpunch.integrations.asgi import lifespan
+
+        class AddJob(Job):
+            def perform(self, a, b):
+                return a + b
+
+        @pytest.mark.asyncio
+        @pytest.mark.parametrize("n", range(3))
+        async def test_asyncio(n):
+            async with lifespan():
+                assert await AddJob.perform_async(n, 1) == n + 1
+
+        @pytest.mark.anyio
+        @pytest.mark.parametrize("n", range(3))
+        async def test_anyio(n, anyio_backend):
+            async with lifespan():
+                assert await AddJob.perform_async(n, 1) == n + 1
+
+        @pytest.fixture
+        def anyio_backend():
+            return "asyncio"
+        """
+    )
+    result = pytester.runpytest_subprocess(
+        "-p", "no:cacheprovider", "-o", "asyncio_mode=strict", timeout=30
+    )
+    result.assert_outcomes(passed=6)

@@ -1,0 +1,237 @@
+"""Flask: which app a job runs in, that no request comes along, and that contexts end."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+import weakref
+from contextvars import ContextVar
+from typing import Any
+
+import pytest
+
+pytest.importorskip("flask")
+
+from flask import Flask, current_app, g, has_app_context, has_request_context, request
+
+import counterpunch
+from counterpunch import InvalidOption, Job, Retry
+from counterpunch._hooks import process
+from counterpunch.integrations import flask as integration
+from counterpunch.integrations.flask import Counterpunch
+
+LONG = 10.0
+
+trace: ContextVar[str] = ContextVar("flask_trace")
+
+
+class AppNameJob(Job):
+    """Says which app it runs in; None without one."""
+
+    def perform(self) -> str | None:
+        return current_app.name if has_app_context() else None
+
+
+class GateJob(Job):
+    workers = 1
+
+    def perform(self, gate: threading.Event) -> None:
+        assert gate.wait(LONG)
+
+
+@pytest.fixture(autouse=True)
+def only_the_apps_of_this_test() -> Any:
+    """Apps of other tests may wait for the collector; here each test starts with none."""
+    integration._apps.clear()
+    yield
+    integration._apps.clear()
+
+
+def make_app(name: str) -> Flask:
+    app = Flask(name)
+    Counterpunch(app)
+    return app
+
+
+def test_a_job_runs_in_a_fresh_app_context_without_the_request() -> None:
+    app, seen = make_app("shop"), []
+
+    class LookJob(Job):
+        def perform(self) -> None:
+            seen.append((current_app.name, has_request_context(), vars(g), trace.get()))
+            with pytest.raises(RuntimeError, match="Working outside of request context"):
+                _ = request.path
+
+    @app.get("/")
+    def index() -> str:
+        trace.set("t-1")
+        g.user = "ada"
+        LookJob.perform_async().result(LONG)
+        assert g.user == "ada"
+        return "ok"
+
+    assert app.test_client().get("/").text == "ok"
+    assert seen == [("shop", False, {}, "t-1")]
+
+
+def test_each_app_gets_its_own_jobs() -> None:
+    """Two apps in one process, and a job's own jobs follow it."""
+    one, two = make_app("one"), make_app("two")
+
+    class ParentJob(Job):
+        def perform(self) -> str | None:
+            return AppNameJob.perform_async().result(LONG)
+
+    for app in (one, two, one):
+        with app.app_context():
+            assert AppNameJob.perform_async().result(LONG) == app.name
+            assert AppNameJob.perform_in(0.01).result(LONG) == app.name
+            assert ParentJob.perform_async().result(LONG) == app.name
+            assert AppNameJob.perform_now() == app.name
+
+
+def test_without_a_context_the_only_app_is_taken() -> None:
+    """At start-up, in a thread, from the command line."""
+    assert AppNameJob.perform_async().result(LONG) is None
+    app = make_app("only")
+    assert AppNameJob.perform_async().result(LONG) == "only"
+    second = make_app("second")
+    assert AppNameJob.perform_async().result(LONG) is None, "which one is not guessed"
+    assert (app.name, second.name) == ("only", "second")
+
+
+def test_a_class_with_a_fresh_context_still_gets_the_app() -> None:
+    app = make_app("fresh")
+
+    class FreshJob(Job):
+        context = "fresh"
+
+        def perform(self) -> tuple[str, str | None]:
+            return current_app.name, trace.get(None)
+
+    trace.set("left out")
+    with app.app_context():
+        assert FreshJob.perform_async().result(LONG) == ("fresh", None)
+
+
+def test_teardown_functions_run_for_each_attempt_with_its_exception() -> None:
+    app, seen = make_app("teardown"), []
+    app.teardown_appcontext(lambda exc: seen.append(type(exc)))
+
+    class FlakyJob(Job):
+        retry = Retry(max_attempts=2, wait=0.0)
+
+        def perform(self) -> None:
+            g.attempt = self.attempt
+            if self.attempt == 1:
+                raise OSError("flaky")
+
+    with app.app_context():
+        handle = FlakyJob.perform_async()
+        handle.result(LONG)
+    # The caller's own context may end at any point between the two attempts.
+    assert [kind for kind in seen if kind is OSError] == [OSError]
+    # Attempt one, its hooks (nothing but the failure), attempt two, and the caller's.
+    assert seen.count(type(None)) >= 2
+
+
+def test_hooks_after_perform_have_an_app_context_too() -> None:
+    app, seen = make_app("hooks"), []
+
+    class HookedJob(Job):
+        def before(self) -> None:
+            seen.append(("before", current_app.name))
+
+        def perform(self) -> None:
+            raise ValueError("no")
+
+        def on_failure(self, exc: BaseException) -> None:
+            seen.append(("on_failure", current_app.name))
+
+        def after(self) -> None:
+            seen.append(("after", current_app.name))
+
+    with app.app_context():
+        HookedJob.perform_async().exception(LONG)
+    assert seen == [("before", "hooks"), ("on_failure", "hooks"), ("after", "hooks")]
+
+
+def test_an_async_job_runs_in_the_app_context() -> None:
+    app = make_app("async")
+
+    class AsyncNameJob(Job):
+        async def perform(self) -> str:
+            return current_app.name
+
+    with app.app_context():
+        assert AsyncNameJob.perform_async().result(LONG) == "async"
+
+
+def test_a_waiting_job_does_not_keep_the_request_alive() -> None:
+    app, gate = make_app("memory"), threading.Event()
+    requests: list[weakref.ref[Any]] = []
+
+    @app.post("/")
+    def index() -> str:
+        request.get_data()
+        requests.append(weakref.ref(request._get_current_object()))
+        GateJob.perform_async(gate)
+        return "ok"
+
+    blocker = GateJob.perform_async(gate)
+    assert app.test_client().post("/", data=b"x" * 1000).status_code == 200
+    gc.collect()
+    assert not blocker.done()
+    assert counterpunch.stats().total.queued == 1
+    assert requests[0]() is None
+    gate.set()
+
+
+def test_jobs_work_from_the_command_line() -> None:
+    app = make_app("cli")
+    names: list[str | None] = []
+
+    @app.cli.command("work")
+    def work() -> None:
+        names.append(AppNameJob.perform_async().result(LONG))
+
+    result = app.test_cli_runner().invoke(args=["work"])
+    assert result.exception is None, result.output
+    assert names == ["cli"]
+
+
+def test_periodic_jobs_are_armed_by_the_first_request_of_a_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Not by importing or setting up the app, not under test, and again in a fork."""
+    started: list[int] = []
+    monkeypatch.setattr(integration, "start", lambda: started.append(os.getpid()))
+    app = make_app("periodic")
+    app.add_url_rule("/", view_func=lambda: "ok")
+    app.testing = True
+    app.test_client().get("/")
+    assert started == []
+    app.testing = False
+    app.test_client().get("/")
+    app.test_client().get("/")
+    assert started == [os.getpid()]
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    app.test_client().get("/")
+    assert started[1:] == [-1]
+
+
+def test_setting_up_is_idempotent_and_checks_its_argument() -> None:
+    extension = Counterpunch()
+    before = None
+    for name in ("a", "b"):
+        app = Flask(name)
+        extension.init_app(app)
+        extension.init_app(app)
+        assert app.extensions["counterpunch"] is extension
+        assert len(app.before_request_funcs[None]) == 1
+        installed = (process.around_perform, process.around_hooks, process.context_filters)
+        assert before in (None, installed), "the hooks of the process are installed once"
+        before = installed
+    with pytest.raises(InvalidOption, match=r"Counterpunch: app='app' .* a Flask app"):
+        Counterpunch("app")  # type: ignore[arg-type]
