@@ -29,7 +29,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import datetime
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -235,6 +235,10 @@ class Server(socketserver.ThreadingMixIn, WSGIServer):
 
 class RequestHandler(WSGIRequestHandler):
     timeout = 2  # seconds; a browser's idle connection must not hold up the stop
+
+    def handle(self) -> None:
+        with suppress(TimeoutError, ConnectionError):  # such a connection, or a closed tab
+            super().handle()
 
     def log_message(self, format: str, *args: object) -> None:
         logger.debug(format, *args)

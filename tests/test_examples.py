@@ -234,7 +234,11 @@ def test_sign_up_is_answered_at_once_and_mailed_with_a_retry(start: Callable[...
     assert all(job["progress"] == [2, 2, "sent"] for job in jobs)
     assert all(job["enqueued_at"] <= job["started_at"] <= job["finished_at"] for job in jobs)
 
-    mails = server.matches(r"^mail (\w+): (\S+) \| Welcome! \| Hello Ada,")
+    def printed() -> list[Any]:
+        found = server.matches(r"^mail (\w+): (\S+) \| Welcome! \| Hello Ada,")
+        return found if len(found) >= 5 else []
+
+    mails = eventually(printed, "five messages in the output")
     assert [verdict for verdict, _ in mails].count("refused") == 1
     delivered = sorted(email for verdict, email in mails if verdict == "delivered")
     assert delivered == [f"user{number}@example.com" for number in range(4)]
@@ -247,7 +251,7 @@ def test_a_reminder_waits_and_is_then_sent(start: Callable[..., Signup]) -> None
     assert job["status"] == "succeeded"
     assert job["enqueued_at"] < job["run_at"] <= job["started_at"]
     pattern = r"^mail delivered: ada@example.com \| Your account is waiting \|"
-    assert len(server.matches(pattern)) == 1
+    assert len(eventually(lambda: server.matches(pattern), "the reminder in the output")) == 1
 
 
 def test_a_job_not_yet_due_can_be_polled(shared: Signup) -> None:

@@ -643,3 +643,14 @@ def test_an_init_that_wants_arguments_fails_the_job() -> None:
     with pytest.raises(TypeError, match="session"):
         Needy.perform_async().result(LONG)
     assert len(failures) == 1
+
+
+def test_a_number_beyond_any_float_is_refused() -> None:
+    """Not an OverflowError out of the check itself."""
+    for make_one in (
+        lambda: type("Huge", (Job,), {"expires_in": 10**400}),
+        lambda: Retry(wait=10**400),
+        lambda: counterpunch.wait_idle(10**400),
+    ):
+        with pytest.raises(InvalidOption, match=r"=1000.*\.\.\. is not valid"):
+            make_one()

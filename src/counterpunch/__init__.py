@@ -17,6 +17,7 @@ from ._job import Job, job
 from ._lifecycle import quiet, shutdown, start, wait_idle
 from ._logging import JobLogFilter
 from ._metrics import metrics
+from ._periodic import periodic
 from ._queries import find, jobs, stats
 from .batch import Batch
 from .errors import (
@@ -68,6 +69,7 @@ __all__ = [
     "jobs",
     "metrics",
     "on_error",
+    "periodic",
     "quiet",
     "shutdown",
     "start",

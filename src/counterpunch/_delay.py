@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 from ._job import Job
 from .errors import InvalidOption
 
-__all__ = ["MethodJob", "delay"]
+__all__ = ["AsyncMethodJob", "MethodJob", "delay"]
 
 T = TypeVar("T")
 
@@ -18,6 +18,13 @@ class MethodJob(Job):
 
     def perform(self, method: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         return method(*args, **kwargs)
+
+
+class AsyncMethodJob(Job):
+    """The same for ``async def`` methods: they run on the library's event loop."""
+
+    async def perform(self, method: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        return await method(*args, **kwargs)
 
 
 class _Delayed:
@@ -39,7 +46,8 @@ class _Delayed:
 
         def enqueue(*args: Any, **kwargs: Any) -> Any:
             _check_signature(method, args, kwargs)
-            return MethodJob.using(**self._options).perform_async(method, *args, **kwargs)
+            job: Any = AsyncMethodJob if _is_async(method) else MethodJob
+            return job.using(**self._options).perform_async(method, *args, **kwargs)
 
         enqueue.__name__ = name
         return enqueue
@@ -62,6 +70,12 @@ def delay(obj: T, **options: Any) -> T:
     """
     MethodJob.using(**options)  # refuses bad options here, not at the first call
     return cast("T", _Delayed(obj, options))
+
+
+def _is_async(method: Callable[..., Any]) -> bool:
+    import inspect
+
+    return inspect.iscoroutinefunction(method)
 
 
 def _check_signature(method: Callable[..., Any], args: Any, kwargs: Any) -> None:

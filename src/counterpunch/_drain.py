@@ -192,14 +192,16 @@ def _sweep(runtime: Runtime, leaving: bool) -> list[Worker]:
             except KeyError:
                 continue  # it has just ended by itself
             runtime.lose(call, unended)
+    if runtime.clockwork is not None:
+        runtime.clockwork.stop()
     loops = runtime.stop_loop()
     workers = [worker for pool in list(runtime.pools.values()) for worker in list(pool.workers)]
     return [
         worker
         for worker in workers
-        if (call := worker.call) is not None
+        if (busy := worker.call) is not None
         and worker.ident != me
-        and (worker.ident in loops or not call._lane.plan.is_async)
+        and (worker.ident in loops or not busy._lane.plan.is_async)
     ]
 
 

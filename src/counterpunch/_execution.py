@@ -116,7 +116,7 @@ def attempt(call: Handle[Any], lane: Lane, worker: bool, final: bool) -> Status:
             value = job.perform(*call.args, **call._kwargs)
     except BaseException as exc:
         failure = exc
-    if worker and os.getpid() != lane.pid:
+    if worker and not lane.here[0]:
         _leave_forked_child(failure)
     if failure is None:
         call._outcome = value

@@ -118,7 +118,8 @@ def around_perform(cm: Around) -> Remove:
 def around_enqueue(cm: Around) -> Remove:
     """Enter ``cm(handle)``, a context manager, around each enqueue of any job.
 
-    Runs on the caller's thread. Raising ``Discard`` on entry ends the job as discarded;
+    Runs on the caller's thread. ``handle.options["priority"] = 9`` and the like change what
+    ``using(...)`` may change, for this job. Raising ``Discard`` on entry ends the job as discarded;
     any other exception reaches the caller and nothing was enqueued.
 
     Returns:

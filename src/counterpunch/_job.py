@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import abc
 import logging
-import os
 from collections.abc import Callable, Coroutine, Hashable, Iterable, Iterator, Mapping, Sized
 from contextvars import copy_context
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -64,6 +64,11 @@ class JobMeta(abc.ABCMeta):
         type.__setattr__(cls, "_gate", Gate())
         _prepare(cls)
         return cls
+
+    @property
+    def options(cls) -> Mapping[str, Any]:
+        """Every option of the class as it was checked, defaults included; read-only."""
+        return MappingProxyType(vars(cls._plan.options))
 
     def __setattr__(cls, name: str, value: Any) -> None:
         if name.startswith(("_abc_", "__")):
@@ -133,21 +138,20 @@ Raises:
 
 def _express(cls: JobMeta, plan: Plan) -> Callable[..., Handle[Any]]:
     """``perform_async`` of one class."""
-    gate, check, getpid = cls._gate, plan.check, os.getpid
+    gate, check = cls._gate, plan.check
 
     def perform_async(*args: Any, **kwargs: Any) -> Handle[Any]:
         lane = gate.lane
-        # A C extension's fork (uWSGI's) calls no Python hook, hence the comparison.
-        if lane is None or lane.pid != getpid() or len(lane.queue) >= lane.max_jobs:
+        # A C extension's fork (uWSGI's) calls no Python hook, hence the second look.
+        if lane is None or not lane.here[0] or len(lane.queue) >= lane.max_jobs:
             return accepting().enqueue(cls, args, kwargs)
         check(*args, **kwargs)  # type: ignore[misc]  # a class with an open gate has one
-        context = copy_context()
         call: Handle[Any] = Handle(
             lane,
             lane.accepts(),
             args,
             kwargs or NO_KWARGS,
-            context if len(context) else None,
+            copy_context() or None,  # an empty one is not worth its memory
             monotonic(),
         )
         lane.queue.append(call)

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Gate", "Lane"]
 
+#: Where the numbers of jobs of ``unique`` classes begin.
+UNIQUE_NUMBERS = 1 << 40
+
 
 class Gate:
     """The way from a class to its lane while an enqueue may take the short path.
@@ -57,8 +60,10 @@ class Lane:
         "blocked",
         "bucket",
         "deferred",
+        "drawn",
         "ended",
         "gate",
+        "here",
         "hold",
         "job",
         "max_jobs",
@@ -66,7 +71,6 @@ class Lane:
         "options",
         "overdue",
         "paused",
-        "pid",
         "plan",
         "pool",
         "prefix",
@@ -85,13 +89,15 @@ class Lane:
         self.runtime = runtime
         self.job = job
         self.gate: Gate = job._gate  # type: ignore[attr-defined]
-        self.pid = runtime.pid
+        self.here = runtime.here
         self.monotonic: Callable[[], float] = runtime.clock.monotonic
         self.prefix = f"{runtime.token}-{index:x}-"
         self.pool = pool
         #: Jobs accepted so far. Its next value is the number, and so the id, of a job.
         self.accepted = Count()
         self.accepts: Callable[[], int] = self.accepted.add
+        #: Numbers of a ``unique`` class, where a job has its number before it is accepted.
+        self.drawn = Count()
         self.attempts = Count()
         self.ended: dict[Status, Count] = {
             status: Count() for status in (SUCCEEDED, FAILED, CANCELLED, DISCARDED, LOST)
@@ -119,6 +125,10 @@ class Lane:
         self.bucket: TokenBucket | None = None
         self.timings = Timings(self)
         self.adopt(plan)
+
+    def draw(self) -> int:
+        """A number for a job of a ``unique`` class: never one that ``accepts`` gives."""
+        return UNIQUE_NUMBERS + self.drawn.add()
 
     def adopt(self, plan: Plan) -> None:
         """Take over the options of the class, at first use and whenever they change."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
-import tempfile
 
 from ._hooks import report
 
@@ -71,6 +69,9 @@ class HostLock:
         Raises:
             OSError: If the directory is not this user's own.
         """
+        import hashlib  # here: together with tempfile it doubles the import of the package
+        import tempfile
+
         user = os.getuid() if hasattr(os, "getuid") else 0
         directory = os.path.join(tempfile.gettempdir(), f"counterpunch-{user}")
         os.makedirs(directory, mode=0o700, exist_ok=True)

@@ -93,20 +93,23 @@ class Parking:
                 return True
             return not self._withdraw(sleeper)
         except BaseException:  # Ctrl-C in a waiting main thread: nobody may wake what left
-            self._withdraw(sleeper)
+            # It may have come after the wake-up was taken: then there is no other to wait for.
+            self._withdraw(sleeper, _IN_THE_AIR)
             raise
         finally:
             self.parked.pop()
 
-    def _withdraw(self, sleeper: Sleeper) -> bool:
+    def _withdraw(self, sleeper: Sleeper, patience: float = -1) -> bool:
         """Take the sleeper back; False if somebody had already woken it."""
         try:
             self.sleepers.remove(sleeper.wake)
         except ValueError:
-            sleeper.lock.acquire()  # the wake-up is in the air; left there it ends the next park
+            sleeper.lock.acquire(True, patience)  # the wake-up is in the air; left there it ends the next park
             return False
         return True
 
 
+# Between taking a sleeper out and waking it there is one call into C, no more.
+_IN_THE_AIR = 0.1
 # Longer waits overflow the C type on some platforms (threading.TIMEOUT_MAX is their limit).
 _LONGEST = 1_000_000.0

@@ -21,19 +21,30 @@ from .handle import TERMINAL, Handle
 if TYPE_CHECKING:
     from ._job import Job
 
-__all__ = ["Entry", "arm", "entries", "periodic_classes", "upcoming"]
+__all__ = ["Entry", "arm", "next_due", "periodic", "periodic_classes"]
 
 #: Every class with ``every`` or ``cron``; filled as they are defined.
 periodic_classes: weakref.WeakSet[type[Job]] = weakref.WeakSet()
 
 
 class Entry(NamedTuple):
-    """One armed periodic class: when it comes next (aware, UTC), and its latest job."""
+    """One armed periodic class: when it comes next (aware, UTC, without its jitter), whether
+    it is paused, and its latest job in this process."""
 
     job: type[Job]
     next_run: datetime
     paused: bool
     latest: Handle[Any] | None
+
+    def upcoming(self, count: int = 5) -> list[datetime]:
+        """The next ``count`` runs if nothing is missed, aware, UTC."""
+        options = self.job._plan.options
+        moments = []
+        moment = self.next_run.timestamp()
+        for _ in range(count):
+            moments.append(datetime.fromtimestamp(moment, timezone.utc))
+            moment = next_due(options.every, options.cron, moment, moment)
+        return moments
 
 
 class _Clockwork:
@@ -60,6 +71,11 @@ class _Clockwork:
             self.runtime.scheduler.add(timer, due + later, wall=True)
         else:
             self.runtime.scheduler.add(timer, clock.monotonic() + max(0.0, due - now) + later)
+
+    def stop(self) -> None:
+        """Let other processes of the host have the classes that this one has held."""
+        for lock in list(self.locks.values()):
+            lock.release()
 
     def _tick(self, job: type[Job], due: float) -> None:
         """On the scheduler's thread: enqueue the job, unless the last one is still alive."""
@@ -97,9 +113,10 @@ def next_due(every: float | None, cron: Any, last: float | None, now: float) -> 
         moment = datetime.fromtimestamp(max(now, last or now), timezone.utc)
         return float(cron.next_after(moment).timestamp())
     period = every or 0.0
-    if last is None or now - last < 0:
+    if last is None or now < last - period:  # the first, or the clock was set back
         return now + period
-    return last + period * (1 + (now - last) // period)
+    # The wall clock may show a little less than the instant that the timer waited for.
+    return last + period * (1 + max(0.0, now - last) // period)
 
 
 def arm(runtime: Runtime) -> None:
@@ -110,8 +127,8 @@ def arm(runtime: Runtime) -> None:
         runtime.clockwork.arm(job)
 
 
-def entries() -> list[Entry]:
-    """The armed periodic classes of this process, the next to run first."""
+def periodic() -> list[Entry]:
+    """The periodic classes that ``start()`` has armed in this process, the next to run first."""
     runtime = current()
     clockwork = runtime.clockwork
     if clockwork is None:
@@ -123,17 +140,3 @@ def entries() -> list[Entry]:
         paused = lane is not None and lane.paused
         rows.append(Entry(job, moment, paused, clockwork.latest.get(job)))
     return sorted(rows, key=lambda entry: entry.next_run)
-
-
-def upcoming(job: type[Job], count: int = 5) -> list[datetime]:
-    """The next ``count`` runs of a periodic class if all goes well, aware, UTC."""
-    options, runtime = job._plan.options, current()
-    clockwork = runtime.clockwork
-    due = None if clockwork is None else clockwork.due.get(job)
-    now = runtime.clock.time()
-    moments = []
-    moment = next_due(options.every, options.cron, None, now) if due is None else due
-    for _ in range(count):
-        moments.append(datetime.fromtimestamp(moment, timezone.utc))
-        moment = next_due(options.every, options.cron, moment, moment)
-    return moments

@@ -18,6 +18,7 @@ import itertools
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -216,13 +217,13 @@ class Pool:
             call = take()
             if call is not None:
                 lane = call._lane
-                run = execute
+                run: Callable[[Handle[Any], bool], None] = execute
                 if lane.tickets is not None or lane.away or lane.overdue or lane.blocked:
                     lane.taken(call)
                     if lane.plan.is_async:  # in a shared pool: this thread waits for the loop
                         from ._loop import execute_on_loop as run
                 worker.call = call
-                run(call, worker=True)
+                run(call, True)
                 worker.call = call = None  # nothing keeps the arguments of a job that ended
                 if monotonic() - rested > FAIR_SECONDS:
                     time.sleep(0)  # looked up late: gevent replaces it

@@ -19,6 +19,7 @@ from ._clock import Clock, SystemClock
 from ._config import config
 from ._current import current_batch, current_job, open_batches
 from ._execution import execute
+from ._forkmark import fork_mark
 from ._hooks import caller_context, process, report, safely
 from ._lane import Lane
 from ._overrun import watch_for_overrun
@@ -79,11 +80,13 @@ class Runtime:
         self.clock: Clock = SystemClock() if clock is None else clock
         self.wall_offset = self.clock.time() - self.clock.monotonic()
         self.pid = os.getpid()
+        self.here = fork_mark()
         self.token = os.urandom(4).hex()
         self.phase = OPEN
         self.deadline: float | None = None  # of the drain, once it has begun
         self.drainer: int | None = None  # the thread it runs on
         self.report: ShutdownReport | None = None
+        self.heirs: dict[int, Runtime] = {}  # what comes after it, see ``_replace``
         self.lanes: dict[type, Lane] = {}
         self.pools: dict[object, Pool] = {}
         self.scheduler = Scheduler(self.clock, self.release, threads)
@@ -92,7 +95,11 @@ class Runtime:
         self.watchers: dict[Handle[Any], deque[Watcher]] = {}
         #: Running jobs whose cancel token is set.
         self.cancels: set[Handle[Any]] = set()
+        #: Jobs that are being enqueued, while a middleware may change their options.
+        self.announced: set[Handle[Any]] = set()
         self.history: deque[Handle[Any]] = deque(maxlen=config.history)
+        #: Failed jobs have a store of their own: however many succeed, they stay findable.
+        self.failed: deque[Handle[Any]] = deque(maxlen=config.history)
         self.lost: deque[Handle[Any]] = deque()
         #: The waiting (or active) job of each identity of a ``unique`` class.
         self.unique: dict[tuple[type, Any], Handle[Any]] = {}
@@ -113,6 +120,8 @@ class Runtime:
             pool = self._pool(job, plan.options)
             made = Lane(self, job, plan, pool, next(self._indexes))
             lane = self.lanes.setdefault(job, made)
+            if self.phase is STOPPED:
+                lane.stopped = True  # too late for the sweep to have seen it
         return lane
 
     def _pool(self, job: type, options: Any) -> Pool:
@@ -218,8 +227,8 @@ class Runtime:
     ) -> Handle[Any]:
         """Check, build and place one job; everything the short path leaves out.
 
-        ``inside`` marks an enqueue of the library itself, such as a batch's callback:
-        accepted until the deadline, as a running job's are.
+        ``inside`` marks an enqueue of the library itself, such as a batch's callback: never
+        refused, and lost with the rest if the process has stopped.
 
         Raises:
             TypeError: If the arguments do not fit ``perform``.
@@ -246,8 +255,9 @@ class Runtime:
     def _refuse_late(self, lane: Lane, inside: bool = False) -> None:
         if self.phase is OPEN:
             return
-        inside = inside or current_job() is not None
-        if not inside or self.phase is STOPPED:
+        if inside:
+            return
+        if current_job() is None or self.phase is STOPPED:
             raise ShuttingDown(
                 f"{lane.job.__qualname__} was not enqueued: this process is "
                 f"{'quiet' if self.phase is QUIET else 'stopping'} and accepts new jobs "
@@ -286,9 +296,11 @@ class Runtime:
         at_once = due is None or due <= now
         key = _identity(lane, args, kwargs) if plan.options.identity is not None else None
         if plan.options.unique is not None:
-            duplicate = self._duplicate(lane, key)
-            if duplicate is not None:
-                return duplicate, None, False
+            holder = self.unique.get((lane.job, key))
+            if holder is not None:
+                duplicate = self._answer_duplicate(holder, lane, key, args, kwargs)
+                if duplicate is not None:
+                    return duplicate, None, False
         policy = self._room(lane) if at_once and needs_room else None
         context = caller_context() if plan.options.context == "copy" else None
         if context is not None and not len(context):
@@ -306,10 +318,13 @@ class Runtime:
             more.key = key
             more.batch = batch
         if plan.options.unique is not None:
+            call._number = lane.draw()  # others see it as soon as it has the key
             holder = self._claim_key(call, lane)
             if holder is not call:
                 return holder, None, False
-        call._number = lane.accepts()
+            lane.accepts()
+        else:
+            call._number = lane.accepts()
         if batch is not None:
             batch.add(call)
         if process.around_enqueue or plan.on_enqueue:
@@ -321,12 +336,15 @@ class Runtime:
 
     # Uniqueness: a key belongs to the first handle that is put under it, by one atomic step
 
-    def _duplicate(self, lane: Lane, key: Any) -> Handle[Any] | None:
-        """The answer to an enqueue whose key is taken; None if it is free."""
-        holder = self.unique.get((lane.job, key))
-        return None if holder is None else self._answer_duplicate(holder, lane, key)
-
-    def _answer_duplicate(self, holder: Handle[Any], lane: Lane, key: Any) -> Handle[Any] | None:
+    def _answer_duplicate(
+        self,
+        holder: Handle[Any],
+        lane: Lane,
+        key: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Handle[Any] | None:
+        """The answer to an enqueue whose key is taken; None if it is free now."""
         choice = lane.options.on_duplicate
         if choice == "raise":
             raise Duplicate(
@@ -334,10 +352,9 @@ class Runtime:
                 f"{shorten(key)} (unique={lane.options.unique!r})"
             )
         if choice == "discard":
-            number = lane.accepts()
-            call: Handle[Any] = Handle(
-                lane, number, holder.args, holder._kwargs, None, self.clock.monotonic()
-            )
+            lane.accepts()
+            now = self.clock.monotonic()
+            call: Handle[Any] = Handle(lane, lane.draw(), args, kwargs or NO_KWARGS, None, now)
             self.end(call, DISCARDED, f"a duplicate of {holder.id}", "duplicate")
             return call
         if choice == "replace" and self._take_back(holder, holder._lane):
@@ -352,7 +369,7 @@ class Runtime:
             holder = self.unique.setdefault((lane.job, key), call)
             if holder is call:
                 return call
-            answer = self._answer_duplicate(holder, lane, key)
+            answer = self._answer_duplicate(holder, lane, key, call.args, call._kwargs)
             if answer is not None:
                 return answer
 
@@ -368,6 +385,7 @@ class Runtime:
         """Middleware and hook around an enqueue; may end the job before it is anywhere."""
         import contextlib
 
+        self.announced.add(call)
         try:
             with contextlib.ExitStack() as stack:
                 for around in process.around_enqueue:
@@ -387,6 +405,8 @@ class Runtime:
         except BaseException as exc:
             self.end(call, DISCARDED, f"refused at the enqueue: {type(exc).__name__}", "refused")
             raise
+        finally:
+            self.announced.discard(call)
 
     def place(self, call: Handle[Any], due: float | None) -> None:
         """Put a new job where it waits."""
@@ -655,6 +675,9 @@ class Runtime:
         if status is not RETRYING:
             self.end(call, status)
             return
+        if more is not None and more.overran:
+            more.overran = False
+            self.cancels.discard(call)  # the time limit is each attempt's own
         call._state = RETRYING
         self._schedule(call, call._extra().due or 0.0)
         if call in self.cancels and lane.claim_delayed(call):
@@ -692,12 +715,12 @@ class Runtime:
             timings.discards[cause].add()
         if not lane.ended[status].add() & FOLD_MASK:
             timings.fold()
+        if self.unique:
+            self.free_key(call)  # first: nobody is to be given a job that has ended
         call._state = status
         if self.cancels:
             self.cancels.discard(call)
-        if self.unique:
-            self.free_key(call)
-        history = self.history
+        history = self.failed if status is FAILED else self.history
         history.append(call)
         ttl = config.history_ttl
         if ttl is not None:
@@ -733,15 +756,15 @@ class Runtime:
             safely("on_lost", call, config.on_lost, [call])
 
     def _forget_old(self, before: float) -> None:
-        history = self.history
-        while True:
+        for history in (self.history, self.failed):
             try:
-                oldest = history[0]
-                if oldest._finished is None or oldest._finished >= before:
-                    return
-                history.remove(oldest)
+                while True:
+                    oldest = history[0]
+                    if oldest._finished is None or oldest._finished >= before:
+                        break
+                    history.remove(oldest)
             except (IndexError, ValueError):
-                return  # another thread has removed it
+                pass  # another thread has removed it
 
     # Watching
 
@@ -788,10 +811,21 @@ class Runtime:
             if self._take_back(call, lane):
                 self.end(call, CANCELLED, "cancelled before it ran")
                 return True
+        if call._more is not None:
+            call._more.overran = False  # a retry does not undo this one
         self.cancels.add(call)
         if call._state in TERMINAL:
             self.cancels.discard(call)
         return False
+
+    def overrun(self, call: Handle[Any]) -> None:
+        """A running job is past its ``timeout``: set its cancel token, for this attempt."""
+        if call in self.cancels:
+            return
+        call._extra().overran = True
+        self.cancels.add(call)
+        if call._state is not RUNNING:  # it ended, or went on to wait for a retry
+            self.cancels.discard(call)
 
     def _take_back(self, call: Handle[Any], lane: Lane) -> bool:
         """Take a waiting job out of wherever it waits; False if it is not there."""
@@ -873,9 +907,13 @@ class Runtime:
             raise TypeError(f"{job.__qualname__} cannot be run: it defines no perform()")
         lane.plan.check(*args, **kwargs)
         context = caller_context() if lane.options.context == "copy" else None
-        call: Handle[Any] = Handle(
-            lane, lane.accepts(), args, kwargs, context, self.clock.monotonic()
-        )
+        key = None if lane.options.identity is None else _identity(lane, args, kwargs)
+        number = lane.accepts()
+        if lane.options.unique is not None:
+            number = lane.draw()
+        call: Handle[Any] = Handle(lane, number, args, kwargs, context, self.clock.monotonic())
+        if key is not None:
+            call._extra().key = key  # in_progress() knows of it; unique is about the queue
         if options:
             call._extra().options = dict(options)
         self.run_here(call, final=True)
@@ -913,7 +951,7 @@ class Runtime:
     def remembered(self) -> list[Handle[Any]]:
         """Finished jobs, oldest first, as far as count and age allow."""
         ttl = config.history_ttl
-        calls = list(self.history)
+        calls = sorted([*self.history, *self.failed], key=_ending)
         if ttl is None:
             return calls
         before = self.clock.monotonic() - ttl
@@ -951,6 +989,7 @@ class Runtime:
         self.close_gates()
         if "history" in names:
             self.history = deque(self.history, maxlen=config.history)
+            self.failed = deque(self.failed, maxlen=config.history)
         if "pools" in names:
             for name, size in config.pools.items():
                 pool = self.pools.get(name)
@@ -980,8 +1019,9 @@ class Runtime:
     def may_start_thread(self, pool: Pool) -> bool:
         """False while the process may have no more threads, or the ceiling is exceeded.
 
-        Asked by a pool that has counted the new thread already. A pool without a worker always gets one: under a ceiling, too, each class with
-        work goes on, and a job that waits for another class's job cannot block it.
+        Asked by a pool that has counted the new thread already. One without a worker always
+        gets one: under a ceiling, too, each class with work goes on, and a job that waits
+        for another class's job cannot block it.
         """
         if self.phase is STOPPED:
             return False
@@ -1106,6 +1146,10 @@ def _identity(lane: Lane, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tupl
     return as_tuple
 
 
+def _ending(call: Handle[Any]) -> float:
+    return call._finished or 0.0
+
+
 def _due(call: Handle[Any]) -> float:
     return call._more.due or 0.0 if call._more is not None else 0.0
 
@@ -1113,10 +1157,12 @@ def _due(call: Handle[Any]) -> float:
 class _Installed:
     """The runtime of this process, and the test modes in front of it, innermost last."""
 
-    __slots__ = ("ending", "modes", "runtime")
+    __slots__ = ("ending", "heirs", "modes", "runtime")
 
     def __init__(self) -> None:
         self.runtime: Runtime | None = None
+        #: See ``_replace``; in use while there is no runtime.
+        self.heirs: dict[int, Runtime] = {}
         self.modes: tuple[Runtime, ...] = ()
         #: The interpreter has begun to end: what is stopped stays stopped.
         self.ending = False
@@ -1130,8 +1176,8 @@ def current() -> Runtime:
     if installed.modes:
         return installed.modes[-1]
     runtime = installed.runtime
-    if runtime is None or runtime.pid != os.getpid():
-        runtime = _replace()
+    if runtime is None or not runtime.here[0]:
+        runtime = _replace(runtime)
     return runtime
 
 
@@ -1139,23 +1185,31 @@ def accepting() -> Runtime:
     """The runtime in force for an enqueue: one that was stopped starts afresh."""
     runtime = current()
     if runtime.phase is STOPPED and not installed.ending and runtime.threads:
-        runtime = _replace()
+        runtime = _replace(runtime)
     return runtime
 
 
-def _replace() -> Runtime:
-    old = installed.runtime
-    runtime = installed.runtime = Runtime()
+def _replace(old: Runtime | None) -> Runtime:
+    """Install a fresh runtime after ``old``: the same one for all threads that come at once.
+
+    The first to put one under the process's id in ``heirs`` wins. A thread that is late and
+    installs a predecessor again does no harm: that one's heir is found at the next look.
+    """
+    heirs = installed.heirs if old is None else old.heirs
+    runtime = installed.runtime = heirs.setdefault(os.getpid(), Runtime())
     if old is not None:
+        installed.heirs = {}  # nothing keeps the first runtime of the process alive
         old.close_gates()
     return runtime
 
 
 def after_fork() -> None:
     """In a forked child: forget the parent's jobs, threads and counters."""
-    old, installed.runtime = installed.runtime, None
+    old, installed.runtime, installed.heirs = installed.runtime, None, {}
     if old is not None:
         old.close_gates()
+        if old.clockwork is not None:
+            old.clockwork.stop()  # a copy of the descriptor would hold the parent's lock
 
 
 def _handlers_changed() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from ._current import current_batch, open_batches
 from ._hooks import report
 from ._parking import Parking, Sleeper
-from ._runtime import accepting
+from ._runtime import Runtime, accepting
 from .errors import CounterpunchError, InvalidOption
 from .handle import SUCCEEDED, TERMINAL, Handle
 
@@ -66,8 +66,9 @@ class Batch:
         if self._entered:
             raise CounterpunchError(f"{self!r} was opened before; make a new Batch for more jobs")
         self._entered = True
-        self._outer = current_batch.get()
-        if self._outer is not None:
+        outer = current_batch.get()
+        if outer is not None and not outer.closed:
+            self._outer = outer
             self._outer._pending.append(None)
             self._outer._inner.append(self)
         self._token = current_batch.set(self)
@@ -85,7 +86,7 @@ class Batch:
         if self._token is not None:
             current_batch.reset(self._token)
         self.closed = True
-        self._one_less()
+        self._one_less(accepting())
 
     @property
     def progress(self) -> tuple[int, int]:
@@ -103,6 +104,9 @@ class Batch:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the batch is complete; False if ``timeout`` seconds pass before."""
+        for call in list(self.handles):
+            if call._state not in TERMINAL:
+                call._lane.runtime.before_wait(call)
         if self._done:
             return True
         return self._parking.park(Sleeper(), lambda: self._done, timeout) or self._done
@@ -110,52 +114,58 @@ class Batch:
     # For the runtime
 
     def add(self, call: Handle[Any]) -> None:
-        """A job was enqueued inside the block.
-
-        Raises:
-            CounterpunchError: If the block has ended: a context that was copied inside it
-                goes on using it, in a job or a task.
-        """
+        """A job was enqueued inside the block."""
         self._pending.append(None)
         self.handles.append(call)
         call.add_done_callback(self._ended)
 
-    def _ended(self, _: Handle[Any]) -> None:
-        self._one_less()
+    def _ended(self, call: Handle[Any]) -> None:
+        self._one_less(call._lane.runtime)
 
-    def _one_less(self) -> None:
+    def _one_less(self, runtime: Runtime) -> None:
+        """One thing less to wait for; ``runtime`` is where the callbacks go if it was the last.
+
+        That of the last member, not the one in force: a stop must not start a new one, and
+        nothing is to leak out of a test mode.
+        """
         self._pending.pop()
         if self.closed and not self._pending:
             try:
                 self._right.pop()
             except IndexError:
                 return
-            self._complete()
+            self._complete(runtime)
 
     def _succeeded(self) -> bool:
         own = all(call._state is SUCCEEDED for call in list(self.handles))
         return own and all(inner._succeeded() for inner in list(self._inner))
 
-    def _complete(self) -> None:
+    def _complete(self, runtime: Runtime) -> None:
         wanted = [self.on_success if self._succeeded() else None, self.on_complete]
         token = current_batch.set(None)  # the callbacks are nobody's members
+        failures = []
         try:
             for callback in wanted:
                 if callback is not None:
-                    self._follow(callback)
+                    try:
+                        self._follow(callback, runtime)
+                    except BaseException as exc:
+                        failures.append(exc)
         finally:
             current_batch.reset(token)
         self._done = True
         self._parking.wake_all()
         if self._outer is not None:
-            self._outer._one_less()
+            self._outer._one_less(runtime)
+        if failures and not runtime.threads:
+            raise failures[0]  # under inline() the callback has run here, and failed
 
-    def _follow(self, callback: Any) -> None:
+    def _follow(self, callback: Any, runtime: Runtime) -> None:
         cls = getattr(callback, "job", callback)
         try:
-            handle = accepting().enqueue(cls, (self.id,), {}, inside=True)
+            self.callbacks.append(runtime.enqueue(cls, (self.id,), {}, inside=True))
         except BaseException as exc:
-            message = "the callback %s of %r could not be enqueued"
-            report(logging.ERROR, message, cls.__qualname__, self, exc_info=exc)
-        else:
-            self.callbacks.append(handle)
+            if runtime.threads:
+                message = "the callback %s of %r could not be enqueued"
+                report(logging.ERROR, message, cls.__qualname__, self, exc_info=exc)
+            raise

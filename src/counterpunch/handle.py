@@ -18,6 +18,7 @@ from datetime import datetime, timedelta, timezone
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
+from ._overrides import Overrides
 from ._parking import Parking, Sleeper
 from .errors import Cancelled, CounterpunchError, Discarded, Lost
 from .options import due_in
@@ -87,10 +88,10 @@ class _More:
         "first_started",
         "key",
         "options",
+        "overran",
         "planned",
         "progress",
         "reason",
-        "overran",
         "remote",
         "since",
         "timer",
@@ -229,14 +230,20 @@ class Handle(Generic[R]):
 
     @property
     def error(self) -> str | None:
-        """The latest failure as text with its traceback, or why it was discarded or lost."""
-        return None if self._more is None else self._more.error or self._more.reason
+        """Why it was discarded, cancelled or lost; else the latest failure with its traceback."""
+        return None if self._more is None else self._more.reason or self._more.error
 
     @property
     def tags(self) -> frozenset[str]:
         """Labels of the class and of ``using(tags=...)`` together."""
         own: frozenset[str] = self._option("tags")
         return own | self._lane.options.tags
+
+    @property
+    def options(self) -> Overrides:
+        """The options that ``using(...)`` may change, with the values that count for this
+        job. Settable in ``around_enqueue`` and ``on_enqueue``, read-only afterwards."""
+        return Overrides(self)
 
     def as_dict(self) -> dict[str, Any]:
         """The job as plain JSON values, for a page that polls it. Arguments are left out."""

@@ -19,7 +19,7 @@ from ._job import job_class
 from ._runtime import Runtime, installed
 from .errors import CounterpunchError, shorten
 from .handle import FAILED, LOST, QUEUED, RETRYING, SCHEDULED, TERMINAL, Handle
-from .options import due_in
+from .options import due_at, due_in
 
 __all__ = ["DRAIN_LIMIT", "Fake", "fake", "inline"]
 
@@ -33,8 +33,8 @@ ROUNDING = 1e-6
 class _Mode(Runtime):
     """A runtime without threads; jobs run on the thread that says so."""
 
-    def __init__(self) -> None:
-        super().__init__(threads=False, clock=VirtualClock())
+    def __init__(self, start: float | None = None) -> None:
+        super().__init__(threads=False, clock=VirtualClock(start))
         self.virtual: VirtualClock = self.clock  # type: ignore[assignment]
 
     def wait_idle(self, timeout: float | None = None, delayed: bool = False) -> bool:
@@ -75,6 +75,16 @@ class _Inline(_Mode):
 
 
 class _Recording(_Mode):
+    def __init__(self, start: float | None) -> None:
+        super().__init__(start)
+        #: How many enqueues came before: in virtual time many jobs have the same instant.
+        self.order: dict[Handle[Any], int] = {}
+
+    def enqueue(self, *args: Any, **kwargs: Any) -> Handle[Any]:
+        call = super().enqueue(*args, **kwargs)
+        self.order.setdefault(call, len(self.order))
+        return call
+
     def before_wait(self, call: Handle[Any]) -> None:
         raise CounterpunchError(
             f"{call!r} waits in testing.fake(), where nothing runs by itself: call drain(), "
@@ -94,11 +104,11 @@ class Fake:
         runtime = self._runtime
         queued = sorted(
             (call for lane in runtime.lanes.values() for call in lane.queued_calls()),
-            key=_order,
+            key=self._order,
         )
         delayed = sorted(
             (call for lane in runtime.lanes.values() for call in (*lane.scheduled, *lane.retrying)),
-            key=lambda call: (_due(call), call),
+            key=lambda call: (_due(call), call._enqueued, runtime.order.get(call, 0)),
         )
         return queued + delayed
 
@@ -249,7 +259,11 @@ class Fake:
             for queue in pool.levels
             if queue
         ]
-        return min(heads, key=_order, default=None)
+        return min(heads, key=self._order, default=None)
+
+    def _order(self, call: Handle[Any]) -> tuple[float, ...]:
+        order = self._runtime.order.get(call, 0)
+        return (-call._option("priority"), _due(call), call._enqueued, order)
 
     def _due_in(self, call: Handle[Any]) -> float:
         return max(0.0, _due(call) - self._runtime.clock.monotonic())
@@ -261,10 +275,6 @@ class Fake:
             when = "" if due == 0 else f" in {due:g} s"
             lines.append(f"  {call.job.__qualname__} args={call.args} kwargs={call.kwargs}{when}")
         return "\n" + "\n".join(lines) if lines else "nothing"
-
-
-def _order(call: Handle[Any]) -> tuple[float, ...]:
-    return (-call._option("priority"), _due(call), call._enqueued, call._number)
 
 
 def _due(call: Handle[Any]) -> float:
@@ -306,10 +316,18 @@ def _mode(runtime: _Mode) -> Iterator[None]:
         with _modes_lock:
             installed.modes = tuple(mode for mode in installed.modes if mode is not runtime)
         runtime.close_gates()
-        for lane in runtime.lanes.values():
-            for call in list(runtime.live(lane)):
-                if call._state not in TERMINAL and runtime._take_back(call, lane):
-                    runtime.end(call, LOST, "the test mode ended before it ran")
+        while _drop_waiting(runtime):  # a batch that ends with them may enqueue its callback
+            pass
+
+
+def _drop_waiting(runtime: _Mode) -> bool:
+    dropped = False
+    for lane in list(runtime.lanes.values()):
+        for call in list(runtime.live(lane)):
+            if call._state not in TERMINAL and runtime._take_back(call, lane):
+                runtime.end(call, LOST, "the test mode ended before it ran")
+                dropped = True
+    return dropped
 
 
 def _close_gates() -> None:
@@ -331,13 +349,17 @@ def inline() -> Iterator[None]:
 
 
 @contextmanager
-def fake() -> Iterator[Fake]:
+def fake(now: datetime | float | None = None) -> Iterator[Fake]:
     """Record enqueued jobs; they run on this thread when the test says so, in virtual time.
+
+    Args:
+        now: What the virtual wall clock shows first: an aware datetime, or epoch seconds.
+            Default: the real time.
 
     Yields:
         A ``Fake``: ``jobs``, ``drain()``, ``perform_one()``, ``advance(seconds)``,
         ``clear()``, ``assert_enqueued(...)``. What still waits at the end is dropped.
     """
-    runtime = _Recording()
+    runtime = _Recording(None if now is None else due_at("fake", now))
     with _mode(runtime):
         yield Fake(runtime)

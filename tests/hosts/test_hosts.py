@@ -62,9 +62,7 @@ HOSTS = {
     "gunicorn-gthread-preload": Host(
         GUNICORN + "-k gthread --threads 4 --preload flask_site:app", ("gunicorn", "flask")
     ),
-    "gunicorn-gevent": Host(
-        GUNICORN + "-k gevent wsgi_site:application", ("gunicorn", "gevent")
-    ),
+    "gunicorn-gevent": Host(GUNICORN + "-k gevent wsgi_site:application", ("gunicorn", "gevent")),
     "gunicorn-gevent-preload": Host(
         GUNICORN + "-k gevent --preload wsgi_site:application", ("gunicorn", "gevent")
     ),

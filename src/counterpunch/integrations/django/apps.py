@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from asgiref.sync import SyncToAsync, ThreadSensitiveContext
+from asgiref.sync import AsyncToSync, SyncToAsync, ThreadSensitiveContext
 from django.apps import AppConfig
 from django.core import mail
 from django.core.signals import request_started
@@ -16,6 +15,7 @@ from django.db import close_old_connections, connections
 
 from ..._hooks import process
 from ..._lifecycle import start
+from .._worker import on_a_worker
 
 if TYPE_CHECKING:
     from ...handle import Handle
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["CounterpunchConfig"]
 
 
-class CounterpunchConfig(AppConfig):
+class CounterpunchConfig(AppConfig):  # type: ignore[misc]  # Any where Django is missing
     """``INSTALLED_APPS += ["counterpunch.integrations.django"]``. Has no models."""
 
     name = "counterpunch.integrations.django"
@@ -63,7 +63,7 @@ def connections_of_a_job(handle: Handle[Any]) -> Iterator[None]:
     if handle._lane.plan.is_async:
         with _thread_of_its_own():
             yield
-    elif _on_a_worker(handle):
+    elif on_a_worker(handle):
         close_old_connections()
         try:
             yield
@@ -71,12 +71,6 @@ def connections_of_a_job(handle: Handle[Any]) -> Iterator[None]:
             close_old_connections()
     else:
         yield
-
-
-def _on_a_worker(handle: Handle[Any]) -> bool:
-    me = threading.get_ident()
-    pools = list(handle._lane.runtime.pools.values())
-    return any(worker.ident == me for pool in pools for worker in list(pool.workers))
 
 
 @contextmanager
@@ -87,7 +81,9 @@ def _thread_of_its_own() -> Iterator[None]:
     into its transaction. Runs on the event loop of the jobs, so nothing is waited for.
     """
     key = ThreadSensitiveContext()
-    SyncToAsync.thread_sensitive_context.set(key)  # in the job's own context variables
+    # Both live in context variables, so this changes the job's own context only.
+    SyncToAsync.thread_sensitive_context.set(key)
+    AsyncToSync.executors.current = None
     try:
         yield
     finally:

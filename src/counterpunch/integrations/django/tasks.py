@@ -39,27 +39,28 @@ from django.utils.module_loading import import_string
 
 from ... import _commit
 from ..._config import config
-from ..._job import Job
+from ..._job import Job, JobMeta
 from ..._queries import find
 from ...errors import InvalidOption
-from ...handle import QUEUED, RUNNING, SUCCEEDED, TERMINAL, Handle
+from ...handle import RUNNING, SUCCEEDED, TERMINAL, Handle
 
 __all__ = ["TaskBackend"]
 
-#: The job class of each backend alias and queue name. Of the process, because Django makes a
-#: backend object for each thread and each asyncio task.
-_classes: dict[tuple[str, str], type[DjangoTask]] = {}
+#: The job class of each backend alias, queue, pool and number of workers. Of the process,
+#: because Django makes a backend object for each thread and each asyncio task.
+_classes: dict[tuple[object, ...], type[DjangoTask]] = {}
 
 
 class DjangoTask(Job):
     """One task. Its arguments are plain JSON values, so ``strict_args`` holds for it."""
 
     alias: str
+    sender: type[BaseTaskBackend]
 
     def on_enqueue(self) -> None:
         """On the caller's thread and before the job can start, so this signal is the first."""
         result = _result(self.handle, TaskResultStatus.READY)
-        task_enqueued.send(TaskBackend, task_result=result)
+        task_enqueued.send(self.sender, task_result=result)
 
     def perform(
         self, path: str, options: dict[str, Any], args: list[Any], kwargs: dict[str, Any]
@@ -67,7 +68,7 @@ class DjangoTask(Job):
         """Run the task of the import path ``path``; what it returns must be a JSON value."""
         result = _result(self.handle, TaskResultStatus.RUNNING)
         task = result.task
-        task_started.send_robust(TaskBackend, task_result=result)
+        task_started.send_robust(self.sender, task_result=result)
         try:
             first = (TaskContext(task_result=result),) if task.takes_context else ()
             value = normalize_json(task.call(*first, *args, **kwargs))
@@ -75,10 +76,10 @@ class DjangoTask(Job):
             _finish(result, TaskResultStatus.FAILED)
             result.errors.append(_error(exc))
             # Within the handler: Django's own receiver logs the exception.
-            task_finished.send_robust(TaskBackend, task_result=result)
+            task_finished.send_robust(self.sender, task_result=result)
             raise
         _finish(result, TaskResultStatus.SUCCESSFUL, value)
-        task_finished.send_robust(TaskBackend, task_result=result)
+        task_finished.send_robust(self.sender, task_result=result)
         return value
 
 
@@ -111,21 +112,23 @@ class TaskBackend(BaseTaskBackend):  # type: ignore[misc]  # Any where Django is
 
     def _job(self, queue: str) -> type[DjangoTask]:
         """The job class of a queue, made on first use."""
-        found = _classes.get((self.alias, queue))
-        if found is not None:
-            return found
         workers = self.options.get("workers", 2)
         if isinstance(workers, Mapping):
             workers = workers.get(queue, 2)
-        name = f"DjangoTask[{self.alias}:{queue}]"
         values = {
             "__module__": __name__,
-            "__qualname__": name,
+            "__qualname__": f"DjangoTask[{self.alias}:{queue}]",
             "alias": self.alias,
+            "sender": type(self),
             "workers": workers,
             "pool": queue if queue in config.pools else None,
         }
-        return _classes.setdefault((self.alias, queue), type(Job)(name, (DjangoTask,), values))
+        key = (*values.values(), queue)
+        found = _classes.get(key)
+        if found is None:
+            made: Any = JobMeta(f"DjangoTask_{queue}", (DjangoTask,), values)
+            found = _classes.setdefault(key, made)
+        return found
 
     def enqueue(self, task: Task, args: Sequence[Any], kwargs: Mapping[str, Any]) -> TaskResult:
         """Enqueue a task; returns its result as it is now, to be ``refresh()``-ed.
@@ -227,7 +230,7 @@ def _error(exc: BaseException, text: str | None = None) -> TaskError:
 
 
 def _moment(moment: datetime | None) -> datetime | None:
-    """As Django's own times are: aware, or naive in the local zone without ``USE_TZ``."""
+    """As ``timezone.now()`` gives it: aware, or naive local time without ``USE_TZ``."""
     if moment is None or settings.USE_TZ:
         return moment
-    return timezone.make_naive(moment)
+    return moment.astimezone().replace(tzinfo=None)

@@ -1,0 +1,22 @@
+"""A sign-up site in Django: rows and jobs that belong together.
+
+    pip install counterpunch "django>=6.0"
+    python examples/django_app/manage.py migrate
+    python examples/django_app/manage.py runserver
+
+    curl -X POST -d email=ada@example.com http://127.0.0.1:8000/signup
+    curl http://127.0.0.1:8000/jobs/<id from the answer>
+
+In production: ``gunicorn project.wsgi`` or ``uvicorn project.asgi:application``. Environment,
+all optional: ``DATABASE``, the SQLite file; ``JOB_SECONDS``, how long a job takes (default 0);
+``JOB_LEDGER``, a file that gets one line per performed job.
+"""
+
+import os
+import sys
+
+if __name__ == "__main__":
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
+    from django.core.management import execute_from_command_line
+
+    execute_from_command_line(sys.argv)

@@ -1,0 +1,73 @@
+"""``handle.options``: the options of one job, which a middleware may change at the enqueue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, MutableMapping
+from typing import TYPE_CHECKING, Any
+
+from .errors import CounterpunchError, InvalidOption
+from .options import PER_CALL
+
+if TYPE_CHECKING:
+    from .handle import Handle
+
+__all__ = ["Overrides"]
+
+
+class Overrides(MutableMapping[str, Any]):
+    """The options that ``using(...)`` may change, with the values that count for this job.
+
+    Setting one works while the job is being enqueued: in ``around_enqueue`` and
+    ``on_enqueue``. ``del`` brings back the value of the class.
+
+    Raises:
+        InvalidOption: On setting, for an unknown option or a bad value.
+        CounterpunchError: On setting, once the job has its place.
+    """
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: Handle[Any]) -> None:
+        self._call = call
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in PER_CALL:
+            raise KeyError(name)
+        return self._call._option(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(PER_CALL)
+
+    def __len__(self) -> int:
+        return len(PER_CALL)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        owner = f"{self._call.job.__qualname__}.options"
+        if name not in PER_CALL:
+            allowed = f"the options {', '.join(sorted(PER_CALL))}"
+            raise InvalidOption(owner, name, value, allowed)
+        value = PER_CALL[name](owner, name, value)
+        runtime = self._unplaced()
+        if name == "pool" and value is not None:
+            runtime.shared_pool(value, owner)
+        more = self._call._extra()
+        more.options = {**(more.options or {}), name: value}
+
+    def __delitem__(self, name: str) -> None:
+        if name not in PER_CALL:
+            raise KeyError(name)
+        self._unplaced()
+        more = self._call._extra()
+        more.options = {key: old for key, old in (more.options or {}).items() if key != name}
+
+    def _unplaced(self) -> Any:
+        runtime = self._call._lane.runtime
+        if self._call not in runtime.announced:
+            raise CounterpunchError(
+                f"{self._call!r} has its place: its options can be changed in around_enqueue "
+                f"and on_enqueue only"
+            )
+        return runtime

@@ -1,0 +1,109 @@
+"""What the buttons do. Each action says in one word what came of it; see ``NOTES``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .._queries import find
+from .._runtime import current
+from ..errors import CounterpunchError
+from ..handle import TERMINAL, Handle
+from . import source
+from .plain import clip
+
+__all__ = ["CLASS_ACTIONS", "JOB_ACTIONS", "NOTES", "Refused", "on_class", "on_job"]
+
+#: The word that travels in the address after an action, and what the page says then.
+NOTES: Mapping[str, str] = {
+    "cancelled": "Cancelled: the job will not start.",
+    "asked": "The job is running: it was asked to stop.",
+    "retried": "Enqueued again, as a new job.",
+    "now": "The job is due now.",
+    "removed": "Removed from the list.",
+    "paused": "Paused: jobs are accepted and wait.",
+    "resumed": "Resumed.",
+    "all-cancelled": "Every waiting job was cancelled, and the running ones asked to stop.",
+}
+
+
+class Refused(Exception):
+    """The job, the class or the process does not allow the action now; says why."""
+
+
+def _cancel(call: Handle[Any]) -> str:
+    if call.done():
+        raise Refused("The job has already ended.")
+    return "cancelled" if call.cancel() else "asked"
+
+
+def _retry(call: Handle[Any]) -> str:
+    if not call.done():
+        raise Refused("The job has not ended yet.")
+    try:
+        source.retried[call] = call.retry().id
+    except (CounterpunchError, TypeError) as exc:  # QueueFull, ShuttingDown, a changed signature
+        raise Refused(clip(str(exc))) from None
+    return "retried"
+
+
+def _run(call: Handle[Any]) -> str:
+    if not call.run_now():
+        raise Refused("The job no longer waits for a time.")
+    return "now"
+
+
+def _remove(call: Handle[Any]) -> str:
+    if call.status not in TERMINAL:
+        raise Refused("The job has not ended yet.")
+    try:
+        call._lane.runtime.history.remove(call)
+    except ValueError:
+        pass  # forgotten meanwhile, or removed by somebody else
+    return "removed"
+
+
+JOB_ACTIONS: Mapping[str, Callable[[Handle[Any]], str]] = {
+    "cancel": _cancel,
+    "retry": _retry,
+    "run": _run,
+    "discard": _remove,
+}
+
+
+def on_job(id: str, action: str) -> str | None:
+    """Do it; the word for ``NOTES``, or None if there is no such job.
+
+    Raises:
+        Refused: If the job is not in a state for it.
+    """
+    call = find(id)
+    return None if call is None else JOB_ACTIONS[action](call)
+
+
+def _pause(cls: Any) -> str:
+    cls.pause()
+    return "paused"
+
+
+def _resume(cls: Any) -> str:
+    cls.resume()
+    return "resumed"
+
+
+def _cancel_all(cls: Any) -> str:
+    cls.cancel_all()
+    return "all-cancelled"
+
+
+CLASS_ACTIONS: Mapping[str, Callable[[Any], str]] = {
+    "pause": _pause,
+    "resume": _resume,
+    "cancel-all": _cancel_all,
+}
+
+
+def on_class(name: str, action: str) -> str | None:
+    """Do it; the word for ``NOTES``, or None if there is no such class."""
+    cls = source.classes(current()).get(name)
+    return None if cls is None else CLASS_ACTIONS[action](cls)

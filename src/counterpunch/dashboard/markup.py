@@ -1,0 +1,75 @@
+"""HTML from nested calls, escaped by default: there is no other way to put text in."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+__all__ = ["Html", "duration", "tag", "when"]
+
+_VOID = frozenset({"input", "link", "meta", "path", "br"})
+
+
+class Html(str):
+    """Text that is markup already."""
+
+    __slots__ = ()
+
+
+Child = Any  # None, str, Html, int, float, or a list of such
+
+
+def tag(name: str, attributes: dict[str, Any] | None = None, *children: Child) -> Html:
+    """One element. An attribute that is None or False is left out, True has no value."""
+    parts = [f"<{name}"]
+    for key, value in (attributes or {}).items():
+        if value is True:
+            parts.append(f" {key}")
+        elif value is not None and value is not False:
+            parts.append(f' {key}="{escape(str(value))}"')
+    parts.append(">")
+    if name not in _VOID or children:
+        parts.append(join(*children))
+        parts.append(f"</{name}>")
+    return Html("".join(parts))
+
+
+def join(*children: Child) -> Html:
+    """Children one after the other."""
+    parts = []
+    for child in children:
+        if isinstance(child, Html):
+            parts.append(child)
+        elif isinstance(child, (list, tuple)):
+            parts.append(join(*child))
+        elif child is not None:
+            parts.append(escape(str(child)))
+    return Html("".join(parts))
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as people say them: two figures, the unit that fits."""
+    if seconds is None:
+        return "–"
+    if seconds < 0.001:
+        return f"{seconds * 1e6:.0f} µs" if seconds else "0 s"
+    if seconds < 1:
+        return f"{seconds * 1000:.2g} ms" if seconds < 0.0995 else f"{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02} s"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h {minutes:02} min"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h"
+
+
+def when(moment: str | None, text: str | None = None) -> Html:
+    """A moment (ISO) as a ``time`` element: ``text``, or the clock in UTC."""
+    if moment is None:
+        return Html("–")
+    shown = text if text is not None else f"{moment[:10]} {moment[11:19]} UTC"
+    return tag("time", {"datetime": moment, "title": moment}, shown)

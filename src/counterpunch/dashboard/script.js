@@ -1,0 +1,82 @@
+// Looks again every few seconds, without a flicker and without losing one's place.
+"use strict";
+(() => {
+  const seconds = Number(document.body.dataset.refresh);
+  const button = document.getElementById("live");
+  if (!seconds || !button) return;
+
+  // A note about the last action is said once: neither reload nor bookmark repeats it.
+  const address = new URL(location.href);
+  if (address.searchParams.has("note")) {
+    address.searchParams.delete("note");
+    history.replaceState(null, "", address);
+  }
+
+  let live = sessionStorage.getItem("live") !== "no";
+  const show = () => {
+    button.setAttribute("aria-pressed", String(live));
+    button.textContent = live ? "Live" : "Paused";
+  };
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    live = !live;
+    sessionStorage.setItem("live", live ? "yes" : "no");
+    show();
+    if (live) look();
+  });
+  show();
+
+  const main = () => document.getElementById("main");
+  const busy = () => {
+    const active = document.activeElement;
+    const editing = active && active.matches("input, select") && main().contains(active);
+    const selection = getSelection();
+    return editing || (selection && !selection.isCollapsed);
+  };
+  // What tells an element from its neighbours, the same before and after a look.
+  const name = (element) =>
+    element.dataset.key ||
+    [element.tagName, element.getAttribute("href"), element.getAttribute("aria-label"),
+      element.textContent].join("|");
+
+  const replace = (next) => {
+    const now = main();
+    const open = new Set(
+      [...now.querySelectorAll("details[open]")].map((details) => details.dataset.key));
+    const active = document.activeElement;
+    const focused = now.contains(active) && active !== now ? name(active) : null;
+    const note = now.querySelector(".note");
+    if (note && !next.querySelector(".note")) next.prepend(note);
+    next.querySelectorAll("details").forEach((details) => {
+      details.open = open.has(details.dataset.key);
+    });
+    now.replaceChildren(...next.childNodes);
+    if (focused) {
+      const same = [...now.querySelectorAll("a, button, summary, pre")]
+        .find((element) => name(element) === focused);
+      if (same) same.focus({ preventScroll: true });
+    }
+  };
+
+  let pending = false;
+  const look = async () => {
+    if (!live || pending || document.hidden || busy()) return;
+    pending = true;
+    try {
+      const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+      if (answer.ok && live && !busy()) {
+        const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+        replace(page.getElementById("main"));
+        document.getElementById("menu").replaceChildren(
+          ...page.getElementById("menu").childNodes);
+      }
+      document.body.classList.toggle("stale", !answer.ok);
+    } catch {
+      document.body.classList.add("stale");
+    } finally {
+      pending = false;
+    }
+  };
+  setInterval(look, seconds * 1000);
+  document.addEventListener("visibilitychange", look);
+})();

@@ -1,0 +1,142 @@
+"""SQLAlchemy: jobs after a session's commit, and sessions removed around jobs.
+
+``SendJob.using(after_commit=session).perform_async(user.id)`` takes a ``Session``, an
+``AsyncSession`` or a ``scoped_session`` (Flask-SQLAlchemy's ``db.session`` is one). The job
+is enqueued after the outermost commit; a rollback, of the savepoint it was enqueued in or of
+the whole, drops it. A session without a transaction (nothing was added or queried since the
+last commit) enqueues at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy import event
+from sqlalchemy.orm import Session, scoped_session
+
+from .._hooks import process
+from ..errors import InvalidOption
+from ._worker import on_a_worker
+
+if TYPE_CHECKING:
+    from ..handle import Handle
+
+__all__ = ["remove_around_jobs", "session"]
+
+_KEY = "counterpunch"
+ALLOWED = "an open Session, AsyncSession, scoped_session or async_scoped_session of SQLAlchemy"
+
+
+def session(owner: str, value: Any) -> Waiting:
+    """What waits for the transactions of a session; made once for each.
+
+    Raises:
+        InvalidOption: If it is no session, or one that was closed for good.
+    """
+    found = value
+    if hasattr(found, "registry"):  # scoped_session and async_scoped_session
+        found = found()
+    found = getattr(found, "sync_session", found)  # AsyncSession
+    if not isinstance(found, Session):
+        raise InvalidOption(owner, "after_commit", value, ALLOWED)
+    # Private, and there since 2.0.22: with close_resets_only=False a close is final.
+    if getattr(getattr(found, "_close_state", None), "name", None) == "CLOSED":
+        raise InvalidOption(owner, "after_commit", value, f"{ALLOWED}; this one is closed")
+    waiting: Waiting | None = found.info.get(_KEY)
+    if waiting is None:
+        waiting = found.info[_KEY] = Waiting(found)
+    return waiting
+
+
+class _Entry(NamedTuple):
+    """One job. ``within``: the transactions it was enqueued in, savepoints first."""
+
+    within: tuple[Any, ...]
+    commit: Callable[[], object]
+    rollback: Callable[[], object]
+
+
+class Waiting:
+    """The jobs that wait for one session, by its own events."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+        self._entries: list[_Entry] = []
+        event.listen(session, "after_commit", self._after_commit)
+        event.listen(session, "after_soft_rollback", self._after_soft_rollback)
+        event.listen(session, "after_transaction_end", self._after_transaction_end)
+
+    def defer(self, commit: Callable[[], object], rollback: Callable[[], object]) -> bool:
+        """See ``_commit.Transaction``."""
+        session = self._session
+        innermost = session.get_nested_transaction() or session.get_transaction()
+        if innermost is None:
+            return False
+        within = []
+        while innermost is not None:
+            within.append(innermost)
+            innermost = innermost.parent
+        self._entries.append(_Entry(tuple(within), commit, rollback))
+        return True
+
+    def _after_commit(self, session: Any) -> None:
+        if session.in_nested_transaction():
+            return  # a savepoint was released; the outermost commit counts
+        entries, self._entries = self._entries, []
+        for entry in entries:
+            entry.commit()
+
+    def _after_soft_rollback(self, session: Any, transaction: Any) -> None:
+        self._drop(lambda entry: any(one is transaction for one in entry.within))
+
+    def _after_transaction_end(self, session: Any, transaction: Any) -> None:
+        if transaction.parent is None:  # closed without a commit: close() sends no rollback
+            self._drop(lambda entry: True)
+
+    def _drop(self, which: Callable[[_Entry], bool]) -> None:
+        dropped = [entry for entry in self._entries if which(entry)]
+        self._entries = [entry for entry in self._entries if not which(entry)]
+        for entry in dropped:
+            entry.rollback()
+
+
+def remove_around_jobs(*sessions: Any) -> Callable[[], None]:
+    """Call ``remove()`` of each ``scoped_session`` before and after each job, on its thread.
+
+    So that no job sees the session, or the open transaction, of the one before it on the
+    same thread. A job on its caller's thread (``perform_now``, ``caller_runs``, a test mode)
+    shares the caller's session, which is left alone. Not for ``async def`` jobs: a session
+    by thread is shared by all of them; use ``async with AsyncSession(...)`` there.
+
+    Returns:
+        A function that ends it.
+
+    Raises:
+        InvalidOption: If one of them is no ``scoped_session``.
+    """
+    for one in sessions:
+        if not isinstance(one, scoped_session):
+            raise InvalidOption("remove_around_jobs", "session", one, "a scoped_session")
+
+    @contextmanager
+    def around(handle: Handle[Any]) -> Iterator[None]:
+        if not on_a_worker(handle):
+            yield
+            return
+        for one in sessions:
+            one.remove()
+        try:
+            yield
+        finally:
+            for one in sessions:
+                one.remove()
+
+    ends = [process.add("around_perform", around), process.add("around_hooks", around)]
+
+    def end() -> None:
+        for one in ends:
+            one()
+
+    return end

@@ -1,0 +1,410 @@
+"""Priorities, shared pools, a pool for one call, the thread ceiling, idle threads."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+import counterpunch
+from counterpunch import InvalidOption, Job, QueueFull, Status, configure
+from counterpunch import _pool as pool_module
+from counterpunch.testing import fake
+
+WAIT = 10.0
+
+
+@pytest.fixture(autouse=True)
+def mail_and_low() -> Iterator[None]:
+    """Two shared pools of one thread each, so that order is exact."""
+    configure(pools={"mail": 1, "low": 1, "wide": 4})
+    yield
+    configure(max_threads=None)
+
+
+class Plug:
+    """Holds one worker at a time until it is let go."""
+
+    def __init__(self) -> None:
+        self.busy = threading.Event()
+        self.go = threading.Event()
+
+    def hold(self) -> None:
+        self.busy.set()
+        assert self.go.wait(WAIT)
+
+
+def threads_of(name: str) -> list[threading.Thread]:
+    prefix = f"counterpunch-{name}_"
+    return [thread for thread in threading.enumerate() if thread.name.startswith(prefix)]
+
+
+def test_higher_priority_runs_sooner_and_equals_keep_their_order() -> None:
+    """Within one class: by priority of the call, first come first served among equals."""
+    plug, ran = Plug(), []
+
+    class PriorityJob(Job):
+        workers = 1
+
+        def perform(self, name: str) -> None:
+            if name == "plug":
+                plug.hold()
+            ran.append(name)
+
+    PriorityJob.perform_async("plug")
+    assert plug.busy.wait(WAIT)
+    for name, priority in (("a", 0), ("b", 9), ("c", -1), ("d", 9), ("e", 0)):
+        PriorityJob.using(priority=priority).perform_async(name)
+    plug.go.set()
+    assert counterpunch.wait_idle(WAIT)
+    assert ran == ["plug", "b", "d", "a", "e", "c"]
+
+
+def test_classes_share_a_pool_in_order_of_priority_then_of_arrival() -> None:
+    """In a shared pool ties across classes are first come first served, under real threads."""
+    plug, ran = Plug(), []
+
+    class PluggedJob(Job):
+        pool = "mail"
+
+        def perform(self) -> None:
+            plug.hold()
+
+    class WelcomeJob(Job):
+        pool = "mail"
+
+        def perform(self, name: str) -> None:
+            ran.append((name, threading.current_thread().name))
+
+    class UrgentJob(WelcomeJob):
+        priority = 5
+
+    class NewsJob(WelcomeJob):
+        pass
+
+    PluggedJob.perform_async()
+    assert plug.busy.wait(WAIT)
+    for job, name in ((WelcomeJob, "w1"), (NewsJob, "n1"), (UrgentJob, "u1"), (WelcomeJob, "w2")):
+        job.perform_async(name)
+    NewsJob.using(priority=5).perform_async("n2")
+    plug.go.set()
+    assert counterpunch.wait_idle(WAIT)
+    assert [name for name, _ in ran] == ["u1", "n2", "w1", "n1", "w2"]
+    assert {thread for _, thread in ran} == {"counterpunch-mail_0"}
+
+
+def test_fake_keeps_the_order_across_classes() -> None:
+    """``fake().jobs`` and what ``drain`` does: the order of the enqueues, ties included."""
+    ran = []
+
+    class FirstJob(Job):
+        pool = "mail"
+
+        def perform(self, name: str) -> None:
+            ran.append(name)
+
+    class SecondJob(FirstJob):
+        pass
+
+    class OtherPoolJob(FirstJob):
+        pool = None
+
+    class UniqueOneJob(FirstJob):
+        pool = None
+        unique = "queued"
+
+        @staticmethod
+        def identity(name: str) -> str:
+            return name
+
+    with fake() as recorder:
+        FirstJob.perform_async("1")
+        UniqueOneJob.perform_async("2")
+        OtherPoolJob.perform_async("3")
+        FirstJob.perform_async("4")
+        SecondJob.perform_async("5")
+        OtherPoolJob.perform_async("6")
+        SecondJob.using(priority=1).perform_async("0")
+        assert [call.args[0] for call in recorder.jobs] == list("0123456")
+        recorder.drain()
+    assert ran == list("0123456")
+
+
+def test_the_bound_of_a_class_in_a_shared_pool_is_its_own() -> None:
+    """``max_jobs`` counts the class's jobs, not the pool's, and a job that ran makes room."""
+
+    class BoundJob(Job):
+        pool = "mail"
+        max_jobs = 2
+
+        def perform(self) -> None: ...
+
+    class FillerJob(Job):
+        pool = "mail"
+
+        def perform(self) -> None: ...
+
+    with fake() as recorder:
+        for _ in range(5):
+            FillerJob.perform_async()
+        for _ in range(3):
+            BoundJob.perform_async()
+            BoundJob.perform_async()
+            with pytest.raises(QueueFull):
+                BoundJob.perform_async()
+            recorder.drain()
+
+
+def test_a_pool_that_does_not_exist_is_refused_by_name() -> None:
+    """At the enqueue, for a class and for a call; nothing is accepted."""
+
+    class NowhereJob(Job):
+        pool = "nowhere"
+
+        def perform(self) -> None: ...
+
+    class PlainJob(Job):
+        def perform(self) -> None: ...
+
+    with pytest.raises(InvalidOption, match=r"NowhereJob: pool='nowhere'.*'low', 'mail', 'wide'"):
+        NowhereJob.perform_async()
+    with pytest.raises(InvalidOption, match=r"PlainJob: pool='nowhere'"):
+        PlainJob.using(pool="nowhere").perform_async()
+    assert PlainJob.stats().accepted == 0
+
+
+def test_one_call_in_another_pool() -> None:
+    """``using(pool=...)``: that pool's thread runs it; the class's own jobs go on beside it."""
+    names = []
+
+    class RoamingJob(Job):
+        def perform(self) -> None:
+            names.append(threading.current_thread().name)
+
+    RoamingJob.using(pool="low").perform_async().result(WAIT)
+    RoamingJob.perform_async().result(WAIT)
+    RoamingJob.using(pool="low").perform_in(0.001).result(WAIT)
+    assert names == ["counterpunch-low_0", "counterpunch-RoamingJob_0", "counterpunch-low_0"]
+
+
+def test_a_call_queued_in_another_pool_counts_is_seen_and_can_be_steered() -> None:
+    """Bound, counters, listing, cancel, pause, resume: as for a job in the class's own pool."""
+    plug, ran = Plug(), []
+
+    class LowPlugJob(Job):
+        pool = "low"
+
+        def perform(self) -> None:
+            plug.hold()
+
+    class GuestJob(Job):
+        max_jobs = 3
+        workers = 1
+
+        def perform(self, name: str) -> None:
+            ran.append(name)
+
+    LowPlugJob.perform_async()
+    assert plug.busy.wait(WAIT)
+    low = GuestJob.using(pool="low")
+    first, second, third = (low.perform_async(name) for name in "abc")
+    with pytest.raises(QueueFull):
+        GuestJob.perform_async("own")
+    assert GuestJob.stats().queued == 3
+    assert GuestJob.stats().oldest_wait > 0
+    assert counterpunch.jobs(GuestJob) == [first, second, third]
+    assert first.cancel()
+    assert not first.cancel() or first.cancelled()
+    GuestJob.perform_async("own").result(WAIT)  # one cancelled, so there is room
+    GuestJob.pause()
+    plug.go.set()
+    assert LowPlugJob.stats().succeeded == 0 or ran == ["own"]
+    late = low.perform_async("d")
+    assert counterpunch.jobs(GuestJob, "queued") == [second, third, late]
+    assert ran == ["own"]
+    GuestJob.resume()
+    assert counterpunch.wait_idle(WAIT)
+    assert ran == ["own", "b", "c", "d"]
+    assert GuestJob.stats().succeeded == 4
+    GuestJob.perform_bulk([("x",), ("y",), ("z",)])  # nothing is counted twice
+
+
+def test_a_stop_drops_or_drains_calls_in_another_pool() -> None:
+    """``on_shutdown`` is the class's, whatever pool the call waits in."""
+    plug = Plug()
+
+    class StopPlugJob(Job):
+        pool = "low"
+
+        def perform(self) -> None:
+            plug.hold()
+
+    class DroppedGuestJob(Job):
+        on_shutdown = "drop"
+
+        def perform(self) -> None: ...
+
+    class DrainedGuestJob(Job):
+        def perform(self) -> None: ...
+
+    StopPlugJob.perform_async()
+    assert plug.busy.wait(WAIT)
+    dropped = DroppedGuestJob.using(pool="low").perform_async()
+    drained = DrainedGuestJob.using(pool="low").perform_async()
+    dropped.add_done_callback(lambda _: plug.go.set())
+    report = counterpunch.shutdown(WAIT)
+    assert (dropped.status, drained.status) == (Status.LOST, Status.SUCCEEDED)
+    assert report.lost == [dropped]
+
+
+def test_max_threads_bounds_all_pools_together() -> None:
+    """Eight enqueuing threads, three classes of eight workers: never more than the ceiling."""
+    configure(max_threads=6)
+    lock = threading.Lock()
+    running = peak = 0
+    gate = threading.Event()
+
+    class CeilingAJob(Job):
+        workers = 8
+
+        def perform(self) -> None:
+            nonlocal running, peak
+            with lock:
+                running += 1
+                peak = max(peak, running)
+            gate.wait(WAIT)
+            with lock:
+                running -= 1
+
+    class CeilingBJob(CeilingAJob):
+        pass
+
+    class CeilingCJob(CeilingAJob):
+        pass
+
+    start = threading.Barrier(8)
+
+    def enqueue() -> None:
+        start.wait(WAIT)
+        for _ in range(4):
+            for job in (CeilingAJob, CeilingBJob, CeilingCJob):
+                job.perform_async()
+
+    threads = [threading.Thread(target=enqueue) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(WAIT)
+    assert counterpunch.stats().total.workers.total <= 6
+    gate.set()
+    assert counterpunch.wait_idle(WAIT)
+    assert peak <= 6
+    assert counterpunch.stats().total.succeeded == 96
+
+
+def test_under_a_ceiling_a_job_may_wait_for_another_class() -> None:
+    """No deadlock: the class that is waited for gets its one thread, beyond the ceiling."""
+    configure(max_threads=1)
+
+    class InnerWaitJob(Job):
+        def perform(self) -> str:
+            return "inner"
+
+    class OuterWaitJob(Job):
+        def perform(self) -> str:
+            return "outer " + InnerWaitJob.perform_async().result(WAIT)
+
+    assert OuterWaitJob.perform_async().result(WAIT) == "outer inner"
+
+
+def test_under_a_ceiling_threads_go_where_the_work_is() -> None:
+    """A pool that holds all threads hands half of them over, one after each job."""
+    configure(max_threads=4)
+    hog, guest = threading.Semaphore(0), threading.Event()
+    hogging, together = threading.Semaphore(0), threading.Barrier(2)
+
+    class HogJob(Job):
+        workers = 4
+
+        def perform(self) -> None:
+            hogging.release()
+            assert hog.acquire(timeout=WAIT)
+
+    class GuestPoolJob(Job):
+        workers = 4
+
+        def perform(self) -> None:
+            together.wait(WAIT)  # breaks unless two of them run at once
+            guest.set()
+
+    for _ in range(12):
+        HogJob.perform_async()
+    for _ in range(4):
+        assert hogging.acquire(timeout=WAIT)
+    guests = [GuestPoolJob.perform_async() for _ in range(2)]
+    hog.release(2)
+    for handle in guests:
+        handle.result(WAIT)
+    assert guest.is_set()
+    hog.release(10)
+    assert counterpunch.wait_idle(WAIT)
+
+
+def test_a_pool_without_work_lends_its_threads_under_a_ceiling() -> None:
+    """The queue that is left gets the threads that the other class no longer needs."""
+    configure(max_threads=4)
+    release, both = threading.Event(), threading.Barrier(4)
+    started = threading.Semaphore(0)
+
+    class BriefJob(Job):
+        workers = 4
+
+        def perform(self) -> None:
+            started.release()
+            assert release.wait(WAIT)
+
+    class LongQueueJob(Job):
+        workers = 4
+
+        def perform(self) -> None:
+            started.release()
+            assert release.wait(WAIT)
+            if self.handle.args == ():
+                both.wait(WAIT) if both.n_waiting or LongQueueJob.stats().queued else None
+
+    class FourAtOnceJob(Job):
+        workers = 3
+
+        def perform(self) -> None:
+            meet.wait(WAIT)
+
+    meet = threading.Barrier(3)
+    for _ in range(4):
+        BriefJob.perform_async()
+    for _ in range(4):
+        assert started.acquire(timeout=WAIT)
+    handles = [FourAtOnceJob.perform_async() for _ in range(3)]
+    release.set()
+    for handle in handles:  # they meet only if three threads come over, without a new enqueue
+        handle.result(WAIT)
+
+
+def test_idle_threads_are_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After ``IDLE_SECONDS`` without a job a worker's thread ends; the next job gets another."""
+    monkeypatch.setattr(pool_module, "IDLE_SECONDS", 0.02)
+
+    class BriefThreadJob(Job):
+        workers = 2
+
+        def perform(self) -> threading.Thread:
+            return threading.current_thread()
+
+    thread = BriefThreadJob.perform_async().result(WAIT)
+    thread.join(WAIT)
+    assert not thread.is_alive()
+    other = BriefThreadJob.perform_async().result(WAIT)
+    assert other is not thread
+    other.join(WAIT)
+    assert BriefThreadJob.stats().workers.total == 0
+    assert threads_of("BriefThreadJob") == []

@@ -1,0 +1,213 @@
+"""Enqueues from places that interrupt other enqueues: signal handlers and ``__del__``.
+
+Both run on a thread in the midst of anything, its own enqueue included, and a lock taken
+there twice would stop the process for good. Each test is a script in a process of its own:
+a deadlock is a script that does not end.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from process import run
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs POSIX timers")
+
+PRELUDE = """
+import concurrent.futures, concurrent.futures.thread, gc, signal, sys, threading, time
+import counterpunch
+from counterpunch import Job
+
+class Counted(Job):
+    workers = 2
+    max_jobs = None
+    def perform(self):
+        ran.append(None)
+
+ran, outer, nested = [], [], []
+depth = 0
+
+def interrupt(*args):
+    "What a signal handler or a __del__ does here: it enqueues, in the midst of anything."
+    global depth
+    if depth > 20:
+        return  # on a slow machine the next signal is there before this one is dealt with
+    depth += 1
+    nested.append(ENQUEUE())
+    depth -= 1
+
+ENQUEUE = Counted.perform_async
+
+def signals(interval):
+    signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, interval, interval)
+
+def quiet_signals():
+    signal.setitimer(signal.ITIMER_REAL, 0)
+
+def until(seconds, least):
+    "True until the time is up and enough interruptions came, in any case at most 8 s."
+    now = time.monotonic()
+    return now < start + seconds or (len(nested) < least and now < start + 8)
+
+def settle():
+    assert counterpunch.wait_idle(10, scheduled=True)
+    counts = counterpunch.stats().total
+    print(counts.accepted == counts.succeeded == len(ran) == len(outer) + len(nested))
+    print(len({call.id for call in outer + nested}) == len(ran), len(nested) >= LEAST)
+
+start = time.monotonic()
+"""
+
+
+@pytest.mark.parametrize(
+    "enqueue",
+    [
+        pytest.param("Counted.perform_async", id="perform_async"),
+        pytest.param("lambda: Counted.perform_in(0.001)", id="perform_in"),
+        pytest.param("Counted.using(priority=1).perform_async", id="using"),
+    ],
+)
+def test_enqueues_from_a_signal_handler_over_enqueues(enqueue: str) -> None:
+    """The handler interrupts the same call, again and again: no deadlock, every job runs."""
+    text = f"""
+LEAST = 200
+ENQUEUE = {enqueue}
+signals(0.0003)
+while until(0.4, LEAST):
+    outer.append(ENQUEUE())
+    if len(outer) % 50 == 0:
+        outer[-1].result(10)  # an idle pool too: the hand-over to a sleeping worker
+quiet_signals()
+settle()
+"""
+    result = run(PRELUDE + text, within=15.0)
+    assert result.status == 0, result
+    assert result.lines() == ["True", "True True"], result
+    assert result.stderr == ""
+
+
+def test_enqueues_from_a_signal_handler_over_another_executors_submit() -> None:
+    """submit holds a lock of all executors while it starts threads; an enqueue needs it not."""
+    text = """
+LEAST = 200
+signals(0.0003)
+while until(0.4, LEAST):
+    with concurrent.futures.ThreadPoolExecutor(2) as executor:
+        for _ in range(20):
+            executor.submit(int)
+quiet_signals()
+settle()
+"""
+    result = run(PRELUDE + text, within=15.0)
+    assert result.status == 0, result
+    assert result.lines() == ["True", "True True"], result
+
+
+def test_a_first_enqueue_inside_another_executors_submit_is_held_up_for_a_second_at_most() -> None:
+    """To start a worker takes the lock that the interrupted submit holds: the job runs later."""
+    text = """
+LEAST = 2
+lock = concurrent.futures.thread._global_shutdown_lock
+with lock:
+    began = time.monotonic()
+    interrupt()
+    interrupt()
+    waited = time.monotonic() - began
+    assert ran == []
+assert waited < 2.5, waited
+settle()
+"""
+    result = run(PRELUDE + text, within=15.0)
+    assert result.status == 0, result
+    assert result.lines() == ["True", "True True"], result
+
+
+def test_enqueues_from_a_signal_handler_during_waits_and_readings() -> None:
+    """Results, statistics, searches and callbacks can be interrupted by an enqueue as well."""
+    text = """
+LEAST = 200
+signals(0.0003)
+while until(0.3, LEAST):
+    call = Counted.perform_async()
+    outer.append(call)
+    call.add_done_callback(lambda call: None)
+    call.result(10)
+    counterpunch.stats()
+    counterpunch.find(call.id)
+    counterpunch.wait_idle(0.01)
+quiet_signals()
+settle()
+"""
+    result = run(PRELUDE + text, within=15.0)
+    assert result.status == 0, result
+    assert result.lines() == ["True", "True True"], result
+
+
+def test_enqueues_from_del_that_the_collector_runs() -> None:
+    """Rubbish that enqueues as it goes, collected in the midst of enqueues on two threads."""
+    text = """
+LEAST = 200
+
+class Rubbish:
+    def __init__(self):
+        self.cycle = self
+    def __del__(self):
+        interrupt()
+
+def other_thread():
+    while until(0.3, LEAST):
+        Rubbish()
+        others.append(Counted.perform_async())
+
+others = []
+gc.set_threshold(5, 2, 2)
+thread = threading.Thread(target=other_thread)
+thread.start()
+while until(0.3, LEAST):
+    Rubbish()
+    outer.append(Counted.perform_async())
+    if len(outer) % 50 == 0:
+        outer[-1].result(10)
+thread.join()
+gc.collect()
+gc.set_threshold(0)
+outer += others
+settle()
+"""
+    result = run(PRELUDE + text, within=15.0)
+    assert result.status == 0, result
+    assert result.lines() == ["True", "True True"], result
+    assert result.stderr == ""
+
+
+def test_an_exception_from_a_signal_handler_does_not_lose_what_was_accepted() -> None:
+    """A handler may raise out of an enqueue, as Ctrl-C does: every handle returned still runs."""
+    text = """
+LEAST = 0
+
+class Interrupted(Exception): ...
+
+def interrupting(*args):
+    raise Interrupted
+
+signal.signal(signal.SIGALRM, interrupting)
+raised = 0
+while time.monotonic() < start + 0.4:
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.0003)
+        while True:
+            outer.append(Counted.perform_async())
+            if len(outer) % 20 == 0:
+                outer[-1].result(10)
+    except Interrupted:
+        raised += 1
+signal.setitimer(signal.ITIMER_REAL, 0)
+for call in outer:
+    call.result(10)
+print(raised > 20, {str(call.status) for call in outer})
+"""
+    result = run(PRELUDE + text, within=15.0)
+    assert result.status == 0, result
+    assert result.lines() == ["True {'succeeded'}"], result
