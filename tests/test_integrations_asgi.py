@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import textwrap
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from process import run
 
 import counterpunch
 from counterpunch import Job, Status
@@ -276,6 +278,32 @@ def test_other_scopes_go_straight_to_the_app() -> None:
 
     asyncio.run(main())
     assert seen == ["http", "websocket"]
+
+
+def test_an_asyncio_program_drains_as_it_ends() -> None:
+    """Without any helper: what ``asyncio.run`` leaves behind is drained at the exit."""
+    result = run(
+        textwrap.dedent("""
+        import asyncio, time
+        from counterpunch import Job
+
+        class SlowJob(Job):
+            workers = 1
+            def perform(self, number):
+                time.sleep(0.05)
+                print("ran", number, flush=True)
+
+        async def main():
+            assert await SlowJob.perform_async(0) is None
+            for number in (1, 2, 3):
+                SlowJob.perform_async(number)
+            raise SystemExit(7)
+
+        asyncio.run(main())
+        """)
+    )
+    assert result.status == 7, result
+    assert result.lines() == ["ran 0", "ran 1", "ran 2", "ran 3"]
 
 
 # In the frameworks

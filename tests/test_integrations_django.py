@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 import sys
 import tempfile
 import threading
@@ -49,7 +50,7 @@ if not settings.configured:
 
 from asgiref.sync import async_to_sync, sync_to_async
 from django.core import mail
-from django.core.signals import request_started
+from django.core.signals import request_finished, request_started
 from django.db import connection, connections, transaction
 from django.http import HttpResponse
 from django.test import AsyncClient, Client, TestCase, TransactionTestCase
@@ -58,6 +59,7 @@ from django.urls import path
 import counterpunch
 from counterpunch import InvalidOption, Job, Status, testing
 from counterpunch._hooks import process
+from counterpunch.integrations import _serving
 from counterpunch.integrations.django import apps
 
 LONG = 10.0
@@ -419,14 +421,14 @@ def test_periodic_jobs_are_armed_by_the_first_request_of_a_process(
 ) -> None:
     """Not by ``django.setup()``, which every command does, and not under the test runner."""
     started: list[int] = []
-    monkeypatch.setattr(apps, "start", lambda: started.append(os.getpid()))
-    monkeypatch.setattr(apps, "_started", [])
+    monkeypatch.setattr(_serving, "start", lambda: started.append(os.getpid()))
+    monkeypatch.setattr(_serving, "_seen", (0, 0))
     monkeypatch.setattr(mail, "outbox", [], raising=False)
     request_started.send(sender=None)
     assert started == []
     monkeypatch.delattr(mail, "outbox")
     request_started.send(sender=None)
-    request_started.send(sender=None)
+    request_finished.send(sender=None)
     assert started == [os.getpid()]
     monkeypatch.setattr(os, "getpid", lambda: -1)
     request_started.send(sender=None)
@@ -440,3 +442,32 @@ def test_the_hooks_are_installed_once() -> None:
     config.ready()
     assert process.around_perform.count(apps.connections_of_a_job) == 1
     assert process.around_hooks.count(apps.connections_of_a_job) == 1
+
+
+# The example
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["test", "signups"], ["makemigrations", "--check", "--dry-run"], ["check"]],
+    ids=lambda command: command[0],
+)
+def test_the_example_app(command: list[str], tmp_path: Path) -> None:
+    """Its own tests pass, and its migration is the one of its models."""
+    pytest.importorskip("django.tasks")  # it has a @task
+    root = Path(__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, str(root / "examples" / "django_app" / "manage.py"), *command],
+        env={
+            **os.environ,
+            "DATABASE": str(tmp_path / "db.sqlite3"),
+            "PYTHONPATH": str(Path(counterpunch.__file__).parents[1]),
+            "DJANGO_SETTINGS_MODULE": "project.settings",
+        },
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    if command[0] == "test":
+        assert "Ran 3 tests" in done.stderr

@@ -18,6 +18,7 @@ from flask import Flask, current_app, g, has_app_context, has_request_context, r
 import counterpunch
 from counterpunch import InvalidOption, Job, Retry
 from counterpunch._hooks import process
+from counterpunch.integrations import _serving
 from counterpunch.integrations import flask as integration
 from counterpunch.integrations.flask import Counterpunch
 
@@ -206,7 +207,8 @@ def test_periodic_jobs_are_armed_by_the_first_request_of_a_process(
 ) -> None:
     """Not by importing or setting up the app, not under test, and again in a fork."""
     started: list[int] = []
-    monkeypatch.setattr(integration, "start", lambda: started.append(os.getpid()))
+    monkeypatch.setattr(_serving, "start", lambda: started.append(os.getpid()))
+    monkeypatch.setattr(_serving, "_seen", (0, 0))
     app = make_app("periodic")
     app.add_url_rule("/", view_func=lambda: "ok")
     app.testing = True
@@ -216,9 +218,18 @@ def test_periodic_jobs_are_armed_by_the_first_request_of_a_process(
     app.test_client().get("/")
     app.test_client().get("/")
     assert started == [os.getpid()]
+
+    class NewcomerJob(Job):  # imported by a view, say
+        every = 3600
+
+        def perform(self) -> None:
+            pass
+
+    app.test_client().get("/")
+    assert started == [os.getpid()] * 2
     monkeypatch.setattr(os, "getpid", lambda: -1)
     app.test_client().get("/")
-    assert started[1:] == [-1]
+    assert started[2:] == [-1]
 
 
 def test_setting_up_is_idempotent_and_checks_its_argument() -> None:

@@ -131,7 +131,7 @@ def attempt(call: Handle[Any], lane: Lane, worker: bool, final: bool) -> Status:
             for turn in _turns(call, lane, job, status, value, failure):
                 safely(turn[0], call, turn[1], *turn[2])
         if failure is not None:
-            forget_frames(failure, final)
+            forget_frames(failure, final or lane.runtime.keep_frames)
     return status
 
 
@@ -172,7 +172,7 @@ async def attempt_async(call: Handle[Any], lane: Lane, final: bool = False) -> S
             except BaseException as exc:
                 safely(name, call, _raiser(exc))
     if failure is not None:
-        forget_frames(failure, final)
+        forget_frames(failure, final or lane.runtime.keep_frames)
     return status
 
 
@@ -225,7 +225,7 @@ def _judge(call: Handle[Any], lane: Lane, exc: BaseException, final: bool) -> St
     now = lane.monotonic()
     lane.timings.retried(call, now)
     more.when = None
-    more.due = now + delay
+    call._due = now + delay
     return RETRYING
 
 
@@ -278,6 +278,8 @@ def _retry_delay(call: Handle[Any], lane: Lane, exc: BaseException) -> float | N
         delay = policy.formula(call.attempt, lane.runtime.random)
         if policy.max_elapsed is not None and elapsed + delay > policy.max_elapsed:
             return None
+    if delay is not None and policy.budget is not None:
+        lane.recent.append(True)
     return delay
 
 

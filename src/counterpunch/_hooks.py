@@ -64,12 +64,12 @@ class _Process:
     def add(self, name: str, fn: Any) -> Remove:
         if not callable(fn):
             raise InvalidOption("counterpunch", name, fn, "a callable")
-        entry = (fn,)  # compared by identity on removal: the same function may be added twice
+        entry = [fn]  # emptied by the first removal: the same function may be there twice
 
         def remove() -> None:
             kept = list(getattr(self, name))
-            if entry[0] in kept:
-                kept.remove(entry[0])
+            if entry and entry[0] in kept:
+                kept.remove(entry.pop())
                 setattr(self, name, tuple(kept))
                 self.changed()
 

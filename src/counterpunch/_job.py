@@ -169,6 +169,10 @@ def _express(cls: JobMeta, plan: Plan) -> Callable[..., Handle[Any]]:
     return perform_async
 
 
+#: Seconds. A longer delay takes the long path, which knows what to say of the absurd.
+_FAR = 1e9
+
+
 class Using(Generic[P, R]):
     """A job class with options for single calls: what ``using(...)`` returns. Reusable."""
 
@@ -258,8 +262,21 @@ class Job(metaclass=JobMeta):
             It never starts early. Raises as ``perform_async``, and ``InvalidOption`` (a
             ``ValueError``) for a delay that is negative, NaN or infinite.
             """
-            options = {"delay": due_in(f"{cls.__qualname__}.perform_in", delay)}
-            return accepting().enqueue(cls, args, kwargs, options)
+            lane = cls._gate.lane
+            # The short path, as in perform_async; due_in() answers whatever is not a plain number.
+            if (
+                lane is None
+                or not lane.here[0]
+                or (type(delay) is not int and type(delay) is not float)
+                or not 0 < delay < _FAR
+            ):
+                options = {"delay": due_in(f"{cls.__qualname__}.perform_in", delay)}
+                return accepting().enqueue(cls, args, kwargs, options)
+            lane.plan.check(*args, **kwargs)
+            context, now = copy_context() or None, monotonic()
+            call = Handle(lane, lane.accepts(), args, kwargs or NO_KWARGS, context, now)
+            lane.runtime._schedule(call, now + delay)
+            return call
 
         @classmethod
         def perform_at(cls, when, /, *args, **kwargs):
@@ -348,12 +365,12 @@ class Job(metaclass=JobMeta):
     @classmethod
     def pause(cls) -> None:
         """Start no more jobs of the class; they are accepted and wait. Running ones end."""
-        current().pause(cls)
+        accepting().pause(cls)
 
     @classmethod
     def resume(cls) -> None:
         """End a ``pause()``."""
-        current().resume(cls)
+        accepting().resume(cls)
 
     # Inside a job
 

@@ -117,7 +117,8 @@ class Lane:
         self.tickets: deque[None] | None = deque() if pool.shared else None
         #: Jobs of this class in the queue of another pool, by ``using(pool=...)``.
         self.away: set[Handle[Any]] = set()
-        #: True for each recent attempt that was a retry; for ``Retry(budget=...)``.
+        #: For ``Retry(budget=...)``: False for each job that started, True for each retry
+        #: that was granted. Granted, not begun: a thousand failures at once must not all be.
         self.recent: deque[bool] = deque(maxlen=100)
         self.paused = False
         #: Set at the end of a drain: who queues or starts a job afterwards takes it back.
@@ -333,8 +334,7 @@ class Lane:
 
 
 def _waits_since(call: Handle[Any]) -> float:
-    more = call._more
-    return call._enqueued if more is None or more.due is None else more.due
+    return call._due
 
 
 def _head(queue: deque[Handle[Any]]) -> list[Handle[Any]]:

@@ -44,10 +44,23 @@ def watch_for_overrun(runtime: Runtime, call: Handle[Any], timeout: float, now: 
 def stack_of(runtime: Runtime, call: Handle[Any]) -> str:
     """Where a running job is, as text; what it is not running on a worker is not known."""
     if call._lane.plan.is_async:
-        return runtime.task_stack(call)
+        return _await_chain(runtime.coroutine_of(call))
     for worker in list(call._lane.home(call).workers):
         if worker.call is call and worker.ident is not None:
             frame = sys._current_frames().get(worker.ident)
             if frame is not None:
                 return "".join(traceback.format_stack(frame))
     return "(no worker thread of its own)"
+
+
+def _await_chain(coroutine: Any) -> str:
+    """Where a coroutine waits, down to the innermost one; asyncio shows the outermost only."""
+    frames = []
+    while coroutine is not None:
+        frame = getattr(coroutine, "cr_frame", None) or getattr(coroutine, "gi_frame", None)
+        if frame is not None:
+            frames.append((frame, frame.f_lineno))
+        coroutine = getattr(coroutine, "cr_await", None) or getattr(
+            coroutine, "gi_yieldfrom", None
+        )
+    return "".join(traceback.StackSummary.extract(iter(frames)).format())

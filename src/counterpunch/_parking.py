@@ -15,9 +15,23 @@ from __future__ import annotations
 import _thread
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from operator import call
 
-__all__ = ["Parking", "Sleeper"]
+__all__ = ["Parking", "Sleeper", "take_one"]
+
+
+_NEVER = object()
+
+
+def take_one(tokens: deque[None], into: list[None]) -> None:
+    """Move one token, in one call into C, so that no exception out of a signal handler can
+    come in between and lose it: it is in one of the two.
+
+    Raises:
+        IndexError: If there is none.
+    """
+    into.extend(islice(iter(tokens.pop, _NEVER), 1))
 
 
 class Sleeper:
@@ -94,22 +108,20 @@ class Parking:
             return not self._withdraw(sleeper)
         except BaseException:  # Ctrl-C in a waiting main thread: nobody may wake what left
             # It may have come after the wake-up was taken: then there is no other to wait for.
-            self._withdraw(sleeper, _IN_THE_AIR)
+            self._withdraw(sleeper, wait=False)
             raise
         finally:
             self.parked.pop()
 
-    def _withdraw(self, sleeper: Sleeper, patience: float = -1) -> bool:
+    def _withdraw(self, sleeper: Sleeper, wait: bool = True) -> bool:
         """Take the sleeper back; False if somebody had already woken it."""
         try:
             self.sleepers.remove(sleeper.wake)
         except ValueError:
-            sleeper.lock.acquire(True, patience)  # the wake-up is in the air; left there it ends the next park
+            sleeper.lock.acquire(wait)  # the wake-up is in the air; left there it ends the next park
             return False
         return True
 
 
-# Between taking a sleeper out and waking it there is one call into C, no more.
-_IN_THE_AIR = 0.1
 # Longer waits overflow the C type on some platforms (threading.TIMEOUT_MAX is their limit).
 _LONGEST = 1_000_000.0

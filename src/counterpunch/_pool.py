@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from ._clock import monotonic
 from ._config import config
 from ._execution import execute
-from ._parking import Parking, Sleeper
+from ._parking import Parking, Sleeper, take_one
 
 if TYPE_CHECKING:
     from ._runtime import Runtime
@@ -88,11 +88,12 @@ class Pool:
         queue = self._by_priority.get(priority)
         if queue is None:
             queue = self._by_priority.setdefault(priority, deque())
-            # Two threads may add levels at once; who writes last may not have seen the
-            # other's, and then looks again.
-            while len(self.levels) != len(self._by_priority):
-                ordered = sorted(self._by_priority.copy().items(), reverse=True)
-                self.levels = tuple(queue for _, queue in ordered)
+        # Two threads may add levels at once; who writes last may not have seen the other's,
+        # and then looks again. Who finds a level there looks as well: the one that added it
+        # may not have come this far yet, or was interrupted by an exception.
+        while len(self.levels) != len(self._by_priority):
+            ordered = sorted(self._by_priority.copy().items(), reverse=True)
+            self.levels = tuple(queue for _, queue in ordered)
             if len(self.levels) > 1:
                 self.runtime.close_gates(self)  # the short path counts one queue only
         return queue
@@ -152,32 +153,54 @@ class Pool:
 
     def start_worker(self) -> bool:
         """Start one worker if the pool has a vacancy; False if no thread can be had."""
+        claim: list[None] = []
+        try:
+            return self._start_worker(claim)
+        except BaseException:  # out of a signal handler: its vacancy must not go with it
+            self._give_back(claim)
+            raise
+
+    def _give_back(self, claim: list[None]) -> None:
+        try:
+            claim.pop()
+        except IndexError:
+            return  # the starter thread has it already, or there was none
+        self.vacancies.append(None)
+
+    def _start_worker(self, claim: list[None]) -> bool:
         while True:
             try:
-                self.vacancies.pop()
+                take_one(self.vacancies, claim)
             except IndexError:
                 return True
             # Counted first and looked at afterwards: of two enqueues that start workers at
             # the ceiling at least one sees the other.
             if self.runtime.may_start_thread(self):
                 break
-            self.vacancies.append(None)
+            self._give_back(claim)
             if self.hired() or self.runtime.phase == "stopped":
                 return False
         starter = threading.Thread(
-            target=self._hire, name=f"counterpunch-starter-{self.name}", daemon=True
+            target=self._hire,
+            args=(claim,),
+            name=f"counterpunch-starter-{self.name}",
+            daemon=True,
         )
         try:
             starter.start()
         except RuntimeError as exc:
-            self.vacancies.append(None)
+            self._give_back(claim)
             self.runtime.no_thread(self, exc)
             return False
         starter.join(START_SECONDS)
         return True
 
-    def _hire(self) -> None:
+    def _hire(self, claim: list[None]) -> None:
         """On the starter thread: have the executor run one more worker loop."""
+        try:
+            claim.pop()
+        except IndexError:
+            return  # an exception on the caller's thread took the vacancy back
         worker = Worker()
         try:
             with self._executor_lock:
@@ -224,8 +247,9 @@ class Pool:
                         from ._loop import execute_on_loop as run
                 worker.call = call
                 run(call, True)
+                ended = call._finished  # None if another attempt follows
                 worker.call = call = None  # nothing keeps the arguments of a job that ended
-                if monotonic() - rested > FAIR_SECONDS:
+                if ended is None or ended - rested > FAIR_SECONDS:
                     time.sleep(0)  # looked up late: gevent replaces it
                     rested = monotonic()
                 if self.surplus and self._leave(self.surplus):

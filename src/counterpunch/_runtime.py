@@ -12,6 +12,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import count
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from . import _commit, _strict
@@ -75,6 +76,9 @@ class Runtime:
         clock: Where times come from.
     """
 
+    #: A failed job's exception keeps its traceback: where it is raised to a test.
+    keep_frames = False
+
     def __init__(self, threads: bool = True, clock: Clock | None = None) -> None:
         self.threads = threads
         self.clock: Clock = SystemClock() if clock is None else clock
@@ -101,6 +105,8 @@ class Runtime:
         #: Failed jobs have a store of their own: however many succeed, they stay findable.
         self.failed: deque[Handle[Any]] = deque(maxlen=config.history)
         self.lost: deque[Handle[Any]] = deque()
+        #: The instant at which the oldest job of the history becomes too old to be remembered.
+        self._look_back = 0.0
         #: The waiting (or active) job of each identity of a ``unique`` class.
         self.unique: dict[tuple[type, Any], Handle[Any]] = {}
         self._indexes = count()
@@ -175,16 +181,10 @@ class Runtime:
             loop.stop()
         return {ident for loop in loops if (ident := loop.join()) is not None}
 
-    def task_stack(self, call: Handle[Any]) -> str:
-        """Where the task of an async job waits, as text."""
-        import io
-
-        text = io.StringIO()
-        for loop in list(self._loops):
-            task = loop.jobs.get(call)
-            if task is not None:
-                task.print_stack(file=text)
-        return text.getvalue()
+    def coroutine_of(self, call: Handle[Any]) -> Any:
+        """The coroutine of a running async job; None if it is not on the loop."""
+        tasks = (loop.jobs.get(call) for loop in list(self._loops))
+        return next((task.get_coro() for task in tasks if task is not None), None)
 
     def close_gates(self, pool: Pool | None = None) -> None:
         """Send enqueues the long way; the next one opens the gate again if it may."""
@@ -248,7 +248,7 @@ class Runtime:
             self.place(call, due)
         else:
             self._defer(call, due, deferral)
-        if options is None and lane.gate.lane is None:
+        if lane.gate.lane is None:
             self._open_gate(lane)
         return call
 
@@ -310,11 +310,12 @@ class Runtime:
         batch = current_batch.get()
         if batch is not None and batch.closed:
             batch = None  # a task or thread started inside the block has outlived it
-        if rest or when is not None or not at_once or key is not None or batch is not None:
+        if due is not None:
+            call._due = due
+        if rest or when is not None or key is not None or batch is not None:
             more = call._extra()
             more.options = rest or None
             more.when = when
-            more.due = due
             more.key = key
             more.batch = batch
         if plan.options.unique is not None:
@@ -432,7 +433,7 @@ class Runtime:
     def _wait_for_rate(self, call: Handle[Any], due: float) -> None:
         more = call._extra()
         if more.since is None:
-            more.since = call._enqueued if more.due is None else more.due
+            more.since = call._due
         more.planned, more.when = True, None
         self._schedule(call, due)
 
@@ -531,14 +532,14 @@ class Runtime:
     def _schedule(self, call: Handle[Any], due: float) -> None:
         """Give a job that the caller owns to the scheduler."""
         lane = call._lane
-        more = call._extra()
-        more.due = due
+        more = call._more
+        call._due = due
         if call._state is not RETRYING:
             call._state = SCHEDULED
             lane.scheduled.add(call)
         else:
             lane.retrying.add(call)
-        if more.when is not None:
+        if more is not None and more.when is not None:
             self.scheduler.add(call, more.when, wall=True)
         else:
             self.scheduler.add(call, due)
@@ -552,8 +553,7 @@ class Runtime:
         if self.phase is QUIET or self.deadline is None:
             return
         policy = call._option("delayed_on_shutdown")
-        more = call._extra()
-        decision = fate(policy, more.due or 0.0, self.deadline)
+        decision = fate(policy, call._due, self.deadline)
         reason = f"due after the stop of the process (delayed_on_shutdown={policy!r})"
         if decision == "wait" and self.scheduler.stranded():
             decision, reason = "drop", "no thread could be started to wait for its time"
@@ -568,9 +568,9 @@ class Runtime:
     def release(self, call: Handle[Any]) -> None:
         """On the scheduler's thread: a job is due."""
         if call._lane.claim_delayed(call):
-            more = call._extra()
-            if more.when is not None:  # by a clock that may have been set since
-                more.due = self.clock.monotonic()
+            more = call._more
+            if more is not None and more.when is not None:  # by a clock that may have been set
+                call._due = self.clock.monotonic()
             self._admit(call)
 
     def _admit(self, call: Handle[Any]) -> None:
@@ -636,8 +636,7 @@ class Runtime:
         more = call._extra()
         expires = call._option("expires_in")
         if expires is not None and call.attempt == 0:
-            since = more.due if more.since is None else more.since
-            waited = now - (call._enqueued if since is None else since)
+            waited = now - (call._due if more.since is None else more.since)
             if waited > expires:
                 lane.running.discard(call)
                 reason = f"waited {waited:.3g} s, expires_in={expires:g}"
@@ -654,7 +653,8 @@ class Runtime:
             self.free_key(call)
         retry = call._option("retry")
         if retry is not None and retry.budget is not None:
-            lane.recent.append(call.attempt > 0)
+            if call.attempt == 0:
+                lane.recent.append(False)
         timeout = call._option("timeout")
         if timeout is not None and self.threads:
             more.timer = watch_for_overrun(self, call, timeout, now)
@@ -678,10 +678,14 @@ class Runtime:
         if more is not None and more.overran:
             more.overran = False
             self.cancels.discard(call)  # the time limit is each attempt's own
+        dropped = "cancelled while it ran; its next attempt was dropped"
+        if call in self.cancels:
+            self.end(call, CANCELLED, dropped)
+            return
         call._state = RETRYING
-        self._schedule(call, call._extra().due or 0.0)
-        if call in self.cancels and lane.claim_delayed(call):
-            self.end(call, CANCELLED, "cancelled while it ran; its next attempt was dropped")
+        self._schedule(call, call._due)
+        if call in self.cancels and lane.claim_delayed(call):  # since the look before
+            self.end(call, CANCELLED, dropped)
 
     def end(
         self,
@@ -709,8 +713,7 @@ class Runtime:
         if reason is None:
             started = call._started or now
             timings.run(now - started)
-            due = None if more is None else more.due
-            timings.wait(started - (call._enqueued if due is None else due))
+            timings.wait(started - call._due)
         if status is DISCARDED:
             timings.discards[cause].add()
         if not lane.ended[status].add() & FOLD_MASK:
@@ -722,9 +725,8 @@ class Runtime:
             self.cancels.discard(call)
         history = self.failed if status is FAILED else self.history
         history.append(call)
-        ttl = config.history_ttl
-        if ttl is not None:
-            self._forget_old(call._finished - ttl)
+        if now >= self._look_back:
+            self._forget_old(now)
         if self.watchers:
             watchers = self.watchers.pop(call, None)
             if watchers is not None:
@@ -755,12 +757,18 @@ class Runtime:
         if self.report is not None and config.on_lost is not None:  # the list is already out
             safely("on_lost", call, config.on_lost, [call])
 
-    def _forget_old(self, before: float) -> None:
+    def _forget_old(self, now: float) -> None:
+        ttl = config.history_ttl
+        if ttl is None:
+            self._look_back = inf
+            return
+        self._look_back = now + ttl
         for history in (self.history, self.failed):
             try:
                 while True:
                     oldest = history[0]
-                    if oldest._finished is None or oldest._finished >= before:
+                    if oldest._finished is None or oldest._finished >= now - ttl:
+                        self._look_back = min(self._look_back, (oldest._finished or now) + ttl)
                         break
                     history.remove(oldest)
             except (IndexError, ValueError):
@@ -859,11 +867,11 @@ class Runtime:
             return False
         more = call._extra()
         more.when = None
-        more.due = self.clock.monotonic() + seconds
+        call._due = self.clock.monotonic() + seconds
         if seconds == 0.0:
             self._admit(call)
         else:
-            self._schedule(call, more.due)
+            self._schedule(call, call._due)
         return True
 
     def pause(self, job: type) -> None:
@@ -987,6 +995,7 @@ class Runtime:
     def reconfigured(self, names: frozenset[str]) -> None:
         """Take over what ``configure`` has changed."""
         self.close_gates()
+        self._look_back = 0.0
         if "history" in names:
             self.history = deque(self.history, maxlen=config.history)
             self.failed = deque(self.failed, maxlen=config.history)
@@ -1151,7 +1160,7 @@ def _ending(call: Handle[Any]) -> float:
 
 
 def _due(call: Handle[Any]) -> float:
-    return call._more.due or 0.0 if call._more is not None else 0.0
+    return call._due
 
 
 class _Installed:

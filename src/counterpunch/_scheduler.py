@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ._hooks import report
-from ._parking import Parking, Sleeper
+from ._parking import Parking, Sleeper, take_one
 from .handle import RETRYING, SCHEDULED, Handle
 
 if TYPE_CHECKING:
@@ -185,22 +185,34 @@ class Scheduler:
             heapq.heapify(heap)
 
     def _start(self) -> None:
+        claim: list[None] = []
         try:
-            self._unstarted.pop()
-        except IndexError:
-            return
-        thread = threading.Thread(target=self._run, name="counterpunch-scheduler", daemon=True)
-        try:
+            take_one(self._unstarted, claim)
+            thread = threading.Thread(
+                target=self._run, args=(claim,), name="counterpunch-scheduler", daemon=True
+            )
             thread.start()
             self.thread = thread
+        except IndexError:
+            return
         except RuntimeError as exc:
             # A limit of the system, or 3.12.0-3.12.2 at their end: the next entry tries
             # again, and the drain reports what still waits.
             self._unstarted.append(None)
             self.resters.wake_all()
             report(logging.ERROR, "the scheduler thread could not be started (%s)", exc)
+        except BaseException:  # out of a signal handler: the right to start must not go with it
+            try:
+                self._unstarted.append(claim.pop())
+            except IndexError:
+                pass  # the thread has it already, or there was none
+            raise
 
-    def _run(self) -> None:
+    def _run(self, claim: list[None]) -> None:
+        try:
+            claim.pop()
+        except IndexError:
+            return  # an exception on the caller's thread took it back
         sleeper = Sleeper()
         while not self.closed:
             try:
@@ -229,4 +241,4 @@ def _alive(entry: Handle[Any] | Timer, due: float) -> bool:
         return not entry.cancelled
     more = entry._more
     waits = entry._state is SCHEDULED or entry._state is RETRYING
-    return waits and more is not None and due == (more.due if more.when is None else more.when)
+    return waits and due == (entry._due if more is None or more.when is None else more.when)

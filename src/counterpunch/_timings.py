@@ -27,7 +27,7 @@ __all__ = ["FOLD_MASK", "SLOTS", "SLOT_SECONDS", "Distribution", "Slot", "Timing
 #: The ring has this many slots of this many seconds: the last ten minutes.
 SLOT_SECONDS = 10.0
 SLOTS = 60
-#: Every 512th job that ends in one status folds. A power of two less one, so that the test is one ``&``.
+#: Every 512th job that ends in one status folds. A power of two less one: the test is one ``&``.
 FOLD_MASK = 0x1FF
 
 
@@ -105,13 +105,15 @@ class Timings:
         self._ring: deque[_Sample] = deque(maxlen=SLOTS + 1)
         #: The monotonic instant at which the next slot begins.
         self.tick = 0.0
+        self.sample(lane.monotonic())
 
     def retried(self, call: Handle[Any], now: float) -> None:
         """An attempt has failed and another follows. ``Runtime.end`` notes the last one."""
+        if now >= self.tick:
+            self.sample(now)
         started = call._started or now
-        due = None if call._more is None else call._more.due
         self.run(now - started)
-        self.wait(started - (call._enqueued if due is None else due))
+        self.wait(started - call._due)
         if not self.retries.add() & FOLD_MASK:
             self.fold()
 
@@ -121,7 +123,7 @@ class Timings:
         self.runs.fold()
 
     def sample(self, now: float) -> None:
-        """Note the counters before the first job that ends in a slot is counted.
+        """Note the counters before the first attempt that ends in a slot is counted.
 
         Slots in which nothing ended need no note: nothing has changed in them.
         """

@@ -82,7 +82,6 @@ class _More:
     __slots__ = (
         "batch",
         "data",
-        "due",
         "error",
         "exception",
         "first_started",
@@ -99,7 +98,6 @@ class _More:
     )
 
     def __init__(self) -> None:
-        self.due: float | None = None  # monotonic instant
         self.when: float | None = None  # epoch seconds, for perform_at
         self.options: dict[str, Any] | None = None  # of using(...)
         self.error: str | None = None
@@ -128,6 +126,7 @@ class Handle(Generic[R]):
     __slots__ = (
         "__weakref__",
         "_context",
+        "_due",
         "_enqueued",
         "_finished",
         "_kwargs",
@@ -156,6 +155,7 @@ class Handle(Generic[R]):
         self._kwargs = kwargs
         self._context = context
         self._enqueued = enqueued
+        self._due = enqueued  # later: when it, or its next attempt, is due
         self._state = QUEUED
         self.attempt = 0
         self._started: float | None = None
@@ -206,7 +206,7 @@ class Handle(Generic[R]):
         more = self._more
         if more is not None and more.when is not None:
             return _moment(more.when)
-        return self._wall(self._enqueued if more is None or more.due is None else more.due)
+        return self._wall(self._due)
 
     @property
     def started_at(self) -> datetime | None:

@@ -33,6 +33,8 @@ ROUNDING = 1e-6
 class _Mode(Runtime):
     """A runtime without threads; jobs run on the thread that says so."""
 
+    keep_frames = True
+
     def __init__(self, start: float | None = None) -> None:
         super().__init__(threads=False, clock=VirtualClock(start))
         self.virtual: VirtualClock = self.clock  # type: ignore[assignment]
@@ -63,10 +65,8 @@ class _Inline(_Mode):
     def finish(self, call: Handle[Any]) -> None:
         """Run a job to its terminal status; raise its own exception if it failed."""
         while call._state not in TERMINAL:
-            more = call._more
             if call._state in (SCHEDULED, RETRYING):
-                if more is not None and more.due is not None:
-                    self.virtual.move_to(more.due)  # delays are not waited for
+                self.virtual.move_to(call._due)  # delays are not waited for
                 self.reschedule(call, 0.0)
             if call._state is not QUEUED or not call._lane.withdraw(call):
                 return  # deferred, or another thread is at it
@@ -278,8 +278,7 @@ class Fake:
 
 
 def _due(call: Handle[Any]) -> float:
-    more = call._more
-    return call._enqueued if more is None or more.due is None else more.due
+    return call._due
 
 
 def _next_instant(runtime: Runtime, instant: float) -> float:

@@ -59,20 +59,21 @@ class Counterpunch(Contender):
 
         # The defaults, but for the number of threads that all contenders share; the bound
         # only where a measure goes past it (see ``unbounded``).
-        Benchmark.workers = workers  # type: ignore[attr-defined]
+        Benchmark.workers = workers
         self.job = Benchmark
         self.enqueue = Benchmark.perform_async
 
     def unbounded(self) -> None:
         """Let more than 100,000 jobs wait."""
-        self.job.max_jobs = None  # type: ignore[attr-defined]
+        self.job.max_jobs = None
         self.enqueue = self.job.perform_async
 
 
 class Executor(Contender):
     def __init__(self, fn: Body, workers: int) -> None:
         self.executor = ThreadPoolExecutor(max_workers=workers)
-        self.enqueue = functools.partial(self.executor.submit, fn)
+        submit: Any = self.executor.submit
+        self.enqueue = functools.partial(submit, fn)
 
     def close(self) -> None:
         self.executor.shutdown()

@@ -8,7 +8,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from figures import Measure, Target, clock_cost, percentile, wait_for
@@ -17,22 +17,34 @@ __all__ = ["MEASURE", "HeapTimers"]
 
 
 class HeapTimers:
-    """What one writes by hand: a heap, a Condition, one thread, an executor for what is due."""
+    """What one writes by hand: a heap, a Condition, one thread, an executor for what is due.
 
-    def __init__(self) -> None:
+    Args:
+        futures: Give the caller a ``Future``, to wait for the result or to cancel.
+    """
+
+    def __init__(self, futures: bool) -> None:
+        self.futures = futures
         self.executor = ThreadPoolExecutor(max_workers=2)
         self.changed = threading.Condition()
         self.heap: list[tuple[float, int, Callable[..., object], tuple[Any, ...]]] = []
         self.numbers = itertools.count()
         threading.Thread(target=self._run, daemon=True).start()
 
-    def perform_in(self, delay: float, fn: Callable[..., object], *args: Any) -> None:
+    def perform_in(
+        self, delay: float, fn: Callable[..., object], *args: Any
+    ) -> Future[object] | None:
         due = time.monotonic() + delay
+        future: Future[object] | None = None
+        if self.futures:
+            future = Future()
+            fn, args = _follow, (future, fn, args)
         with self.changed:
             entry = (due, next(self.numbers), fn, args)
             heapq.heappush(self.heap, entry)
             if self.heap[0] is entry:
                 self.changed.notify()
+        return future
 
     def _run(self) -> None:
         while True:
@@ -45,6 +57,11 @@ class HeapTimers:
                     continue
                 _, _, fn, args = heapq.heappop(self.heap)
             self.executor.submit(fn, *args)
+
+
+def _follow(future: Future[object], fn: Callable[..., object], args: tuple[Any, ...]) -> None:
+    if future.set_running_or_notify_cancel():
+        future.set_result(fn(*args))
 
 
 def child(contender: str, quick: bool) -> dict[str, float]:
@@ -71,7 +88,7 @@ def child(contender: str, quick: bool) -> dict[str, float]:
 
         perform_in = start_timer
     else:
-        timers = HeapTimers()
+        timers = HeapTimers(futures=contender == "heap+condition+future")
         perform_in = lambda delay, n: timers.perform_in(delay, body, n)  # noqa: E731
     if contender == "timer":  # a thread for each: few, and no crowd
         return _cost(perform_in, 200)
@@ -131,7 +148,10 @@ def _cost(perform_in: Callable[[float, int], Any], count: int) -> dict[str, floa
         before = clock()
         perform_in(delay, n)
         samples.append(clock() - before - cost)
-    return {"perform_in p50 ns": percentile(samples, 50), "perform_in p99 ns": percentile(samples, 99)}
+    return {
+        "perform_in p50 ns": percentile(samples, 50),
+        "perform_in p99 ns": percentile(samples, 99),
+    }
 
 
 def _cancellation(perform_in: Callable[[float, int], Any], count: int) -> dict[str, float]:
@@ -148,10 +168,11 @@ def _cancellation(perform_in: Callable[[float, int], Any], count: int) -> dict[s
 
 MEASURE = Measure(
     name="delays",
-    contenders=("heap+condition", "counterpunch", "timer"),
+    contenders=("heap+condition", "counterpunch", "heap+condition+future", "timer"),
     child=child,
     targets=(
         Target("perform_in, p50", "perform_in p50 ns", "heap+condition", 0.75, 0.6),
+        Target("perform_in, p50", "perform_in p50 ns", "heap+condition+future", 0.75, 0.6),
         Target("lateness of a timer, p50, ms", "lateness p50 ms", None, 0.5, 0.15),
         Target("lateness of a timer, p99, ms", "lateness p99 ms", None, 5, 0.5),
         Target("timers that fired early", "early", None, 0, 0),

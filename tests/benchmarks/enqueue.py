@@ -40,21 +40,33 @@ def _quantiles(samples: list[float]) -> dict[str, float]:
 
 
 def _busy(contender: str, quick: bool) -> dict[str, float]:
-    """Every worker is inside a job that waits, so jobs pile up."""
-    entered, leave = threading.Semaphore(0), threading.Event()
+    """Every worker is inside a job that waits, so jobs pile up, a thousand at a time.
+
+    They run between the rounds, as in a process that has been up for a while: the first
+    fill would measure the kernel handing out fresh pages.
+    """
+    entered, leave, ended = threading.Semaphore(0), threading.Semaphore(0), threading.Semaphore(0)
 
     def body(n: int) -> None:
         if n < 0:
             entered.release()
-            leave.wait()
+            leave.acquire()
+            ended.release()
 
     under = make(contender, body, WORKERS)
-    for _ in range(WORKERS):
-        under.enqueue(-1)
-    for _ in range(WORKERS):
-        entered.acquire()
-    samples = _sample(under.enqueue, 5_000 if quick else 20_000, clock_cost())
-    leave.set()
+    cost = clock_cost()
+    samples: list[float] = []
+    for number in range(6 if quick else 20):
+        for _ in range(WORKERS):
+            under.enqueue(-1)
+        for _ in range(WORKERS):
+            entered.acquire()
+        of_round = _sample(under.enqueue, 1_000, cost)
+        if number >= 2:
+            samples += of_round
+        leave.release(WORKERS)
+        for _ in range(WORKERS):
+            ended.acquire()
     under.close()
     return _quantiles(samples)
 

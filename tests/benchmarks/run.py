@@ -50,7 +50,9 @@ def main() -> None:
     parser.add_argument("--contender", action="append", metavar="NAME", help="fewer contenders")
     parser.add_argument("--rounds", type=int, help="instead of the measure's own number")
     parser.add_argument("--json", metavar="FILE", help="write every figure of every round")
-    parser.add_argument("--child", nargs=2, metavar=("MEASURE", "CONTENDER"), help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--child", nargs=2, metavar=("MEASURE", "CONTENDER"), help=argparse.SUPPRESS
+    )
     given = parser.parse_args()
     named = {measure.name: measure for measure in MEASURES}
     if given.child:

@@ -64,11 +64,11 @@ def _enqueue(way: str, work: str) -> None:
 def flask() -> Any:
     app = importlib.import_module("flask").Flask("benchmark")
 
-    @app.get("/<way>/<work>")
     def index(way: str, work: str) -> str:
         _enqueue(way, work)
         return "ok"
 
+    app.get("/<way>/<work>")(index)
     return app
 
 

@@ -109,7 +109,10 @@ class Server:
                 "PYTHONPATH": f"{source}{os.pathsep}{cwd}",
                 "PYTHONDONTWRITEBYTECODE": "1",
                 "HOSTS_LEDGER": str(ledger.path),
-                **environ,
+                "HOME": str(ledger.path.parent),  # gunicorn puts a control socket there
+                **{
+                    name: value.replace("{port}", str(self.port)) for name, value in environ.items()
+                },
             },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -159,27 +162,36 @@ class Server:
     def _answers(self) -> bool:
         assert self._process.poll() is None, f"it ended by itself:\n{self.output}"
         try:
-            return bool(self.get("/")["pid"])
+            return bool(self.request("GET", "/")[0])
         except OSError:
             return False
 
-    def get(self, path: str, timeout: float = LONG) -> dict[str, Any]:
+    def request(self, method: str, path: str, body: str | None = None) -> tuple[int, bytes]:
+        """Status and body of one request, on a connection of its own.
+
+        Raises:
+            OSError: If the server does not answer, or not to the end.
+        """
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=LONG)
+        headers = {"Connection": "close", "Content-Type": "application/x-www-form-urlencoded"}
+        try:
+            connection.request(method, path, body, headers)
+            response = connection.getresponse()
+            return response.status, response.read()
+        except http.client.HTTPException as exc:
+            raise ConnectionError(str(exc)) from exc
+        finally:
+            connection.close()
+
+    def get(self, path: str) -> dict[str, Any]:
         """The JSON answer to a GET.
 
         Raises:
             OSError: If the server does not answer with a whole 200.
         """
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
-        try:
-            connection.request("GET", path, headers={"Connection": "close"})
-            response = connection.getresponse()
-            body = response.read()
-        except http.client.HTTPException as exc:
-            raise ConnectionError(str(exc)) from exc
-        finally:
-            connection.close()
-        if response.status != 200:
-            raise ConnectionError(f"{response.status}: {body[:500]!r}")
+        status, body = self.request("GET", path)
+        if status != 200:
+            raise ConnectionError(f"{status}: {body[:500]!r}")
         answer: dict[str, Any] = json.loads(body)
         return answer
 

@@ -8,14 +8,18 @@ the host has without jobs. ``DIES`` lists what no library can help, as the READM
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
+import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from serving import Ledger, Server, eventually, program, require
+from serving import APPS, LONG, Ledger, Server, eventually, program, require
 
 pytestmark = pytest.mark.hosts
 
@@ -47,6 +51,10 @@ class Host(NamedTuple):
 
 
 GUNICORN = "gunicorn -b 127.0.0.1:{port} --graceful-timeout 5 --timeout 10 "
+UWSGI = (
+    "bin/uwsgi --master --die-on-term --enable-threads --need-app --http-socket 127.0.0.1:{port} "
+    f"--home {sys.prefix} --wsgi-file wsgi_site.py"
+)
 HOSTS = {
     "gunicorn-sync": Host(GUNICORN + "wsgi_site:application", ("gunicorn",)),
     "gunicorn-sync-worker_exit": Host(
@@ -81,6 +89,48 @@ HOSTS = {
     ),
     "waitress": Host("wsgi_site.py waitress {port}", ("waitress",), {"HOSTS_SIGNALS": "1"}),
     "waitress-plain": Host("wsgi_site.py waitress {port}", ("waitress",)),
+    "hypercorn": Host("hypercorn -b 127.0.0.1:{port} fastapi_site:app", ("hypercorn", "fastapi")),
+    "hypercorn-in-process": Host(
+        "hypercorn -w 0 -b 127.0.0.1:{port} fastapi_site:app", ("hypercorn", "fastapi")
+    ),
+    "hypercorn-signals": Host(
+        "hypercorn -b 127.0.0.1:{port} fastapi_site:app",
+        ("hypercorn", "fastapi"),
+        {"HOSTS_SIGNALS": "1"},
+    ),
+    "hypercorn-2-signals": Host(
+        "hypercorn -w 2 -b 127.0.0.1:{port} fastapi_site:app",
+        ("hypercorn", "fastapi"),
+        {"HOSTS_SIGNALS": "1"},
+        2,
+    ),
+    "gunicorn-max-requests": Host(
+        GUNICORN + "--max-requests 4 wsgi_site:application", ("gunicorn",)
+    ),
+    "hypercorn-2": Host(
+        "hypercorn -w 2 -b 127.0.0.1:{port} fastapi_site:app", ("hypercorn", "fastapi"), {}, 2
+    ),
+    "granian-asgi": Host(
+        "bin/granian --host 127.0.0.1 --port {port} --interface asgi fastapi_site:app",
+        ("granian", "fastapi"),
+    ),
+    "granian-wsgi": Host(
+        "bin/granian --host 127.0.0.1 --port {port} --interface wsgi wsgi_site:application",
+        ("granian",),
+    ),
+    "flask-run": Host("flask -A flask_site:app run -p {port}", ("flask",), {"HOSTS_SIGNALS": "1"}),
+    "flask-run-plain": Host("flask -A flask_site:app run -p {port}", ("flask",)),
+    "flask-run-debug": Host("flask -A flask_site:app run --debug -p {port}", ("flask",)),
+    "runserver": Host(
+        "django_site.py runserver --noreload {port}", ("django",), {"HOSTS_SIGNALS": "1"}
+    ),
+    "runserver-plain": Host("django_site.py runserver --noreload {port}", ("django",)),
+    "runserver-reload": Host("django_site.py runserver {port}", ("django",)),
+    "daphne": Host("daphne -b 127.0.0.1 -p {port} django_site:bare", ("daphne", "django")),
+    "gunicorn-django": Host(GUNICORN + "django_site:application", ("gunicorn", "django")),
+    "uvicorn-django": Host("uvicorn --port {port} django_site:wrapped", ("uvicorn", "django")),
+    "uwsgi": Host(UWSGI, ("uwsgi",)),
+    "uwsgi-lazy": Host(UWSGI + " --lazy-apps", ("uwsgi",)),
     "wsgiref": Host("wsgi_site.py wsgiref {port}", (), {"HOSTS_SIGNALS": "1"}),
     "wsgiref-plain": Host("wsgi_site.py wsgiref {port}"),
 }
@@ -121,14 +171,82 @@ DRAINS = [
     Stop("waitress", TERM, 0),  # it catches the SystemExit
     Stop("waitress", INT, 0),
     Stop("waitress-plain", INT, 0),
+    Stop("hypercorn", TERM, 0),
+    Stop("hypercorn", INT, 0, group=True),
+    Stop("hypercorn-in-process", TERM, 0),
+    Stop("hypercorn-in-process", TERM, 0, group=True),
+    Stop("hypercorn-signals", TERM, 0, group=True),
+    Stop("hypercorn-2-signals", TERM, 0),
+    Stop("granian-asgi", TERM, 0),
+    Stop("granian-wsgi", TERM, 0),
+    Stop("granian-wsgi", INT, 0),
+    Stop("flask-run", TERM, 143),
+    Stop("flask-run-plain", INT, 0),
+    Stop("runserver", TERM, 143),
+    Stop("runserver-plain", INT, 0),
+    Stop("daphne", TERM, 0),
+    Stop("daphne", INT, 0),
+    Stop("gunicorn-django", TERM, 0),
+    Stop("uvicorn-django", TERM, -15),
+    Stop("uwsgi", TERM, 0),
+    Stop("uwsgi", INT, 0),
+    Stop("uwsgi-lazy", TERM, 0),
     Stop("wsgiref", TERM, 143),
     Stop("wsgiref-plain", INT, -2),
 ]
 
 DIES = [
+    Stop("gunicorn-uvicorn", QUIT, 0),  # the worker is deaf to it, and killed in the end
+    Stop("hypercorn", TERM, 0, group=True),
+    Stop("hypercorn-2", TERM, 0),
+    Stop("flask-run-plain", TERM, -15),
+    Stop("flask-run-debug", TERM, 0),
+    Stop("flask-run-debug", INT, 0, group=True),
+    Stop("runserver-plain", TERM, -15),
+    Stop("runserver-reload", TERM, 0),
+    Stop("uwsgi", TERM, 0, group=True),
     Stop("uvicorn-bare", TERM, -15),
     Stop("waitress-plain", TERM, -15),
     Stop("wsgiref-plain", TERM, -15),
+]
+
+
+#: Ways to replace the processes of a server that goes on: a signal, a touched file, requests.
+REPLACEMENTS = [
+    ("gunicorn-sync", HUP),
+    ("gunicorn-gthread", HUP),
+    ("gunicorn-uvicorn", HUP),
+    ("gunicorn-max-requests", None),
+    ("uvicorn-workers", HUP),
+    ("granian-wsgi", HUP),
+    ("uwsgi", HUP),
+    ("uwsgi-lazy", HUP),
+    ("uvicorn-reload", "fastapi_site.py"),
+    ("flask-run-debug", "flask_site.py"),
+    ("runserver-reload", "django_urls.py"),
+]
+
+#: Hosts that finish the requests they have begun before they stop.
+GRACEFUL = [
+    "gunicorn-sync",
+    "gunicorn-gthread",
+    "gunicorn-gevent",
+    "gunicorn-uvicorn",
+    "uvicorn",
+    "uvicorn-workers",
+    "hypercorn",
+    "granian-asgi",
+]
+
+#: Where nothing but the integration arms periodic jobs.
+PERIODIC = [
+    "gunicorn-gthread-preload",
+    "flask-run-debug",
+    "uvicorn",
+    "uvicorn-wrap",
+    "gunicorn-django",
+    "runserver-reload",
+    "daphne",
 ]
 
 
@@ -137,10 +255,11 @@ def ledger(tmp_path: Path) -> Ledger:
     return Ledger(tmp_path / "ledger")
 
 
-def start(name: str, ledger: Ledger, timeout: float = DEADLINE) -> Server:
+def start(name: str, ledger: Ledger, cwd: Path = APPS, **environ: str) -> Server:
     host = HOSTS[name]
     require(*host.needs)
-    return Server(host.argv(), ledger, HOSTS_TIMEOUT=str(timeout), **host.environ)
+    environ = {"HOSTS_TIMEOUT": str(DEADLINE), **host.environ, **environ}
+    return Server(host.argv(), ledger, cwd, **environ)
 
 
 def load(server: Server, kind: str, processes: int = 1) -> list[str]:
@@ -185,3 +304,83 @@ def test_what_no_library_can_help(stop: Stop, ledger: Ledger) -> None:
         status = server.end()
         assert len(ledger.of("ran")) + len(ledger.of("lost")) < len(ids)
         assert status == stop.status
+
+
+@pytest.mark.parametrize(
+    ("name", "by"), REPLACEMENTS, ids=[f"{name}-{by}" for name, by in REPLACEMENTS]
+)
+def test_a_replaced_process_accounts_for_its_jobs(
+    name: str, by: signal.Signals | str | None, ledger: Ledger, tmp_path: Path
+) -> None:
+    """A reload on a signal, on a changed file, or after so many requests."""
+    apps = tmp_path / "apps"
+    shutil.copytree(APPS, apps)
+    with start(name, ledger, apps) as server:
+        ids = load(server, "mixed", HOSTS[name].processes)
+        old = server.get("/")["pid"]
+        if isinstance(by, signal.Signals):
+            server.send(by)
+        elif by is not None:
+            with (apps / by).open("a") as file:
+                file.write("# changed\n")
+
+        def accounted() -> bool:
+            return sorted(ledger.of("ran") + ledger.of("lost")) == sorted(ids)
+
+        def answers_anew() -> bool:
+            try:
+                return server.get("/")["pid"] != old
+            except OSError:
+                return False  # a development server does not listen while it restarts
+
+        eventually(answers_anew, "an answer from a new process")
+        eventually(accounted, f"all of {len(ids)} jobs in the ledger")
+        assert len(ledger.of("lost")) == 2 * len(ids) // 8
+
+
+@pytest.mark.parametrize("name", GRACEFUL)
+def test_a_request_in_flight_is_finished_and_its_jobs_too(name: str, ledger: Ledger) -> None:
+    """It enqueues after the signal has come."""
+    with start(name, ledger) as server, ThreadPoolExecutor(1) as client:
+        answer = client.submit(server.get, "/slow")
+        eventually(lambda: ledger.of("waiting"), "a request in flight")
+        server.send(TERM)
+        ids = answer.result(LONG)["ids"]
+        server.end()
+        assert ids
+        assert sorted(ledger.of("ran")) == sorted(ids)
+
+
+@pytest.mark.parametrize("name", PERIODIC)
+def test_periodic_jobs_run_in_the_serving_process_only(name: str, ledger: Ledger) -> None:
+    """Not in a preloading master or a reloader's parent, which import the app as well."""
+    with start(name, ledger, HOSTS_PERIODIC="1") as server:
+        serving = str(server.get("/")["pid"])
+        eventually(lambda: len(ledger.of("tick")) >= 4, "four ticks")
+        assert set(ledger.of("tick")) == {serving}
+
+
+def test_periodic_jobs_do_not_run_in_commands(ledger: Ledger) -> None:
+    """``manage.py`` imports the same jobs for ``check``, ``migrate`` and a shell."""
+    require("django")
+    for command in (["check"], ["shell", "-c", SHELL]):
+        done = subprocess.run(
+            [sys.executable, "django_site.py", *command],
+            cwd=APPS,
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join([str(APPS), *sys.path]),
+                "HOSTS_LEDGER": str(ledger.path),
+                "HOSTS_PERIODIC": "1",
+            },
+            capture_output=True,
+            text=True,
+            timeout=LONG,
+        )
+        assert done.returncode == 0, done.stderr
+    assert "imported" in done.stdout
+    assert ledger.of("tick") == []
+
+
+#: Long enough for ten ticks, had they been armed.
+SHELL = "import host_jobs, threading; threading.Event().wait(1); print('imported')"

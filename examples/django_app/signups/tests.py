@@ -13,24 +13,24 @@ class SignupTest(TestCase):
     def test_a_sign_up_is_greeted_after_the_commit(self) -> None:
         with inline(), self.captureOnCommitCallbacks(execute=True):
             answer = self.client.post("/signup", {"email": "ada@example.com"})
-            self.assertFalse(Signup.objects.get().greeted)
-        self.assertEqual(answer.status_code, 202)
-        self.assertTrue(Signup.objects.get().greeted)
+            assert not Signup.objects.get().greeted
+        assert answer.status_code == 202
+        assert Signup.objects.get().greeted
 
     def test_the_job_and_the_task_are_enqueued(self) -> None:
         with fake() as jobs:
             with self.captureOnCommitCallbacks(execute=True):
                 answer = self.client.post("/signup", {"email": "ada@example.com"})
             jobs.assert_enqueued(HelloEmailJob, args=(Signup.objects.get().pk,))
-            self.assertEqual(jobs.drain(), 2)
+            assert jobs.drain() == 2
             result = count_signups.get_result(answer.json()["task"])
-            self.assertEqual(result.return_value, 1)
+            assert result.return_value == 1
 
     def test_nobody_is_greeted_when_the_row_is_rolled_back(self) -> None:
         with inline(), self.captureOnCommitCallbacks(execute=True):
             answer = self.client.post("/signup", {"email": "no address"})
-            self.assertEqual(answer.status_code, 400)
+            assert answer.status_code == 400
             handle = counterpunch.find(answer.json()["id"])
             assert handle is not None
-            self.assertEqual(handle.status, "discarded")
-        self.assertEqual(Signup.objects.count(), 0)
+            assert handle.status == "discarded"
+        assert Signup.objects.count() == 0

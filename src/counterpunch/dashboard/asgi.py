@@ -94,7 +94,8 @@ async def _body(request: Request, receive: Receive) -> bytes | Response | None:
         message = await receive()
         if message["type"] == "http.disconnect":
             return None
-        body += message.get("body", b"")
+        part: bytes = message.get("body", b"")
+        body += part
         if len(body) > MAX_BODY:
             return failure(request, 413, "The request body is too large.")
         if not message.get("more_body", False):

@@ -5,9 +5,11 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
-__all__ = ["Html", "duration", "tag", "when"]
+__all__ = ["DASH", "NONE", "Html", "duration", "join", "tag", "when"]
 
-_VOID = frozenset({"input", "link", "meta", "path", "br"})
+DASH = "\N{EN DASH}"
+
+_VOID = frozenset({"input", "link", "meta"})
 
 
 class Html(str):
@@ -28,7 +30,7 @@ def tag(name: str, attributes: dict[str, Any] | None = None, *children: Child) -
         elif value is not None and value is not False:
             parts.append(f' {key}="{escape(str(value))}"')
     parts.append(">")
-    if name not in _VOID or children:
+    if name not in _VOID:
         parts.append(join(*children))
         parts.append(f"</{name}>")
     return Html("".join(parts))
@@ -36,7 +38,7 @@ def tag(name: str, attributes: dict[str, Any] | None = None, *children: Child) -
 
 def join(*children: Child) -> Html:
     """Children one after the other."""
-    parts = []
+    parts: list[str] = []
     for child in children:
         if isinstance(child, Html):
             parts.append(child)
@@ -47,10 +49,14 @@ def join(*children: Child) -> Html:
     return Html("".join(parts))
 
 
+#: In place of a value that there is not.
+NONE = tag("span", {"class": "zero"}, DASH)
+
+
 def duration(seconds: float | None) -> str:
     """Seconds as people say them: two figures, the unit that fits."""
     if seconds is None:
-        return "–"
+        return DASH
     if seconds < 0.001:
         return f"{seconds * 1e6:.0f} µs" if seconds else "0 s"
     if seconds < 1:
@@ -59,10 +65,10 @@ def duration(seconds: float | None) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
-        return f"{minutes} min {rest:02} s"
+        return f"{minutes} min {rest:02} s" if rest else f"{minutes} min"
     hours, minutes = divmod(minutes, 60)
     if hours < 24:
-        return f"{hours} h {minutes:02} min"
+        return f"{hours} h {minutes:02} min" if minutes else f"{hours} h"
     days, hours = divmod(hours, 24)
     return f"{days} d {hours} h"
 
@@ -70,6 +76,6 @@ def duration(seconds: float | None) -> str:
 def when(moment: str | None, text: str | None = None) -> Html:
     """A moment (ISO) as a ``time`` element: ``text``, or the clock in UTC."""
     if moment is None:
-        return Html("–")
+        return NONE
     shown = text if text is not None else f"{moment[:10]} {moment[11:19]} UTC"
     return tag("time", {"datetime": moment, "title": moment}, shown)

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from .chart import chart
-from .markup import Html, duration, join, tag, when
+from .markup import DASH, NONE, Html, duration, join, tag, when
 
 __all__ = ["Frame", "failure", "job", "listing", "overview", "periodic", "threads"]
 
@@ -67,7 +67,7 @@ class Frame:
         )
 
 
-def _document(frame: Frame, title: str, *content: object) -> str:
+def _document(frame: Frame, title: str, *content: object, beside: Html | None = None) -> str:
     here = frame.here.partition("?")[0].strip("/").removesuffix(".json")
     process = frame.process
     where = f"{process['host']} · pid {process['pid']}"
@@ -116,7 +116,7 @@ def _document(frame: Frame, title: str, *content: object) -> str:
                 "main",
                 {"id": "main", "tabindex": "-1"},
                 tag("p", {"class": "note", "role": "status"}, frame.note) if frame.note else None,
-                tag("h1", None, title),
+                tag("div", {"class": "title"}, tag("h1", None, title), beside),
                 *content,
             ),
             tag(
@@ -213,7 +213,7 @@ def overview(frame: Frame, data: Mapping[str, Any]) -> str:
         ),
     ]
     if health["ok"]:
-        banner = tag("p", {"class": "health ok"}, "Healthy")
+        banner = None
     else:
         banner = tag(
             "div",
@@ -241,7 +241,8 @@ def overview(frame: Frame, data: Mapping[str, Any]) -> str:
         content.append(tag("p", {"class": "empty"}, "No job has been enqueued in this process."))
     else:
         content.append(_classes(frame, data["classes"]))
-    return _document(frame, "Overview", *content)
+    chip = tag("span", {"class": "state succeeded"}, "healthy") if health["ok"] else None
+    return _document(frame, "Overview", *content, beside=chip)
 
 
 def _classes(frame: Frame, classes: list[Mapping[str, Any]]) -> Html:
@@ -299,7 +300,7 @@ def _small(text: str) -> Html:
 
 def _pair(times: Mapping[str, float | None]) -> Html:
     if times["p50"] is None:
-        return tag("span", {"class": "zero"}, "–")
+        return NONE
     return join(
         duration(times["p50"]), tag("span", {"class": "dot"}, " · "), duration(times["p95"])
     )
@@ -369,8 +370,8 @@ def _select(name: str, chosen: str, none: str, values: Any) -> Html:
 
 def _pager(frame: Frame, data: Mapping[str, Any]) -> Html:
     page, pages, total = data["page"], data["pages"], data["total"]
-    first = (page - 1) * len(data["jobs"]) + 1 if page < pages else total - len(data["jobs"]) + 1
-    parts: list[object] = [f"{first:,}–{first + len(data['jobs']) - 1:,} of {total:,}"]
+    first = data["first"]
+    parts: list[object] = [f"{first:,}{DASH}{first + len(data['jobs']) - 1:,} of {total:,}"]
     kept = {name: value for name, value in data["filter"].items() if value}
     for text, number, rel in (("Newer", page - 1, "prev"), ("Older", page + 1, "next")):
         if data["list"] in ("running", "waiting", "scheduled"):
@@ -420,13 +421,13 @@ def _progress(row: Mapping[str, Any]) -> Html:
         done, total = progress["done"], progress["total"]
         parts.append(tag("small", None, f"{done}" if total is None else f"{done} of {total}"))
         if progress["message"]:
-            parts.append(tag("small", {"class": "message"}, f" {progress['message']}"))
-    return join(parts) if parts else tag("span", {"class": "zero"}, "–")
+            parts.append(tag("small", {"class": "message"}, f" · {progress['message']}"))
+    return join(parts) if parts else NONE
 
 
 def _details(key: str, summary: object, text: str | None) -> Html:
     if not text:
-        return tag("span", {"class": "zero"}, "–")
+        return NONE
     return tag(
         "details",
         {"data-key": key},
@@ -460,7 +461,7 @@ def _scheduled_cells(frame: Frame, row: Mapping[str, Any]) -> list[object]:
         _arguments(row),
         when(row["run_at"], "in " + duration(row["due_in"])),
         _attempt(row),
-        row["error"] or tag("span", {"class": "zero"}, "–"),
+        tag("span", {"class": "error"}, row["error"]) if row["error"] else NONE,
     ]
 
 
@@ -472,7 +473,7 @@ def _finished_cells(frame: Frame, row: Mapping[str, Any]) -> list[object]:
         duration(row["waited"]),
         duration(row["ran"]),
         when(row["finished_at"], duration(row["finished_ago"]) + " ago"),
-        tag("span", {"class": "error"}, row["error"]) if row["error"] else _small("–"),
+        tag("span", {"class": "error"}, row["error"]) if row["error"] else NONE,
     ]
 
 
@@ -532,7 +533,7 @@ def job(frame: Frame, data: Mapping[str, Any]) -> str:
         ("Attempt", _attempt(data) if data["attempt"] else "not started"),
         ("Arguments", _arguments(data)),
         ("Priority", str(data["priority"])),
-        ("Tags", [tag("span", {"class": "tag"}, name) for name in data["tags"]] or "–"),
+        ("Tags", [tag("span", {"class": "tag"}, name) for name in data["tags"]] or NONE),
         ("Pool", data["options"]["pool"] or "its own"),
         ("Retry", tag("code", None, data["options"]["retry"] or "None")),
         ("Timeout", duration(data["options"]["timeout"])),
@@ -543,7 +544,7 @@ def job(frame: Frame, data: Mapping[str, Any]) -> str:
         link = frame.link(f"/job/{data['retried_as']}", data["retried_as"])
         facts.append(("Retried as", link))
     content: list[object] = [
-        tag("p", {"class": "lead"}, _state(data), " ", _progress_line(data)),
+        tag("p", {"class": "lead"}, line) if (line := _progress_line(data)) else None,
         _buttons(frame, data),
         tag("h2", None, "Timings"),
         _story(data),
@@ -564,7 +565,7 @@ def job(frame: Frame, data: Mapping[str, Any]) -> str:
     if data["traceback"]:
         title = "Error" if data["status"] in ("failed", "retrying") else "Reason"
         content += [tag("h2", None, title), tag("pre", {"tabindex": "0"}, data["traceback"])]
-    return _document(frame, data["job"], *content)
+    return _document(frame, data["job"], *content, beside=_state(data))
 
 
 def _progress_line(data: Mapping[str, Any]) -> Html | None:
@@ -659,7 +660,7 @@ def periodic(frame: Frame, data: Mapping[str, Any]) -> str:
 
 def _latest(frame: Frame, latest: Mapping[str, Any] | None) -> Html:
     if latest is None:
-        return tag("span", {"class": "zero"}, "–")
+        return NONE
     return frame.link(f"/job/{quote(latest['id'], safe='')}", _state(latest))
 
 

@@ -47,7 +47,7 @@ def plain(value: object, depth: int = DEPTH) -> Any:
         return clip(value)  # type: ignore[arg-type]
     if kind is int:
         # A larger one is no number to JavaScript any more, and slow to write out.
-        return value if abs(value) < 2**53 else show(value)  # type: ignore[arg-type, operator]
+        return value if abs(value) < 2**53 else show(value)  # type: ignore[arg-type]
     if kind is float:
         return value if math.isfinite(value) else show(value)  # type: ignore[arg-type]
     if kind in (list, tuple) and depth:

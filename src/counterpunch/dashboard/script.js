@@ -1,6 +1,10 @@
 // Looks again every few seconds, without a flicker and without losing one's place.
 "use strict";
 (() => {
+  // On a narrow screen the menu scrolls, and the page one is on may be out of sight.
+  const current = document.querySelector("#menu [aria-current]");
+  if (current) current.scrollIntoView({ block: "nearest", inline: "center" });
+
   const seconds = Number(document.body.dataset.refresh);
   const button = document.getElementById("live");
   if (!seconds || !button) return;

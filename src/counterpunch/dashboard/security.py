@@ -30,7 +30,6 @@ HEADERS = (
     ("X-Frame-Options", "DENY"),
     # Not "no-referrer": a form then sends the origin "null", which says nothing.
     ("Referrer-Policy", "same-origin"),
-    ("Cross-Origin-Opener-Policy", "same-origin"),
     ("Vary", "Accept, Cookie"),
 )
 

@@ -78,10 +78,10 @@ def _started() -> float:
 _IMPORTED = _clock.SystemClock.time()
 
 
-def classes(runtime: Runtime) -> dict[str, type[Any]]:
+def classes(runtime: Runtime) -> dict[str, Any]:
     """Every class that was used or is armed, by the name ``stats()`` gives it."""
-    known: dict[str, type[Any]] = {}
-    armed = [entry.job for entry in armed_entries()]
+    known: dict[str, Any] = {}
+    armed: list[Any] = [entry.job for entry in armed_entries()]
     for cls in [*list(runtime.lanes), *armed]:
         if cls not in known.values():
             name = cls.__qualname__
@@ -233,6 +233,7 @@ def listing(name: str, query: Mapping[str, str], arguments: bool) -> dict[str, A
         "classes": sorted(known),
         "total": total,
         "page": page,
+        "first": first + 1,
         "pages": pages,
         "jobs": rows,
     }
@@ -250,8 +251,7 @@ def _page(text: str) -> int:
 
 
 def _due(call: Handle[Any]) -> float:
-    more = call._more
-    return call._enqueued if more is None or more.due is None else more.due
+    return call._due
 
 
 def _row(runtime: Runtime, call: Handle[Any], arguments: bool) -> dict[str, Any]:

@@ -8,7 +8,6 @@ arrive as usual.
 
 from __future__ import annotations
 
-import os
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import Context, ContextVar
 from typing import TYPE_CHECKING, Any
@@ -17,8 +16,8 @@ from weakref import WeakSet
 from flask import Flask, current_app, has_app_context, has_request_context
 
 from .._hooks import process
-from .._lifecycle import start
 from ..errors import InvalidOption
+from ._serving import serving
 
 if TYPE_CHECKING:
     from ..handle import Handle
@@ -60,15 +59,12 @@ class Counterpunch:
         app.extensions["counterpunch"] = self
         _apps.add(app)
         _install()
-        started: list[int] = []
 
-        def start_once() -> None:
-            # By process, because a preloaded app is set up before its workers are forked.
-            if started != [os.getpid()] and not app.testing:
-                started[:] = [os.getpid()]
-                start()
+        def request_begins() -> None:
+            if not app.testing:
+                serving()
 
-        app.before_request(start_once)
+        app.before_request(request_begins)
 
 
 def _install() -> None:

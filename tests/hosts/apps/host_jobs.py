@@ -1,7 +1,8 @@
 """The jobs that every app of these tests enqueues, and the ledger that tells what became of them.
 
 Environment: ``HOSTS_LEDGER``, the file that gets one line per job; ``HOSTS_TIMEOUT``, the
-``shutdown_timeout`` in seconds; ``HOSTS_SIGNALS``, set to install the SIGTERM handler.
+``shutdown_timeout`` in seconds; ``HOSTS_SIGNALS``, set to install the SIGTERM handler;
+``HOSTS_PERIODIC``, set to have a periodic job.
 """
 
 from __future__ import annotations
@@ -38,6 +39,16 @@ class StuckJob(Job):
 
     def perform(self) -> None:
         time.sleep(600)
+
+
+if os.environ.get("HOSTS_PERIODIC"):
+
+    class TickJob(Job):
+        every = 0.1
+        once_per = "process"
+
+        def perform(self) -> None:
+            note("tick", str(os.getpid()))
 
 
 def lost(handles: list[Handle[object]]) -> None:

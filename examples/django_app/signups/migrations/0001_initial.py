@@ -8,7 +8,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             "Signup",
             [
-                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("email", models.EmailField(max_length=254, unique=True)),
                 ("greeted", models.BooleanField(default=False)),
             ],

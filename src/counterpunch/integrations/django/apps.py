@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -10,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from asgiref.sync import AsyncToSync, SyncToAsync, ThreadSensitiveContext
 from django.apps import AppConfig
 from django.core import mail
-from django.core.signals import request_started
+from django.core.signals import request_finished, request_started
 from django.db import close_old_connections, connections
 
 from ..._hooks import process
-from ..._lifecycle import start
+from .._serving import serving
 from .._worker import on_a_worker
 
 if TYPE_CHECKING:
@@ -35,21 +34,18 @@ class CounterpunchConfig(AppConfig):  # type: ignore[misc]  # Any where Django i
         if connections_of_a_job not in process.around_perform:
             process.add("around_perform", connections_of_a_job)
             process.add("around_hooks", connections_of_a_job)
-        request_started.connect(_start_once, dispatch_uid="counterpunch")
+        for signal in (request_started, request_finished):
+            signal.connect(_serve, dispatch_uid="counterpunch")
 
 
-_started: list[int] = []
+def _serve(**kwargs: object) -> None:
+    """With each request, which no command but a server's ever gets.
 
-
-def _start_once(**kwargs: object) -> None:
-    """With the first request, which no command but a server's ever gets.
-
-    By process, because a preloaded app is loaded before its workers are forked. Not under
-    the test runner, whose client sends the signal too.
+    At its end too: the first request imports the views, and with them the jobs. Not under
+    the test runner, whose client sends the signals as well.
     """
-    if _started != [os.getpid()] and not hasattr(mail, "outbox"):
-        _started[:] = [os.getpid()]
-        start()
+    if not hasattr(mail, "outbox"):
+        serving()
 
 
 @contextmanager

@@ -1,0 +1,26 @@
+"""A WSGI app learns that it serves from its requests: no server tells it otherwise."""
+
+from __future__ import annotations
+
+import os
+
+from .._lifecycle import start
+from .._periodic import periodic_classes
+
+__all__ = ["serving"]
+
+#: The process, and how many periodic classes there were, when ``start()`` was last called.
+_seen = (0, 0)
+
+
+def serving() -> None:
+    """For each request: call ``start()`` in a process that has not, which is cheap to find out.
+
+    By process, because a preloaded app is set up before its workers are forked. Again when
+    there are more periodic classes: Django imports its views, and so jobs, with a request.
+    """
+    global _seen
+    now = (os.getpid(), len(periodic_classes))
+    if now != _seen:
+        _seen = now
+        start()

@@ -1,0 +1,481 @@
+"""``every`` and ``cron``: armed by ``start()``, in virtual time; one process per host."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+import counterpunch
+from counterpunch import InvalidOption, Job, Status, periodic, start
+from counterpunch._lock import HostLock
+from counterpunch._periodic import next_due, periodic_classes
+from counterpunch.testing import fake
+
+WAIT = 10.0
+NOON = datetime(2025, 1, 1, 12, tzinfo=timezone.utc)
+
+
+@pytest.fixture(autouse=True)
+def only_these(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """No periodic class of another test is armed, and lock files go to a folder of their own."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    periodic_classes.clear()
+    yield
+    periodic_classes.clear()
+
+
+def test_a_year_of_every() -> None:
+    """8,760 hours, each once, on the grid that began at ``start()``."""
+    runs: list[datetime] = []
+
+    class HourlyReportJob(Job):
+        every = 3600
+
+        def perform(self) -> None:
+            runs.append(recorder.now)
+
+    with fake(now=NOON) as recorder:
+        start()
+        recorder.advance(timedelta(days=365), limit=20_000)
+    assert len(runs) == 8760
+    assert runs[0] == NOON + timedelta(hours=1)
+    assert {(run - NOON) % timedelta(hours=1) for run in runs} == {timedelta(0)}
+
+
+def test_nothing_runs_before_start() -> None:
+    """A class is armed by ``start()``, once, however often it is called."""
+    runs: list[int] = []
+
+    class ArmedOnceJob(Job):
+        every = timedelta(seconds=10)
+
+        def perform(self) -> None:
+            runs.append(1)
+
+    with fake() as recorder:
+        recorder.advance(100)
+        assert (runs, periodic()) == ([], [])
+        start()
+        recorder.advance(5)
+        start()
+        recorder.advance(5)
+        assert runs == [1]
+
+
+@pytest.mark.parametrize(
+    ("expression", "day", "expected"),
+    [
+        # 30 March 2025: 02:00 becomes 03:00. What was to run in between runs at once, once.
+        ("30 2 * * *", datetime(2025, 3, 29), ["29T02:30+01:00", "30T03:00+02:00", "31T02:30+02:00"]),
+        # 26 October 2025: 03:00 becomes 02:00 again. A fixed time runs once, not twice.
+        ("30 2 * * *", datetime(2025, 10, 25), ["25T02:30+02:00", "26T02:30+02:00", "27T02:30+01:00"]),
+    ],
+)
+def test_cron_over_a_change_of_summer_time(
+    expression: str, day: datetime, expected: list[str]
+) -> None:
+    """As Vixie cron documents it: nothing is left out and nothing runs twice."""
+    zone = ZoneInfo("Europe/Berlin")
+    runs: list[str] = []
+
+    class NightlyJob(Job):
+        cron = expression
+        timezone = "Europe/Berlin"
+
+        def perform(self) -> None:
+            runs.append(recorder.now.astimezone(zone).isoformat(timespec="minutes")[8:])
+
+    with fake(now=day.replace(tzinfo=zone)) as recorder:
+        start()
+        recorder.advance(timedelta(days=3))
+    assert runs == expected
+
+
+def test_every_hour_over_a_change_of_summer_time() -> None:
+    """``@hourly`` follows elapsed time: 23 runs on the short day, 25 on the long one."""
+    zone = ZoneInfo("Europe/Berlin")
+
+    class HourlyCronJob(Job):
+        cron = "@hourly"
+        timezone = "Europe/Berlin"
+
+        def perform(self) -> None: ...
+
+    counts = []
+    for day in (datetime(2025, 3, 30), datetime(2025, 10, 26)):
+        midnight = day.replace(tzinfo=zone)
+        length = (midnight + timedelta(days=1)).timestamp() - midnight.timestamp()
+        with fake(now=midnight) as recorder:
+            start()
+            counts.append(recorder.advance(length))
+    assert counts == [23, 25]
+
+
+def test_a_run_never_overlaps_itself_and_missed_ones_collapse() -> None:
+    """While one is alive no other is enqueued; afterwards the grid goes on, without a burst."""
+    runs: list[datetime] = []
+
+    class LateJob(Job):
+        every = 60
+
+        def perform(self) -> None:
+            runs.append(recorder.now)
+
+    with fake(now=NOON) as recorder:
+        start()
+        LateJob.pause()
+        recorder.advance(600)  # ten ticks
+        (waiting,) = recorder.jobs
+        assert LateJob.stats().accepted == 1
+        (entry,) = periodic()
+        assert (entry.paused, entry.latest) == (True, waiting)
+        LateJob.resume()
+        recorder.advance(90)
+    assert [(run - NOON).total_seconds() for run in runs] == [600, 660]
+
+
+def test_a_periodic_job_that_still_runs_is_not_started_again() -> None:
+    """Under real threads: ticks pass while it runs, and the next one comes when it is over."""
+    ticks = threading.Semaphore(0)
+    running, go = threading.Event(), threading.Event()
+
+    class LongJob(Job):
+        every = 0.01
+        once_per = "process"
+        workers = 4
+
+        def perform(self) -> None:
+            ticks.release()
+            running.set()
+            assert go.wait(WAIT)
+
+    class BesideJob(Job):
+        every = 0.01
+        once_per = "process"
+
+        def perform(self) -> None:
+            beside.release()
+
+    beside = threading.Semaphore(0)
+    start()
+    assert running.wait(WAIT)
+    for _ in range(5):
+        assert beside.acquire(timeout=WAIT)
+    assert LongJob.stats().accepted == 1
+    go.set()
+    assert ticks.acquire(timeout=WAIT)
+    assert ticks.acquire(timeout=WAIT)
+
+
+def test_jitter_comes_from_the_injected_source_and_leaves_the_grid_alone() -> None:
+    """Each run is late by a share of ``jitter`` seconds; the next is counted from the grid."""
+    runs: list[float] = []
+
+    class JitteredJob(Job):
+        every = 100
+        jitter = 40
+
+        def perform(self) -> None:
+            runs.append((recorder.now - NOON).total_seconds())
+
+    with fake(now=NOON) as recorder:
+        draws = iter((0.5, 0.25, 0.0, 0.75, 0.0))
+        recorder._runtime.random = lambda: next(draws)
+        start()
+        recorder.advance(400)
+    assert runs == [120, 210, 300]
+
+
+def test_periodic_lists_the_next_runs() -> None:
+    """Soonest first, with the runs to come; a class that is no longer periodic leaves."""
+
+    class DailyJob(Job):
+        cron = "0 6 * * *"
+
+        def perform(self) -> None: ...
+
+    class MinutelyJob(Job):
+        every = 60
+
+        def perform(self) -> None: ...
+
+    with fake(now=NOON) as recorder:
+        start()
+        first, second = periodic()
+        assert (first.job, second.job) == (MinutelyJob, DailyJob)
+        assert first.next_run == NOON + timedelta(minutes=1)
+        assert first.upcoming(2) == [NOON + timedelta(minutes=n) for n in (1, 2)]
+        six = datetime(2025, 1, 2, 6, tzinfo=timezone.utc)
+        assert second.upcoming(3) == [six + timedelta(days=n) for n in range(3)]
+        MinutelyJob.every = None  # type: ignore[assignment]
+        recorder.advance(120)
+        assert [entry.job for entry in periodic()] == [DailyJob]
+        assert MinutelyJob.stats().accepted == 0
+
+
+def test_a_stop_ends_the_ticks_and_quiet_suspends_them() -> None:
+    """After ``quiet()`` no tick enqueues; ``start()`` arms the class again."""
+    runs: list[int] = []
+
+    class QuietJob(Job):
+        every = 10
+
+        def perform(self) -> None:
+            runs.append(1)
+
+    with fake() as recorder:
+        start()
+        counterpunch.quiet()
+        recorder.advance(30)
+        assert runs == []
+        start()
+        recorder.advance(10)
+        assert runs == [1]
+
+
+def test_a_tick_that_fails_is_logged_and_the_next_one_comes(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A middleware that raises, a full queue: one tick is lost, not the class."""
+    runs: list[int] = []
+
+    class BumpyJob(Job):
+        every = 10
+
+        def perform(self) -> None:
+            runs.append(1)
+
+    failing = iter([True, False])
+
+    def refuse(handle: object) -> object:
+        import contextlib
+
+        if next(failing):
+            raise ZeroDivisionError
+        return contextlib.nullcontext()
+
+    remove = counterpunch.around_enqueue(refuse)  # type: ignore[arg-type]
+    try:
+        with fake() as recorder:
+            start()
+            recorder.advance(20)
+    finally:
+        remove()
+    assert runs == [1]
+    assert "BumpyJob could not be enqueued" in caplog.text
+
+
+def test_next_due_is_a_plain_function() -> None:
+    """The grid survives a timer that is early by rounding, and a clock that is set back."""
+    assert next_due(10, None, None, 100) == 110
+    assert next_due(10, None, 110, 110) == 120
+    assert next_due(10, None, 110, 109.9999) == 120
+    assert next_due(10, None, 110, 147) == 150
+    assert next_due(10, None, 110, 50) == 60
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("cron", "61 * * * *", "minute"),
+        ("cron", "* * * *", "five"),
+        ("timezone", "Mars/Olympus", "IANA"),
+        ("every", -1, "seconds above 0"),
+        ("once_per", "cluster", "'host', 'process'"),
+    ],
+)
+def test_bad_options_are_refused_at_the_class(name: str, value: object, message: str) -> None:
+    """By the names of class and option, with what is allowed."""
+    with pytest.raises(InvalidOption, match=rf"^BadPeriodicJob: {name}=.*{message}"):
+        type(Job)("BadPeriodicJob", (Job,), {name: value, "perform": lambda self: None})
+
+
+def test_a_periodic_job_takes_no_arguments() -> None:
+    """Nobody is there to pass any."""
+    with pytest.raises(TypeError, match="user"):
+
+        class NeedyJob(Job):
+            every = 60
+
+            def perform(self, user: int) -> None: ...
+
+
+# One process per host
+
+PROGRAM = """
+import sys, threading
+import counterpunch
+
+class HostJob(counterpunch.Job):
+    every = 0.02
+    def perform(self):
+        print("ran", flush=True)
+
+class EachJob(counterpunch.Job):
+    every = 0.02
+    once_per = "process"
+    def perform(self):
+        print("each", flush=True)
+
+counterpunch.start()
+sys.stdin.read()
+"""
+
+
+class Server:
+    """A process that serves periodic jobs until its standard input is closed."""
+
+    def __init__(self, folder: Path) -> None:
+        source = Path(counterpunch.__file__).parent.parent
+        env = {**os.environ, "PYTHONPATH": str(source), "TMPDIR": str(folder)}
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=env,
+            cwd=folder,
+        )
+
+    def until(self, line: str) -> set[str]:
+        """Read until ``line`` appears; the distinct lines read."""
+        assert self.process.stdout is not None
+        seen = set()
+        for text in self.process.stdout:
+            seen.add(text.strip())
+            if text.strip() == line:
+                return seen
+        raise AssertionError(f"the process ended before it printed {line!r}: {seen}")
+
+    def few(self, line: str, count: int) -> set[str]:
+        """Read until ``line`` has appeared ``count`` times; the distinct lines read."""
+        seen: set[str] = set()
+        for _ in range(count):
+            seen |= self.until(line)
+        return seen
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.communicate(timeout=WAIT)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fcntl")
+def test_one_process_of_a_host_runs_it_until_it_dies(tmp_path: Path) -> None:
+    """Of two processes one runs the ticks; killed, it is followed by the other."""
+    servers = [Server(tmp_path)]
+    try:
+        servers[0].until("ran")
+        servers.append(Server(tmp_path))
+        assert servers[1].few("each", 10) == {"each"}
+        servers[0].process.kill()
+        servers[1].until("ran")
+    finally:
+        for server in servers:
+            server.end()
+
+
+def test_a_lock_is_held_once_and_given_back_at_a_stop() -> None:
+    """A server that starts again in the same process (lifespan) gets its own lock back."""
+    ran = threading.Semaphore(0)
+
+    class AgainJob(Job):
+        every = 0.01
+
+        def perform(self) -> None:
+            ran.release()
+
+    for _ in range(2):
+        start()
+        assert ran.acquire(timeout=WAIT)
+        other = HostLock(AgainJob._plan.name)
+        assert not other.hold()
+        counterpunch.shutdown(1)
+        assert other.hold()
+        other.release()
+        while ran.acquire(blocking=False):
+            pass
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_child_does_not_keep_the_lock() -> None:
+    """A child that lives on after its parent's stop does not stand in the way."""
+    ran = threading.Event()
+
+    class ForkedJob(Job):
+        every = 0.01
+
+        def perform(self) -> None:
+            ran.set()
+
+    start()
+    assert ran.wait(WAIT)
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(write)
+        os.read(read, 1)  # until the parent closes its end
+        os._exit(0)
+    try:
+        counterpunch.shutdown(1)
+        lock = HostLock(ForkedJob._plan.name)
+        deadline = threading.Event()
+        for _ in range(200):
+            if lock.hold():
+                break
+            deadline.wait(0.02)  # the child's own hook runs when it is scheduled
+        assert lock.hold()
+        lock.release()
+    finally:
+        os.close(write)
+        os.close(read)
+        os.waitpid(pid, 0)
+
+
+def test_without_fcntl_every_process_runs_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The fallback is the safe one for the work, and it is said once."""
+    monkeypatch.setattr("counterpunch._lock.fcntl", None)
+    first, second = HostLock("x.Job"), HostLock("x.Job")
+    assert first.hold()
+    assert first.hold()
+    assert second.hold()
+    assert [record.getMessage() for record in caplog.records] == [
+        "no fcntl here: x.Job runs in every process (once_per='process')"
+    ] * 2
+
+
+def test_a_lock_folder_that_others_can_write_is_not_trusted(tmp_path: Path) -> None:
+    """Nobody else may plant a file there; the log says why nothing runs."""
+    folder = tmp_path / f"counterpunch-{os.getuid()}"
+    folder.mkdir()
+    folder.chmod(0o777)
+    assert not HostLock("x.Job").hold()
+    folder.chmod(0o700)
+    lock = HostLock("x.Job")
+    assert lock.hold()
+    lock.release()
+
+
+def test_pausing_before_the_first_use_counts() -> None:
+    """``pause()`` right after a stop belongs to what starts afresh."""
+    counterpunch.shutdown(0)
+
+    class PausedFirstJob(Job):
+        def perform(self) -> None: ...
+
+    PausedFirstJob.pause()
+    handle = PausedFirstJob.perform_async()
+    assert handle.status is Status.QUEUED
+    PausedFirstJob.resume()
+    handle.result(WAIT)

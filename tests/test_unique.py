@@ -1,0 +1,301 @@
+"""Identity and uniqueness: two switches, exact within the process."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+import counterpunch
+from counterpunch import CounterpunchError, Duplicate, InvalidOption, Job, Retry, Status
+from counterpunch.testing import fake
+
+WAIT = 10.0
+
+
+class ReportJob(Job):
+    """A class with an identity and no uniqueness."""
+
+    @staticmethod
+    def identity(user: int, kind: str = "pdf") -> tuple[int, str]:
+        return user, kind
+
+    def perform(self, user: int, kind: str = "pdf") -> None:
+        self.set_status(step="reading", user=user)
+        self.progress(1, 2, "half")
+        self.set_status(step="writing")
+
+
+def test_an_identity_alone_never_refuses_a_job() -> None:
+    """Any number of jobs of one identity are accepted; asking about them works."""
+    with fake() as recorder:
+        handles = [ReportJob.perform_async(7) for _ in range(3)]
+        assert len({handle.id for handle in handles}) == 3
+        assert ReportJob.in_progress(7, "pdf")
+        assert not ReportJob.in_progress(8, "pdf")
+        assert ReportJob.status(7, "pdf") is Status.QUEUED
+        assert ReportJob.latest(7, "pdf") is handles[-1]
+        recorder.drain()
+        assert not ReportJob.in_progress(7, "pdf")
+        assert ReportJob.status(7, "pdf") is Status.SUCCEEDED
+        assert ReportJob.status(8, "pdf") is None
+        newest = ReportJob.latest(7, "pdf")
+        assert newest is not None
+        assert newest.data == {"step": "writing", "user": 7}
+        assert newest.progress == (1, 2, "half")
+
+
+def test_a_running_perform_now_is_in_progress() -> None:
+    """The identity is known for a job that runs on the caller's thread as well."""
+    seen = []
+
+    class NowJob(Job):
+        @staticmethod
+        def identity(name: str) -> str:
+            return name
+
+        def perform(self, name: str) -> None:
+            seen.append((NowJob.in_progress(name), NowJob.status(name)))
+
+    NowJob.perform_now("a")
+    assert seen == [(True, Status.RUNNING)]
+
+
+def test_asking_a_class_without_identity_is_refused() -> None:
+    """It is an error to ask, not a silent False."""
+
+    class AnonymousJob(Job):
+        def perform(self) -> None: ...
+
+    for ask in (AnonymousJob.in_progress, AnonymousJob.status, AnonymousJob.latest):
+        with pytest.raises(CounterpunchError, match="AnonymousJob has no identity"):
+            ask(1)
+
+
+def unique_class(choice: str, scope: str = "queued") -> type[Job]:
+    class UniqueJob(Job):
+        unique = scope
+        on_duplicate = choice
+
+        @staticmethod
+        def identity(key: str, *rest: object) -> str:
+            return key
+
+        def perform(self, key: str, *rest: object) -> None: ...
+
+    return UniqueJob
+
+
+def test_existing_returns_the_first_handle() -> None:
+    """The default: one job, and both callers hold its handle."""
+    job = unique_class("existing")
+    with fake() as recorder:
+        first = job.perform_async("k", 1)
+        assert job.perform_async("k", 2) is first
+        assert job.perform_async("other") is not first
+        assert job.stats().accepted == len(recorder.jobs) == 2
+
+
+def test_raise_refuses_by_name() -> None:
+    """``Duplicate`` names the class and the job in the way; nothing is accepted."""
+    job = unique_class("raise")
+    with fake():
+        first = job.perform_async("k")
+        with pytest.raises(Duplicate, match=rf"UniqueJob was not enqueued.*{first.id}"):
+            job.perform_async("k")
+        assert job.stats().accepted == 1
+
+
+def test_discard_ends_the_newcomer() -> None:
+    """The second handle has its own arguments and is ``discarded``; the first still runs."""
+    job = unique_class("discard")
+    with fake() as recorder:
+        first = job.perform_async("k", 1)
+        second = job.perform_async("k", 2)
+        assert (second.status, second.args) == (Status.DISCARDED, ("k", 2))
+        assert second.id != first.id
+        assert "duplicate" in (second.error or "")
+        assert job.status("k") is Status.QUEUED
+        recorder.drain()
+        assert first.status is Status.SUCCEEDED
+
+
+def test_replace_cancels_the_older() -> None:
+    """The newer job takes the place of the waiting one, delayed ones included."""
+    job = unique_class("replace")
+    with fake() as recorder:
+        first = job.perform_in(60, "k", 1)
+        second = job.perform_async("k", 2)
+        assert (first.status, second.status) == (Status.CANCELLED, Status.QUEUED)
+        assert recorder.drain() == 1
+        assert recorder.advance(120) == 0
+
+
+def test_queued_frees_the_key_at_the_start_and_active_at_the_end() -> None:
+    """The scope: while one waits, or until it has ended, its retries included."""
+    answers = []
+
+    class ScopedJob(Job):
+        on_duplicate = "raise"
+        retry = Retry(2, wait=10, jitter=0)
+
+        @staticmethod
+        def identity(key: str, again: bool = False) -> str:
+            return key
+
+        def perform(self, key: str, again: bool = False) -> None:
+            if again:
+                return
+            try:
+                type(self).perform_async(key, again=True)
+                answers.append("accepted")
+            except Duplicate:
+                answers.append("refused")
+            if self.attempt == 1:
+                raise OSError
+
+    class QueuedScopeJob(ScopedJob):
+        unique = "queued"
+
+    class ActiveScopeJob(ScopedJob):
+        unique = "active"
+
+    with fake() as recorder:
+        QueuedScopeJob.perform_async("k")
+        recorder.advance(60)
+        assert answers == ["accepted", "accepted"]
+        answers.clear()
+        ActiveScopeJob.perform_async("k")
+        recorder.drain()
+        with pytest.raises(Duplicate):  # it waits for its retry
+            ActiveScopeJob.perform_async("k")
+        recorder.advance(60)
+        assert answers == ["refused", "refused"]
+        ActiveScopeJob.perform_async("k", again=True)
+
+
+@pytest.mark.parametrize("how", ["cancel", "fail", "refuse"])
+def test_a_job_that_ends_otherwise_frees_its_key(how: str) -> None:
+    """Cancelled, failed and refused by a middleware: the identity is free again."""
+
+    class FreedJob(Job):
+        unique = "active"
+        on_duplicate = "raise"
+
+        @staticmethod
+        def identity(key: str) -> str:
+            return key
+
+        def on_enqueue(self) -> None:
+            if how == "refuse" and FreedJob.stats().accepted == 1:
+                raise counterpunch.Discard("no")
+
+        def perform(self, key: str) -> None:
+            raise ValueError
+
+    with fake() as recorder:
+        handle = FreedJob.perform_async("k")
+        if how == "cancel":
+            assert handle.cancel()
+        elif how == "fail":
+            with pytest.raises(ValueError, match=r"^$"):
+                recorder.drain()
+        assert handle.done()
+        FreedJob.perform_async("k")
+
+
+def test_sixteen_threads_race_for_one_identity() -> None:
+    """Exactly one job is accepted, and every thread holds the handle with its final id."""
+    ran = threading.Semaphore(0)
+
+    class RaceJob(Job):
+        unique = "active"
+
+        @staticmethod
+        def identity(key: int) -> int:
+            return key
+
+        def perform(self, key: int) -> None:
+            ran.release()
+            assert let_go.wait(WAIT)
+
+    for round_ in range(20):
+        let_go = threading.Event()
+        start = threading.Barrier(16)
+        seen: list[tuple[object, str]] = []
+
+        def race(round_: int = round_, start: threading.Barrier = start) -> None:
+            start.wait(WAIT)
+            handle = RaceJob.perform_async(round_)
+            seen.append((handle, handle.id))  # noqa: B023  (joined within the round)
+
+        threads = [threading.Thread(target=race) for _ in range(16)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(WAIT)
+        assert len(seen) == 16
+        assert len(set(seen)) == 1
+        assert counterpunch.find(seen[0][1]) is seen[0][0]
+        assert RaceJob.stats().accepted == round_ + 1
+        let_go.set()
+        assert counterpunch.wait_idle(WAIT)
+    assert RaceJob.stats().attempts == 20
+
+
+def test_racing_threads_under_raise_and_discard() -> None:
+    """One wins; the others are told so, each in its own way, and the counters agree."""
+    for choice in ("raise", "discard"):
+        job = unique_class(choice)
+        job.pause()
+        start = threading.Barrier(8)
+        outcomes: list[str] = []
+
+        def race(
+            job: type[Job] = job,
+            start: threading.Barrier = start,
+            outcomes: list[str] = outcomes,
+        ) -> None:
+            start.wait(WAIT)
+            try:
+                outcomes.append(job.perform_async("k").status.value)
+            except Duplicate:
+                outcomes.append("raised")
+
+        threads = [threading.Thread(target=race) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(WAIT)
+        loser = "raised" if choice == "raise" else "discarded"
+        assert sorted(outcomes) == sorted(["queued"] + [loser] * 7)
+        counts = job.stats()
+        assert (counts.queued, counts.accepted) == (1, 1 if choice == "raise" else 8)
+        job.cancel_all()
+
+
+def test_an_unhashable_identity_is_refused_by_name() -> None:
+    """At the enqueue, naming class, option and value; nothing is accepted."""
+
+    class ListJob(Job):
+        @staticmethod
+        def identity(rows: list[int]) -> list[int]:
+            return rows
+
+        def perform(self, rows: list[int]) -> None: ...
+
+    with pytest.raises(InvalidOption, match=r"ListJob: identity=\[1, 2\].*hashable"):
+        ListJob.perform_async([1, 2])
+    with pytest.raises(InvalidOption, match=r"ListJob: identity=\[1, 2\].*hashable"):
+        ListJob.perform_now([1, 2])
+    assert ListJob.stats().accepted == 0
+
+
+def test_unique_without_identity_is_refused_where_it_is_written() -> None:
+    """At the class; there is nothing to compare by."""
+    with pytest.raises(InvalidOption, match=r"NamelessJob: unique='active'"):
+
+        class NamelessJob(Job):
+            unique = "active"
+
+            def perform(self) -> None: ...
