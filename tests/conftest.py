@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 import counterpunch
+from counterpunch._config import config
 
 
 @pytest.fixture(autouse=True)
@@ -26,3 +27,4 @@ def fresh_runtime() -> Iterator[None]:
         backend=None,
     )
     counterpunch.shutdown(timeout=0)
+    config.pools = {}  # configure() takes no pool away, since jobs may be in it

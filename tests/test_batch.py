@@ -112,9 +112,7 @@ def test_on_complete_comes_however_the_members_end(
     assert ended == [("complete", batch.id)]
 
 
-def test_a_member_that_is_retried_holds_the_batch_open(
-    callbacks: Callbacks, ended: Ended
-) -> None:
+def test_a_member_that_is_retried_holds_the_batch_open(callbacks: Callbacks, ended: Ended) -> None:
     """An attempt that fails is not the end of a member."""
 
     class FlakyPartJob(Job):

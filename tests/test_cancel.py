@@ -175,7 +175,7 @@ def test_a_job_within_its_limit_is_not_reported(caplog: pytest.LogCaptureFixture
     over = threading.Event()
 
     class QuickJob(Job):
-        timeout = 0.05
+        timeout = 0.25
         workers = 1
 
         def perform(self) -> None: ...
@@ -185,7 +185,7 @@ def test_a_job_within_its_limit_is_not_reported(caplog: pytest.LogCaptureFixture
             over.set()
 
     QuickJob.perform_async().result(WAIT)
-    WaitingJob.perform_in(0.1)
+    WaitingJob.perform_in(0.3)
     assert over.wait(WAIT)
     assert "running for more than" not in caplog.text
 

@@ -132,9 +132,7 @@ def test_the_exit_status_survives_the_drain(end: str, status: int, stderr: str) 
         pytest.param(signal.SIGTERM, "configure(signals=True)", 143, id="SIGTERM with handler"),
     ],
 )
-def test_a_signal_ends_the_process_through_the_drain(
-    number: int, setup: str, status: int
-) -> None:
+def test_a_signal_ends_the_process_through_the_drain(number: int, setup: str, status: int) -> None:
     """Ctrl-C always, SIGTERM with the opt-in handler: queued jobs run, the status says why."""
     with Script(QUEUED + setup + "\nprint('ready', flush=True)\npause(30)\n") as script:
         script.until("ready")
@@ -611,7 +609,9 @@ threading.Thread(target=own_thread).start()
 
 def test_the_process_waits_for_a_users_own_thread_as_ever() -> None:
     """The drain neither joins nor skips threads of others that are not daemons."""
-    text = QUEUED + """
+    text = (
+        QUEUED
+        + """
 def own_thread():
     assert draining.wait(10)
     line.result(10)
@@ -621,6 +621,7 @@ def own_thread():
 line = Line.perform_async(8)
 threading.Thread(target=own_thread).start()
 """
+    )
     result = run(text)
     assert result.status == 0, result
     assert result.lines() == [*EIGHT, "job 8", "thread done", "user atexit"], result
@@ -720,7 +721,9 @@ mark("end")
 
 def test_the_exit_waits_for_a_stop_that_another_thread_has_begun() -> None:
     """A user's thread is inside shutdown() when the script ends: one drain, one report."""
-    text = QUEUED + """
+    text = (
+        QUEUED
+        + """
 configure(on_lost=lambda calls: say("lost", calls))
 stopping = threading.Thread(target=lambda: say("clean", counterpunch.shutdown().clean))
 stopping.daemon = True
@@ -735,6 +738,7 @@ stopping.start()
 assert draining.wait(10)
 hold.set()
 """
+    )
     result = run(text)
     assert result.status == 0, result
     *rest, last = result.lines()

@@ -196,7 +196,7 @@ say(status_of(pid))
 """
     result = run(PRELUDE + text)
     assert result.status == 0, result
-    assert result.lines() == ["lost (\"child's\",)", "4"], result
+    assert result.lines() == ['lost ("child\'s",)', "4"], result
     assert result.seconds < 5.0
 
 

@@ -485,9 +485,14 @@ def test_modes_nest() -> None:
 
 def test_a_mode_ends_with_an_exception_too() -> None:
     """What the test raises passes through, and the real runtime is back."""
-    with pytest.raises(ZeroDivisionError), testing.fake():
-        Welcome.perform_async(1)
-        raise ZeroDivisionError
+
+    def failing_test() -> None:
+        with testing.fake():
+            Welcome.perform_async(1)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        failing_test()
     assert Welcome.perform_async(1).result(LONG) == "hi 1"
 
 

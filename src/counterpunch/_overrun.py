@@ -60,7 +60,5 @@ def _await_chain(coroutine: Any) -> str:
         frame = getattr(coroutine, "cr_frame", None) or getattr(coroutine, "gi_frame", None)
         if frame is not None:
             frames.append((frame, frame.f_lineno))
-        coroutine = getattr(coroutine, "cr_await", None) or getattr(
-            coroutine, "gi_yieldfrom", None
-        )
+        coroutine = getattr(coroutine, "cr_await", None) or getattr(coroutine, "gi_yieldfrom", None)
     return "".join(traceback.StackSummary.extract(iter(frames)).format())

@@ -652,9 +652,8 @@ class Runtime:
         if lane.options.unique == "queued":
             self.free_key(call)
         retry = call._option("retry")
-        if retry is not None and retry.budget is not None:
-            if call.attempt == 0:
-                lane.recent.append(False)
+        if retry is not None and retry.budget is not None and call.attempt == 0:
+            lane.recent.append(False)
         timeout = call._option("timeout")
         if timeout is not None and self.threads:
             more.timer = watch_for_overrun(self, call, timeout, now)

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -42,11 +43,12 @@ def _serve(command: list[str], port: int, contender: str, quick: bool) -> dict[s
     """A fresh server for each kind of work: a backlog of one must not slow the next."""
     figures: dict[str, float] = {}
     for work in WORKS:
+        said = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the process
         server = subprocess.Popen(
             [sys.executable, "-m", *command],
             cwd=Path(__file__).parent,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
         )
         try:
             _await_port(port, server)
@@ -54,6 +56,9 @@ def _serve(command: list[str], port: int, contender: str, quick: bool) -> dict[s
             seconds = 1.0 if quick else 3.0
             asyncio.run(_load(port, f"/none/{work}", 0.3))
             latencies = asyncio.run(_load(port, f"/{way}/{work}", seconds))
+        except OSError as exc:
+            said.seek(0)
+            raise RuntimeError(f"the server said: {said.read()[-300:]!r}") from exc
         finally:
             # SIGKILL: the backlog of jobs is of no interest, and a bare pool would run it all.
             _kill(server)
@@ -72,19 +77,31 @@ async def _load(port: int, path: str, seconds: float) -> list[float]:
     async def one() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         while (before := time.perf_counter()) < end:
-            writer.write(request)
-            head = await reader.readuntil(b"\r\n\r\n")
-            fields = head.lower().split(b"\r\n")
-            if b" 200 " not in fields[0]:
-                raise RuntimeError(head.decode())
-            length = next(f for f in fields if f.startswith(b"content-length:"))
-            await reader.readexactly(int(length.split(b":")[1]))
-            latencies.append(time.perf_counter() - before)
+            try:
+                closing = await _ask(reader, writer, request)
+            except (ConnectionError, asyncio.IncompleteReadError):
+                closing = True  # a server may drop an idle connection at any time
+            else:
+                latencies.append(time.perf_counter() - before)
+            if closing:
+                writer.close()
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.close()
 
     async with asyncio.timeout(seconds + 30):
         await asyncio.gather(*(one() for _ in range(CONNECTIONS)))
     return latencies
+
+
+async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> bool:
+    """One request; True if the server closes the connection after its answer."""
+    writer.write(request)
+    fields = (await reader.readuntil(b"\r\n\r\n")).lower().split(b"\r\n")
+    if b" 200 " not in fields[0]:
+        raise RuntimeError(fields[0].decode())
+    length = next(field for field in fields if field.startswith(b"content-length:"))
+    await reader.readexactly(int(length.split(b":")[1]))
+    return b"connection: close" in fields
 
 
 def _free_port() -> int:
@@ -111,7 +128,7 @@ def _kill(server: subprocess.Popen[bytes]) -> None:
         children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
     except OSError:
         children = []
-    for pid in (*map(int, children), server.pid):
+    for pid in (server.pid, *map(int, children)):  # the parent first: it would start others
         try:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:

@@ -11,7 +11,6 @@ import http.client
 import importlib.util
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -37,7 +36,7 @@ GLANCE = 0.03
 
 
 def require(*names: str) -> None:
-    """Skip where one of these modules or programs is missing; fail if CI forbids that."""
+    """Skip where a module, or a program ("bin/..."), is missing; fail if CI forbids that."""
     missing = [name for name in names if not _present(name)]
     if missing:
         reason = f"not installed: {', '.join(missing)}"
@@ -47,13 +46,14 @@ def require(*names: str) -> None:
 
 
 def _present(name: str) -> bool:
-    return importlib.util.find_spec(name) is not None or program(name) is not None
+    if name.startswith("bin/"):
+        return program(name.removeprefix("bin/")).exists()
+    return importlib.util.find_spec(name) is not None
 
 
-def program(name: str) -> str | None:
-    """A console script of this very environment, else of the path."""
-    beside = Path(sys.executable).with_name(name)
-    return str(beside) if beside.exists() else shutil.which(name)
+def program(name: str) -> Path:
+    """A console script of this very environment: one elsewhere has another Python."""
+    return Path(sys.executable).with_name(name)
 
 
 def free_port() -> int:

@@ -44,9 +44,7 @@ class Host(NamedTuple):
     def argv(self) -> list[str]:
         first, *rest = self.command.split()
         if first.startswith("bin/"):
-            found = program(first.removeprefix("bin/"))
-            assert found is not None
-            return [found, *rest]
+            return [str(program(first.removeprefix("bin/"))), *rest]
         return [sys.executable, *([] if first.endswith(".py") else ["-m"]), first, *rest]
 
 
@@ -129,8 +127,8 @@ HOSTS = {
     "daphne": Host("daphne -b 127.0.0.1 -p {port} django_site:bare", ("daphne", "django")),
     "gunicorn-django": Host(GUNICORN + "django_site:application", ("gunicorn", "django")),
     "uvicorn-django": Host("uvicorn --port {port} django_site:wrapped", ("uvicorn", "django")),
-    "uwsgi": Host(UWSGI, ("uwsgi",)),
-    "uwsgi-lazy": Host(UWSGI + " --lazy-apps", ("uwsgi",)),
+    "uwsgi": Host(UWSGI, ("bin/uwsgi",)),
+    "uwsgi-lazy": Host(UWSGI + " --lazy-apps", ("bin/uwsgi",)),
     "wsgiref": Host("wsgi_site.py wsgiref {port}", (), {"HOSTS_SIGNALS": "1"}),
     "wsgiref-plain": Host("wsgi_site.py wsgiref {port}"),
 }

@@ -56,10 +56,16 @@ def _run(call: Handle[Any]) -> str:
 def _remove(call: Handle[Any]) -> str:
     if call.status not in TERMINAL:
         raise Refused("The job has not ended yet.")
-    try:
-        call._lane.runtime.history.remove(call)
-    except ValueError:
-        pass  # forgotten meanwhile, or removed by somebody else
+    runtime = call._lane.runtime
+    for history in (runtime.failed, runtime.history):
+        for _ in range(100):
+            try:
+                history.remove(call)
+            except IndexError:
+                continue  # another job ended during the search
+            except ValueError:
+                pass  # not in this one, or forgotten meanwhile
+            break
     return "removed"
 
 

@@ -81,7 +81,8 @@ def without_request(context: Context) -> Context:
         return context
     # A variable cannot be taken out of a Context, so the others are put into a new one.
     kept = Context()
-    kept.run(_fill, context, current_app._get_current_object())
+    proxy: Any = current_app  # typed as the app that it stands for
+    kept.run(_fill, context, proxy._get_current_object())
     return kept
 
 

@@ -130,7 +130,9 @@ class TaskBackend(BaseTaskBackend):  # type: ignore[misc]  # Any where Django is
             found = _classes.setdefault(key, made)
         return found
 
-    def enqueue(self, task: Task, args: Sequence[Any], kwargs: Mapping[str, Any]) -> TaskResult:
+    def enqueue(  # pyright: ignore[reportIncompatibleMethodOverride]  (the base's is a stub)
+        self, task: Task, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> TaskResult:
         """Enqueue a task; returns its result as it is now, to be ``refresh()``-ed.
 
         Raises:

@@ -1,0 +1,177 @@
+"""The ASGI shell under a bare driver, and that it answers as the WSGI shell does."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+from dashboard_client import Client, Page, yes
+
+from counterpunch import dashboard
+
+PAGES = ("/", "/running", "/waiting", "/scheduled", "/failed", "/finished", "/periodic")
+ROUTES = (*PAGES, "/threads", "/metrics", "/health", "/find?id=x", "/assets/style.css", "/nosuch")
+
+
+def call(app, method, path, *, root_path="", query=b"", headers=(), body=(b"",), **scope):
+    """One request; asserts the order of the messages."""
+    sent = []
+    parts = list(body)
+
+    async def receive():
+        if not parts:
+            return {"type": "http.disconnect"}
+        part = parts.pop(0)
+        return {"type": "http.request", "body": part, "more_body": bool(parts)}
+
+    async def send(message):
+        sent.append(message)
+
+    full = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "root_path": root_path,
+        "query_string": query,
+        "headers": [(b"host", b"example.com"), *headers],
+        **scope,
+    }
+    asyncio.run(app(full, receive, send))
+    if not sent:
+        return None
+    start, *rest = sent
+    assert start["type"] == "http.response.start"
+    assert [message["type"] for message in rest] == ["http.response.body"]
+    for name, value in start["headers"]:
+        assert isinstance(name, bytes)
+        assert isinstance(value, bytes)
+        assert name == name.lower()
+    return start["status"], dict(start["headers"]), rest[0]["body"]
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_every_route_answers_as_under_wsgi(yard, route):
+    """The same status, type and headers; HEAD has no body but the length of one."""
+    path, _, query = route.partition("?")
+    app = dashboard.asgi()
+    status, headers, body = call(app, "GET", path, query=query.encode())
+    wsgi = Client().get(route)
+    assert status == wsgi.status
+    assert {name.decode() for name in headers} == set(wsgi.headers)
+    assert headers[b"content-type"].decode() == wsgi.headers["content-type"]
+    assert int(headers[b"content-length"]) == len(body)
+    status, headers, body = call(app, "HEAD", path, query=query.encode())
+    assert (status, body) == (wsgi.status, b"")
+    assert b"content-length" in headers
+
+
+@pytest.mark.parametrize(
+    ("root_path", "path"),
+    [("/ops", "/ops/waiting"), ("/ops", "/waiting"), ("/ops/", "/ops/waiting")],
+)
+def test_the_mount_point_is_root_path(yard, root_path, path):
+    """Inside the path, as the specification has it, or left out of it by older servers."""
+    status, _, body = call(dashboard.asgi(), "GET", path, root_path=root_path)
+    assert status == 200
+    text = body.decode()
+    assert f'href="/ops/job/{yard.waiting.id}"' in text
+    assert 'href="/ops/assets/style.css"' in text
+    assert "/ops/ops" not in text
+
+
+def test_a_write_in_pieces(yard):
+    """The body may come in parts, the cookies in several headers (HTTP/2)."""
+    app = dashboard.asgi(authorize=yes)
+    _, headers, body = call(app, "GET", "/waiting")
+    cookie = headers[b"set-cookie"].partition(b";")[0]
+    token = Page(body.decode()).form("Cancel Gated")["fields"]["token"].encode()
+    sent = [
+        (b"cookie", b"other=1"),
+        (b"cookie", cookie),
+        (b"Origin", b"http://example.com"),
+        (b"Content-Type", b"application/x-www-form-urlencoded; charset=utf-8"),
+    ]
+    path = f"/job/{yard.waiting.id}/cancel"
+    status, headers, _ = call(
+        app, "POST", path, headers=sent, body=(b"tok", b"en=" + token, b"&back=%2Fwaiting")
+    )
+    assert (status, headers[b"location"]) == (303, b"/waiting?note=cancelled")
+    assert yard.waiting.status == "cancelled"
+
+
+def test_a_body_without_end_is_cut_off(yard):
+    """413 as soon as the bound is passed; no more is read."""
+    left = iter([b"a" * 10_000] * 1000)
+    taken = []
+
+    class Endless(list):
+        def pop(self, index):
+            taken.append(None)
+            return next(left)
+
+        def __bool__(self):
+            return True
+
+    app = dashboard.asgi(authorize=yes)
+
+    async def run():
+        sent = []
+        parts = Endless()
+
+        async def receive():
+            return {"type": "http.request", "body": parts.pop(0), "more_body": True}
+
+        async def send(message):
+            sent.append(message)
+
+        scope = {"type": "http", "method": "POST", "path": "/class/pause", "headers": []}
+        await app(scope, receive, send)
+        return sent
+
+    assert asyncio.run(run())[0]["status"] == 413
+    assert len(taken) == 2
+
+
+def test_a_client_that_leaves_gets_nothing():
+    """Disconnected in the middle of the body."""
+    assert call(dashboard.asgi(authorize=yes), "POST", "/class/pause", body=()) is None
+
+
+def test_pages_are_made_off_the_loop(yard):
+    """authorize runs on another thread, so a slow one does not hold up the server."""
+    seen = []
+
+    def authorize(request):
+        seen.append((threading.get_ident(), request.raw["type"]))
+        return True
+
+    call(dashboard.asgi(authorize=authorize), "GET", "/")
+    ((ident, kind),) = seen
+    assert ident != threading.get_ident()
+    assert kind == "http"
+
+
+def test_lifespan_and_websocket_are_answered():
+    """As the only app of a server it starts and stops; a websocket is closed."""
+
+    async def run(scope, incoming):
+        sent = []
+
+        async def receive():
+            return {"type": incoming.pop(0)}
+
+        async def send(message):
+            sent.append(message["type"])
+
+        await dashboard.asgi()(scope, receive, send)
+        return sent
+
+    found = asyncio.run(run({"type": "lifespan"}, ["lifespan.startup", "lifespan.shutdown"]))
+    assert found == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+    found = asyncio.run(run({"type": "websocket"}, ["websocket.connect"]))
+    assert found == ["websocket.close"]

@@ -1,0 +1,149 @@
+"""The one-line mounts: bare WSGI, Flask, Starlette, FastAPI, Django (those that are installed)."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from urllib.request import urlopen
+from wsgiref.simple_server import WSGIRequestHandler, make_server
+
+import pytest
+from dashboard_client import SOON, Client, Page, yes
+
+from counterpunch import dashboard
+
+
+class Silent(WSGIRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+def test_bare_wsgi(yard):
+    """A real server of the standard library, one real request."""
+    with make_server("127.0.0.1", 0, dashboard.wsgi(), handler_class=Silent) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        with urlopen(f"http://127.0.0.1:{server.server_port}/", timeout=SOON) as answer:
+            assert answer.status == 200
+            assert b"Gated" in answer.read()
+        thread.join(SOON)
+
+
+def test_the_prefix_is_on_every_link(yard):
+    """SCRIPT_NAME: no link, form or asset leads out of the mount."""
+    client = Client("/ops/jobs", authorize=yes)
+    for route in ("/", "/running", "/waiting", "/failed", "/periodic", f"/job/{yard.running.id}"):
+        for name, attributes in client.get(route).page.elements:
+            for key in ("href", "src", "action"):
+                address = attributes.get(key, "/ops/jobs/")
+                assert address.startswith(("/ops/jobs/", "#")), (name, address)
+    assert client.get("").status == 200, "the mount point itself, without a slash"
+
+
+def test_a_prefix_that_looks_like_a_host_stays_a_path(yard):
+    """//evil.example as SCRIPT_NAME makes no link to another host."""
+    answer = Client("//evil.example").get("/find?id=x")
+    assert answer.headers["location"] == "/evil.example/job/x"
+
+
+def test_flask(yard):
+    """DispatcherMiddleware; the rest of the app is untouched."""
+    flask = pytest.importorskip("flask")
+    from werkzeug.middleware.dispatcher import DispatcherMiddleware
+
+    app = flask.Flask(__name__)
+    app.get("/")(lambda: "home")
+    app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/jobs": dashboard.wsgi(authorize=yes)})
+    client = app.test_client()
+    assert client.get("/").text == "home"
+    page = Page(client.get("/jobs/waiting").text)
+    form = page.form("Cancel Gated")
+    headers = {"Origin": "http://localhost"}
+    answer = client.post(form["action"], data=form["fields"], headers=headers)
+    assert (answer.status_code, answer.location) == (303, "/jobs/waiting?note=cancelled")
+    assert yard.waiting.status == "cancelled"
+
+
+@pytest.mark.parametrize("name", ["starlette.applications", "fastapi"])
+def test_starlette_and_fastapi(yard, name):
+    """mount()."""
+    module = pytest.importorskip(name)
+    testclient = pytest.importorskip("starlette.testclient")
+    app = getattr(module, "FastAPI", None) or module.Starlette
+    app = app()
+    app.mount("/jobs", dashboard.asgi(authorize=yes))
+    client = testclient.TestClient(app)
+    page = Page(client.get("/jobs/waiting").text)
+    form = page.form("Cancel Gated")
+    headers = {"Origin": "http://testserver"}
+    answer = client.post(
+        form["action"], data=form["fields"], headers=headers, follow_redirects=False
+    )
+    assert (answer.status_code, answer.headers["location"]) == (303, "/jobs/waiting?note=cancelled")
+    assert client.get("/jobs/").status_code == 200
+    assert yard.waiting.status == "cancelled"
+
+
+DJANGO = """
+import django
+from django.conf import settings
+
+settings.configure(
+    ROOT_URLCONF=__name__,
+    ALLOWED_HOSTS=["*"],
+    MIDDLEWARE=["django.middleware.csrf.CsrfViewMiddleware"],
+)
+django.setup()
+
+from django.test import Client
+from django.urls import path
+
+from counterpunch import Job
+from counterpunch.dashboard.django import urls
+
+
+class Held(Job):
+    def perform(self): ...
+
+
+urlpatterns = [path("jobs/", urls(authorize=lambda request: request.raw.path != ""))]
+handle = Held.perform_in(60)
+client = Client(enforce_csrf_checks=True)
+from dashboard_client import Page
+
+answer = client.get("/jobs/scheduled")
+assert answer.status_code == 200, answer
+assert answer["X-Frame-Options"] == "DENY"
+page = Page(answer.content.decode())
+form = page.form("Cancel Held")
+assert form["action"] == f"/jobs/job/{handle.id}/cancel", form
+from urllib.parse import urlencode
+kind = "application/x-www-form-urlencoded"
+fields = urlencode(form["fields"])
+assert client.post(form["action"], fields, kind).status_code == 403
+big = fields + "&x=" + "a" * 100_000
+origin = {"HTTP_ORIGIN": "http://testserver"}
+assert client.post(form["action"], big, kind, **origin).status_code == 413
+assert handle.status == "scheduled"
+answer = client.post(form["action"], fields, kind, **origin)
+assert (answer.status_code, answer["Location"]) == (303, "/jobs/scheduled?note=cancelled"), answer
+assert handle.status == "cancelled"
+assert client.get("/jobs/").status_code == 200
+assert client.get("/jobs/nosuch").status_code == 404
+assert client.head("/jobs/").content == b""
+print("done")
+"""
+
+
+def test_django(tmp_path):
+    """One line in the URLconf; Django's own CSRF check does not come in the way."""
+    pytest.importorskip("django")
+    (tmp_path / "mounted_site.py").write_text(DJANGO)
+    here = str(Path(__file__).parent)
+    code = f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {here!r}]; import mounted_site"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=False
+    )
+    assert done.stdout == "done\n", done.stderr
