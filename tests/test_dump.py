@@ -6,7 +6,7 @@ import os
 import threading
 
 import counterpunch
-from counterpunch import Job
+from counterpunch import Job, testing
 
 SOON = 10.0  # seconds
 
@@ -48,5 +48,5 @@ def test_it_shows_running_idle_and_scheduler_threads():
 
 def test_an_unused_process_has_no_threads():
     """Looking starts none either."""
-    counterpunch.start()
-    assert "no threads" in counterpunch.dump()
+    with testing.fake():
+        assert "no threads" in counterpunch.dump()

@@ -105,6 +105,21 @@ def test_an_idle_process_leaves_without_a_pause(state: str) -> None:
     pytest.fail(f"it took {leaving} s to leave")
 
 
+def test_the_scheduler_that_falls_asleep_wakes_who_waits_for_rest() -> None:
+    """Whoever looks while it is awake for a moment is told when it no longer is."""
+    text = """
+for round in range(300):
+    Probe.perform_in(60 - round * 0.1).cancel()  # due before the others: it wakes up for it
+    if not counterpunch.wait_idle(5, scheduled=True):
+        say("not woken")
+        break
+"""
+    result = run(PRELUDE + text)
+    assert result.status == 0, result
+    assert result.lines() == ["user atexit"], result
+    assert result.seconds < 5.0
+
+
 # Exit status, flush, atexit handlers
 
 
@@ -201,6 +216,7 @@ pause(30)
         result = script.finish()
     assert result.status == 143, result
     assert result.lines() == ["ready", "draining", "slow job done", "user atexit"], result
+    assert result.stderr == ""
 
 
 def test_a_second_ctrl_c_cuts_the_drain_short() -> None:

@@ -154,9 +154,8 @@ def test_conservation_at_every_sampled_instant() -> None:
     assert ended == {"succeeded", "failed", "cancelled", "discarded"}
 
 
-@pytest.mark.usefixtures("quick_switches")
 def test_a_million_jobs_none_lost_none_run_twice() -> None:
-    """From eight producers, through one pool, with threads changing places all the time."""
+    """From eight producers, through one pool."""
     producers, each = 8, 125_000
     runs = bytearray(producers * each)
 
@@ -461,35 +460,49 @@ def test_cancel_and_run_race_for_a_job() -> None:
 @pytest.mark.usefixtures("quick_switches")
 def test_stopping_and_starting_under_load() -> None:
     """Shutdowns while four threads enqueue: each job that was accepted has one ending."""
+    producers, each = 4, 500
     ends: list[str] = []
-    accepted = [0] * 4
-    stop = threading.Event()
+    progress = threading.Semaphore(0)
+    reports: list[counterpunch.ShutdownReport] = []
 
     class Persistent(Job):
         def perform(self) -> None: ...
 
-    def produce(producer: int) -> None:
-        while not stop.is_set():
+    def produce(_: int) -> None:
+        accepted = 0
+        while accepted < each:
             try:
                 handle = Persistent.perform_async()
             except counterpunch.ShuttingDown:
                 continue
-            accepted[producer] += 1
+            accepted += 1
             handle.add_done_callback(lambda h: ends.append(h.id))
-            if accepted[producer] > 2000:
-                return
+            progress.release()
 
-    lost = 0
+    def stop_now_and_then() -> None:
+        for _ in range(producers * each // 50):
+            for _ in range(50):
+                assert progress.acquire(timeout=LONG)
+            reports.append(counterpunch.shutdown(timeout=LONG))
 
-    def disturb() -> None:
-        nonlocal lost
-        for _ in range(20):
-            lost += len(counterpunch.shutdown(timeout=1).lost)
-        stop.set()
-
-    disturber = threading.Thread(target=disturb, daemon=True)
-    disturber.start()
-    together(4, produce)
-    disturber.join(LONG)
+    stopper = threading.Thread(target=stop_now_and_then, daemon=True)
+    stopper.start()
+    together(producers, produce)
+    stopper.join(LONG)
+    assert not stopper.is_alive()
     assert counterpunch.wait_idle(LONG)
-    assert len(ends) == len(set(ends)) == sum(accepted)
+    assert len(ends) == len(set(ends)) == producers * each
+    assert len(reports) == producers * each // 50
+    assert sum(1 for report in reports if report.counts[Status.SUCCEEDED]) > 1
+
+
+def test_idle_after_a_shutdown() -> None:
+    """A runtime that has stopped is idle, also if its scheduler had a thread."""
+
+    class Ended(Job):
+        def perform(self) -> None: ...
+
+    Ended.perform_in(0.001).result(LONG)
+    counterpunch.shutdown(timeout=LONG)
+    assert counterpunch.wait_idle(1)
+    assert counterpunch.wait_idle(1, scheduled=True)

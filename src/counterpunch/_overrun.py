@@ -43,8 +43,9 @@ def watch_for_overrun(runtime: Runtime, call: Handle[Any], timeout: float, now: 
 
 def stack_of(runtime: Runtime, call: Handle[Any]) -> str:
     """Where a running job is, as text; what it is not running on a worker is not known."""
-    if call._lane.plan.is_async:
-        return _await_chain(runtime.coroutine_of(call))
+    coroutine = runtime.coroutine_of(call) if call._lane.plan.is_async else None
+    if coroutine is not None and not coroutine.cr_running:
+        return _await_chain(coroutine)
     for worker in list(call._lane.home(call).workers):
         if worker.call is call and worker.ident is not None:
             frame = sys._current_frames().get(worker.ident)

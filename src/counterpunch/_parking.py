@@ -118,7 +118,8 @@ class Parking:
         try:
             self.sleepers.remove(sleeper.wake)
         except ValueError:
-            sleeper.lock.acquire(wait)  # the wake-up is in the air; left there it ends the next park
+            # The wake-up is in the air; left there it would end the next park.
+            sleeper.lock.acquire(wait)
             return False
         return True
 

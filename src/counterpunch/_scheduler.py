@@ -108,7 +108,7 @@ class Scheduler:
         """
         if not self._threads:
             return not self._inbox
-        return self.stranded() or bool(self.parking.sleepers)
+        return self.closed or self.stranded() or bool(self.parking.sleepers)
 
     def stranded(self) -> bool:
         """True if there is no thread: none was needed yet, or none could be had."""

@@ -24,28 +24,29 @@ WORKS = ("sleep", "cpu", "many")
 def _flask(contender: str, quick: bool) -> dict[str, float]:
     if importlib.util.find_spec("flask") is None or importlib.util.find_spec("gunicorn") is None:
         return {}
-    port = _free_port()
-    command = ["gunicorn", "-b", f"127.0.0.1:{port}", "-k", "gthread", "--threads", "8"]
-    command += ["--keep-alive", "30", "--log-level", "error", "--graceful-timeout", "1"]
-    return _serve([*command, "web_apps:flask()"], port, contender, quick)
+    command = ["gunicorn", "-b", "127.0.0.1:{port}", "-k", "gthread", "--threads", "8"]
+    command += ["--keep-alive", "30", "--log-level", "error"]
+    return _serve([*command, "web_apps:flask()"], contender, quick)
 
 
 def _fastapi(contender: str, quick: bool) -> dict[str, float]:
     if importlib.util.find_spec("fastapi") is None or importlib.util.find_spec("uvicorn") is None:
         return {}
-    port = _free_port()
-    command = ["uvicorn", "--factory", "--port", str(port), "--no-access-log"]
-    command += ["--log-level", "error", "--timeout-graceful-shutdown", "1"]
-    return _serve([*command, "web_apps:fast"], port, contender, quick)
+    command = ["uvicorn", "--factory", "--port", "{port}", "--no-access-log"]
+    return _serve([*command, "--log-level", "error", "web_apps:fast"], contender, quick)
 
 
-def _serve(command: list[str], port: int, contender: str, quick: bool) -> dict[str, float]:
-    """A fresh server for each kind of work: a backlog of one must not slow the next."""
+def _serve(command: list[str], contender: str, quick: bool) -> dict[str, float]:
+    """A fresh server for each kind of work: a backlog of one must not slow the next.
+
+    Each on a port of its own, for the last one's may still be bound for a moment.
+    """
     figures: dict[str, float] = {}
     for work in WORKS:
+        port = _free_port()
         said = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the process
         server = subprocess.Popen(
-            [sys.executable, "-m", *command],
+            [sys.executable, "-m", *(word.format(port=port) for word in command)],
             cwd=Path(__file__).parent,
             stdout=said,
             stderr=said,
@@ -58,7 +59,8 @@ def _serve(command: list[str], port: int, contender: str, quick: bool) -> dict[s
             latencies = asyncio.run(_load(port, f"/{way}/{work}", seconds))
         except OSError as exc:
             said.seek(0)
-            raise RuntimeError(f"the server said: {said.read()[-300:]!r}") from exc
+            words = said.read()[-300:].decode(errors="replace")
+            raise RuntimeError(f"{exc}; server {server.poll()}, {work}: {words}") from exc
         finally:
             # SIGKILL: the backlog of jobs is of no interest, and a bare pool would run it all.
             _kill(server)

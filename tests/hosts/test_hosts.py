@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -33,13 +34,15 @@ class Host(NamedTuple):
     """How to start one server.
 
     ``command``: ``{port}`` is filled in; a first word without a slash is a module to run.
-    ``needs``: what must be installed. ``processes``: how many serve.
+    ``needs``: what must be installed. ``processes``: how many serve. ``idle``: what it logs
+    once a worker has done with the request for the jobs, if that matters.
     """
 
     command: str
     needs: tuple[str, ...] = ()
     environ: dict[str, str] = {}  # noqa: RUF012  (never changed)
     processes: int = 1
+    idle: str = ""
 
     def argv(self) -> list[str]:
         first, *rest = self.command.split()
@@ -127,8 +130,8 @@ HOSTS = {
     "daphne": Host("daphne -b 127.0.0.1 -p {port} django_site:bare", ("daphne", "django")),
     "gunicorn-django": Host(GUNICORN + "django_site:application", ("gunicorn", "django")),
     "uvicorn-django": Host("uvicorn --port {port} django_site:wrapped", ("uvicorn", "django")),
-    "uwsgi": Host(UWSGI, ("bin/uwsgi",)),
-    "uwsgi-lazy": Host(UWSGI + " --lazy-apps", ("bin/uwsgi",)),
+    "uwsgi": Host(UWSGI, ("bin/uwsgi",), idle="GET /jobs/"),
+    "uwsgi-lazy": Host(UWSGI + " --lazy-apps", ("bin/uwsgi",), idle="GET /jobs/"),
     "wsgiref": Host("wsgi_site.py wsgiref {port}", (), {"HOSTS_SIGNALS": "1"}),
     "wsgiref-plain": Host("wsgi_site.py wsgiref {port}"),
 }
@@ -280,6 +283,9 @@ def test_a_stop_accounts_for_every_job_within_the_deadline(stop: Stop, ledger: L
     processes = HOSTS[stop.host].processes
     with start(stop.host, ledger) as server:
         ids = load(server, "mixed", processes)
+        if HOSTS[stop.host].idle:  # uWSGI kills a worker that is busy, see below
+            eventually(lambda: HOSTS[stop.host].idle in server.output, "an idle worker")
+            threading.Event().wait(0.1)  # it logs the request just before it is idle
         before = time.monotonic()
         server.send(stop.number, stop.group)
         status = server.end()
@@ -302,6 +308,18 @@ def test_what_no_library_can_help(stop: Stop, ledger: Ledger) -> None:
         status = server.end()
         assert len(ledger.of("ran")) + len(ledger.of("lost")) < len(ids)
         assert status == stop.status
+
+
+def test_a_busy_worker_of_uwsgi_is_killed(ledger: Ledger) -> None:
+    """With the request it is at, and with the queue: nothing of Python runs any more."""
+    with start("uwsgi", ledger) as server, ThreadPoolExecutor(1) as client:
+        ids = load(server, "mixed")
+        answer = client.submit(server.get, "/slow")
+        eventually(lambda: ledger.of("waiting"), "a request in flight")
+        server.send(TERM)
+        server.end()
+        assert isinstance(answer.exception(LONG), OSError)
+        assert len(ledger.of("ran")) + len(ledger.of("lost")) < len(ids)
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,10 @@ def urls(**options: Any) -> tuple[list[Any], str, str]:
             path="/" + below.lstrip("/"),
             prefix=prefix and f"/{prefix}",
             query=fields(request.META.get("QUERY_STRING", "")),
-            headers={name.lower(): value for name, value in request.headers.items()},
+            headers={
+                **{name.lower(): value for name, value in request.headers.items()},
+                "host": request.get_host(),  # behind a proxy, as the site's settings have it
+            },
             scheme=request.scheme or "http",
             raw=request,
         )
@@ -61,7 +64,10 @@ def urls(**options: Any) -> tuple[list[Any], str, str]:
             reason=PHRASES[response.status],
         )
         for name, value in response.headers:
-            answer[name] = value
+            if name == "Set-Cookie":
+                answer.cookies.load(value)  # where Django and its test client look for it
+            else:
+                answer[name] = value
         return answer
 
     # It checks a token of its own, which also works without Django's middleware.

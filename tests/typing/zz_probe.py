@@ -1,0 +1,289 @@
+"""Type-checked, never run: one use of each public shape.
+
+``assert_type`` says what a checker must infer from ``perform``; each ``type: ignore`` is a
+call that it must refuse (an ignore that nothing needs is an error of its own).
+"""
+
+# pyright: reportUnnecessaryTypeIgnoreComment=true
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, assert_type
+
+import counterpunch
+from counterpunch import (
+    Batch,
+    Handle,
+    Job,
+    Rate,
+    Retry,
+    ShutdownReport,
+    Stats,
+    Status,
+    around_enqueue,
+    around_perform,
+    current_job,
+    delay,
+    job,
+    on_error,
+    testing,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+# Definition
+
+
+class HelloEmailJob(Job):
+    workers = 4
+    max_jobs = None
+    overflow = "block"
+    block_timeout = timedelta(seconds=2)
+    retry = Retry(max_attempts=5, on=(OSError,), not_on=FileNotFoundError, wait=0.5)
+    discard_on = (KeyError,)
+    rate = Rate(100, per=20.0)
+    tags = ("mail",)
+
+    def perform(self, user_id: int, *, greeting: str = "hi") -> str:
+        assert_type(self.attempt, int)
+        assert_type(self.cancelled, bool)
+        self.check_cancelled()
+        self.progress(1, 10, "rows")
+        self.set_status(stage="rendering")
+        for row in self.track([1, 2]):
+            assert_type(row, int)
+        self.logger.info("hello")
+        return f"{greeting} {user_id}"
+
+    def on_success(self, result: str) -> None: ...
+    def on_error(self, exc: BaseException) -> None: ...
+    def on_failure(self, exc: BaseException) -> None: ...
+
+
+class Newsletter(HelloEmailJob):
+    workers = 1
+
+
+class FetchJob(Job):
+    async def perform(self, url: str, limit: int = 10) -> bytes:
+        return b""
+
+
+class Everything(Job):
+    def perform(self, first: int, /, *rest: str, flag: bool, **names: float) -> list[int]:
+        return [first]
+
+
+# Enqueue
+
+
+def enqueue(when: datetime) -> None:
+    assert_type(HelloEmailJob.perform_async(42, greeting="hej"), Handle[str])
+    assert_type(HelloEmailJob.perform_in(60, 42), Handle[str])
+    assert_type(HelloEmailJob.perform_in(timedelta(minutes=1), 42, greeting="hej"), Handle[str])
+    assert_type(HelloEmailJob.perform_at(when, 42), Handle[str])
+    assert_type(HelloEmailJob.perform_at(1.7e9, 42), Handle[str])
+    assert_type(HelloEmailJob.perform_now(42), str)
+    assert_type(HelloEmailJob.perform_bulk([(1,), (2,)]), list[Handle[str]])
+    assert_type(HelloEmailJob.using(priority=9).perform_async(42), Handle[str])
+    assert_type(HelloEmailJob.using(tags=("a",)).using(delay=5).perform_now(42), str)
+    assert_type(HelloEmailJob.using(pool="low").perform_in(1, 42, greeting="x"), Handle[str])
+    assert_type(HelloEmailJob.using(expires_in=5).perform_at(when, 42), Handle[str])
+    assert_type(HelloEmailJob.using(retry=None).perform_bulk([(1,)]), list[Handle[str]])
+    assert_type(Newsletter.perform_async(42), Handle[str])
+    assert_type(Everything.perform_async(1, "a", "b", flag=True, x=1.5), Handle[list[int]])
+
+
+def enqueue_wrongly() -> None:
+    HelloEmailJob.perform_async()  # type: ignore[call-arg]
+    HelloEmailJob.perform_async("42")  # type: ignore[arg-type]
+    HelloEmailJob.perform_async(42, "hej")  # type: ignore[call-arg]
+    HelloEmailJob.perform_async(42, greting="hej")  # type: ignore[call-arg]
+    HelloEmailJob.perform_async(42, greeting=1)  # type: ignore[arg-type]
+    HelloEmailJob.perform_in(42)  # type: ignore[call-arg]
+    HelloEmailJob.perform_in("soon", 42)  # type: ignore[arg-type]
+    HelloEmailJob.perform_at(timedelta(1), 42)  # type: ignore[arg-type]
+    HelloEmailJob.perform_now()  # type: ignore[call-arg]
+    HelloEmailJob.perform_bulk([1, 2])  # type: ignore[list-item]
+    HelloEmailJob.using(priority=1).perform_async("42")  # type: ignore[arg-type]
+    HelloEmailJob.using(priority=1).perform_in(1, 42, greting="x")  # type: ignore[call-arg]
+    Newsletter.perform_async("42")  # type: ignore[arg-type]
+    Everything.perform_async(1, flag="yes")  # type: ignore[arg-type]
+    Everything.perform_async(1, 2, flag=True)  # type: ignore[arg-type]
+
+
+# ``async def perform``: the result is what it returns, not the coroutine
+
+
+def enqueue_async() -> None:
+    assert_type(FetchJob.perform_async("https://example.org"), Handle[bytes])
+    assert_type(FetchJob.perform_in(1, "https://example.org", limit=3), Handle[bytes])
+    assert_type(FetchJob.perform_now("https://example.org"), bytes)
+    assert_type(FetchJob.using(priority=1).perform_async("x"), Handle[bytes])
+    FetchJob.perform_async(3)  # type: ignore[arg-type]
+
+
+# Functions
+
+
+@job
+def hello(user_id: int, *, greeting: str = "hi") -> str:
+    return f"{greeting} {user_id}"
+
+
+@job(workers=4, retry=Retry(max_attempts=3))
+def goodbye(user_id: int) -> int:
+    return user_id
+
+
+@job
+async def fetch(url: str) -> bytes:
+    return b""
+
+
+def functions(when: datetime) -> None:
+    assert_type(hello.perform_async(42, greeting="hej"), Handle[str])
+    assert_type(hello.perform_in(60, 42), Handle[str])
+    assert_type(hello.perform_at(when, 42), Handle[str])
+    assert_type(hello.perform_now(42), str)
+    assert_type(hello.perform_bulk([(1,)]), list[Handle[str]])
+    assert_type(hello.using(priority=1).perform_async(42), Handle[str])
+    assert_type(goodbye.perform_async(42), Handle[int])
+    assert_type(fetch.perform_async("https://example.org"), Handle[bytes])
+    hello.perform_async("42")  # type: ignore[arg-type]
+    hello("42")  # type: ignore[arg-type]
+    goodbye.perform_async()  # type: ignore[call-arg]
+    fetch.perform_async(42)  # type: ignore[arg-type]
+
+
+# Handle
+
+
+async def handles(handle: Handle[str]) -> None:
+    assert_type(handle.id, str)
+    assert_type(handle.job, type[Any])
+    assert_type(handle.args, tuple[Any, ...])
+    assert_type(handle.kwargs, dict[str, Any])
+    assert_type(handle.status, Status)
+    assert_type(handle.attempt, int)
+    assert_type(handle.enqueued_at, datetime)
+    assert_type(handle.run_at, datetime)
+    assert_type(handle.started_at, datetime | None)
+    assert_type(handle.finished_at, datetime | None)
+    assert_type(handle.progress, tuple[float, float | None, str] | None)
+    assert_type(handle.data, dict[str, Any])
+    assert_type(handle.error, str | None)
+    assert_type(handle.result(timeout=1.5), str)
+    assert_type(handle.exception(), BaseException | None)
+    assert_type(await handle, str)
+    assert_type(handle.future().result(), str)
+    assert_type(handle.done() and handle.running() and handle.cancelled(), bool)
+    assert_type(handle.cancel(), bool)
+    assert_type(handle.reschedule(timedelta(seconds=1)), bool)
+    assert_type(handle.run_now(), bool)
+    assert_type(handle.retry(), Handle[str])
+    handle.add_done_callback(lambda done: print(done.result()))
+    handle.status = Status.LOST  # type: ignore[misc]
+    handle.reschedule("soon")  # type: ignore[arg-type]
+
+
+# Process
+
+
+def process() -> None:
+    counterpunch.configure(
+        shutdown_timeout=timedelta(seconds=5),
+        max_threads=16,
+        pools={"mail": 4},
+        strict_args="json",
+        history=100,
+        history_ttl=None,
+        log_args=False,
+        on_lost=lambda lost: print([one.id for one in lost]),
+        signals=True,
+    )
+    counterpunch.configure(pool={"mail": 4})  # type: ignore[call-arg]
+    assert_type(counterpunch.shutdown(timeout=1), ShutdownReport)
+    assert_type(counterpunch.wait_idle(timedelta(seconds=1), scheduled=True), bool)
+    assert_type(counterpunch.stats(), Stats)
+    assert_type(counterpunch.stats().total.accepted, int)
+    assert_type(counterpunch.stats().jobs["HelloEmailJob"].workers.busy, int)
+    assert_type(counterpunch.find("id"), Handle[Any] | None)
+    assert_type(counterpunch.jobs(HelloEmailJob, "queued"), list[Handle[Any]])
+    assert_type(
+        counterpunch.jobs(status=Status.QUEUED, where=lambda one: one.done()), list[Handle[Any]]
+    )
+    assert_type(current_job(), Handle[Any] | None)
+    assert_type(HelloEmailJob.stats().queued, int)
+    assert_type(HelloEmailJob.cancel_all(), int)
+    counterpunch.start()
+    counterpunch.quiet()
+    with Batch(on_complete=goodbye) as batch:
+        HelloEmailJob.perform_async(1)
+    assert_type(batch.wait(1.0), bool)
+
+
+class Account:
+    def close(self, reason: str) -> int:
+        return 0
+
+
+def delayed(account: Account) -> None:
+    delay(account, priority=9).close("moved")
+    delay(account).close(3)  # type: ignore[arg-type]
+    delay(account).colse("moved")  # type: ignore[attr-defined]
+
+
+# Handlers
+
+
+@on_error
+def remove_handler(exc: BaseException, handle: Handle[Any], will_retry: bool) -> None: ...
+
+
+remove_handler()  # type: ignore[misc]
+
+
+@contextmanager
+def traced(handle: Handle[Any]) -> Iterator[None]:
+    yield
+
+
+remove = around_perform(traced)
+remove()
+around_enqueue(traced)()
+on_error(lambda exc: None)  # type: ignore[arg-type, misc]
+around_perform(lambda: traced)  # type: ignore[arg-type, misc]
+
+
+# Test modes
+
+
+def test_modes() -> None:
+    with testing.inline():
+        HelloEmailJob.perform_async(1)
+    with testing.fake() as recorder:
+        assert_type(recorder, testing.Fake)
+        assert_type(recorder.jobs, list[Handle[Any]])
+        assert_type(recorder.drain(), int)
+        assert_type(recorder.advance(timedelta(hours=1)), int)
+        assert_type(recorder.perform_one(hello), Handle[Any])
+        recorder.assert_enqueued(HelloEmailJob, args=(1,), kwargs={}, within=60)
+        recorder.assert_enqueued(hello)
+        recorder.clear()
+
+
+# Policies
+
+
+def policies() -> None:
+    Retry(delay=lambda attempt, exc: timedelta(seconds=attempt))
+    Retry(delay=lambda attempt, exc: None)
+    Retry(on=OSError)
+    Retry(attempts=3)  # type: ignore[call-arg]
+    Retry(on="OSError")  # type: ignore[arg-type]
+    Rate("100")  # type: ignore[arg-type]
