@@ -8,12 +8,14 @@ import pytest
 
 import counterpunch
 from counterpunch._config import config
+from counterpunch._installed import installed
 
 
 @pytest.fixture(autouse=True)
 def fresh_runtime() -> Iterator[None]:
     """Each test starts with zeroed counters; jobs it leaves behind are given up."""
     counterpunch.shutdown(timeout=0)
+    installed.runtime = None  # stats() would show the stopped one until the first enqueue
     yield
     counterpunch.configure(
         shutdown_timeout=8.0,

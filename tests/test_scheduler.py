@@ -13,8 +13,9 @@ import pytest
 
 import counterpunch
 from counterpunch import Job, Status, _scheduler
+from counterpunch._installed import installed
 from counterpunch._parking import Parking
-from counterpunch._runtime import Runtime, current, installed
+from counterpunch._runtime import Runtime, current
 from counterpunch._scheduler import Scheduler, Timer
 
 LONG = 10.0  # seconds; a bound that turns a hang into a failure, never reached otherwise

@@ -110,6 +110,7 @@ def test_conservation_at_every_sampled_instant() -> None:
             if source.random() < 0.2 and handles[producer]:
                 source.choice(handles[producer][-20:]).cancel()
 
+    accepting()  # a fresh runtime, with its counters at zero, before the first look
     stop = threading.Event()
     samples = 0
     complaints: list[str] = []

@@ -64,6 +64,10 @@ def drain(runtime: Runtime, timeout: float, leaving: bool) -> ShutdownReport:
         runtime: The one to stop. If it has stopped already its report is returned again.
         timeout: Seconds.
         leaving: The interpreter is ending: stuck threads are told to end as well.
+
+    Raises:
+        BaseException: What a signal handler raised in the meantime, once everything is
+            stopped and reported; never when ``leaving``.
     """
     if runtime.report is not None:
         return runtime.report
@@ -73,6 +77,7 @@ def drain(runtime: Runtime, timeout: float, leaving: bool) -> ShutdownReport:
     runtime.deadline = start + timeout
     runtime.drainer = threading.get_ident()
     before = _ended(runtime)
+    interruption: BaseException | None = None
     try:
         runtime.phase = DRAINING
         runtime.close_gates()
@@ -80,6 +85,7 @@ def drain(runtime: Runtime, timeout: float, leaving: bool) -> ShutdownReport:
         _wait(runtime, timeout, start)
     except BaseException as exc:
         # A second Ctrl-C, gunicorn's SIGABRT: it shortens the drain and nothing more.
+        interruption = exc
         report(logging.WARNING, "the drain was cut short by %s", type(exc).__name__)
     stuck = _sweep(runtime, leaving)
     if leaving and stuck:
@@ -91,6 +97,8 @@ def drain(runtime: Runtime, timeout: float, leaving: bool) -> ShutdownReport:
     runtime.report = ShutdownReport(counts, lost, seconds, not lost)
     runtime.resting.wake_all()
     _publish(runtime.report)
+    if interruption is not None and not leaving:
+        raise interruption  # an explicit shutdown() does not swallow a Ctrl-C
     return runtime.report
 
 

@@ -91,6 +91,7 @@ class TokenBucket:
                 again = max(allowed, oldest + self.rate.per)
                 self._again.append(again)
                 return again
-            self._started.append(now)
+            # Threads that read the clock in one order may come here in another.
+            self._started.append(max(now, self._started[-1]) if self._started else now)
             self._started.popleft()
             return None

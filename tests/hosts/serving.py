@@ -48,7 +48,10 @@ def require(*names: str) -> None:
 def _present(name: str) -> bool:
     if name.startswith("bin/"):
         return program(name.removeprefix("bin/")).exists()
-    return importlib.util.find_spec(name) is not None
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # of the package that it is in
+        return False
 
 
 def program(name: str) -> Path:

@@ -60,7 +60,7 @@ SITES = {
         r"hi, user (\d+)",
     ),
     "django": Site(
-        ("django", "uvicorn"),
+        ("django.tasks", "uvicorn"),  # the example has a @task: Django 6.0
         ("uvicorn", "--port", "{port}", "--log-level", "warning", "project.asgi:application"),
         DJANGO,
         "/signup",

@@ -30,12 +30,19 @@
   });
   show();
 
+  // A button that is replaced between press and release would miss its click.
+  let pressed = false;
+  addEventListener("pointerdown", () => { pressed = true; });
+  for (const end of ["pointerup", "pointercancel"]) {
+    addEventListener(end, () => { setTimeout(() => { pressed = false; }); });
+  }
+
   const main = () => document.getElementById("main");
   const busy = () => {
     const active = document.activeElement;
     const editing = active && active.matches("input, select") && main().contains(active);
     const selection = getSelection();
-    return editing || (selection && !selection.isCollapsed);
+    return pressed || editing || (selection && !selection.isCollapsed);
   };
   // What tells an element from its neighbours, the same before and after a look.
   const name = (element) =>

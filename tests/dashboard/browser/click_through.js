@@ -11,7 +11,11 @@ const complaints = [];
 const listen = (page) => {
   page.on("console", (message) => complaints.push(`console: ${message.text()}`));
   page.on("pageerror", (error) => complaints.push(`error: ${error.message}`));
-  page.on("requestfailed", (request) => complaints.push(`failed: ${request.url()}`));
+  page.on("requestfailed", (request) => {
+    const why = request.failure().errorText;
+    // A look that is under way when the page is left is dropped.
+    if (why !== "net::ERR_ABORTED") complaints.push(`${why}: ${request.url()}`);
+  });
   page.on("dialog", (dialog) => { complaints.push(`dialog: ${dialog.message()}`); dialog.dismiss(); });
 };
 
@@ -95,6 +99,8 @@ const steer = async (browser) => {
   await page.waitForFunction(() => document.querySelector("details").open);
   await press(other, /^Stop LongReport/);
   await seen(page, "No job is running.");
+  await other.close();
+  await page.bringToFront();
 
   // By keyboard: the first stop is the way past the menu.
   await page.goto(base);

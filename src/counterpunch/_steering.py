@@ -1,0 +1,123 @@
+"""Cancelling, rescheduling and pausing: what is done to jobs from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from ._lane import Lane
+from ._waiting import Waiting
+from .handle import (
+    CANCELLED,
+    DEFERRED,
+    QUEUED,
+    RUNNING,
+    TERMINAL,
+    Handle,
+)
+
+__all__ = ["Steering"]
+
+
+class Steering(Waiting):
+    """What handles and classes offer to steer jobs with."""
+
+    def cancel(self, call: Handle[Any]) -> bool:
+        lane = call._lane
+        for _ in range(3):  # it may be on its way from one place to the next
+            state = call._state
+            if state in TERMINAL:
+                return state is CANCELLED
+            if state is RUNNING:
+                break
+            if self._take_back(call, lane):
+                self.end(call, CANCELLED, "cancelled before it ran")
+                return True
+        if call._more is not None:
+            call._more.overran = False  # a retry does not undo this one
+        self.cancels.add(call)
+        if call._state in TERMINAL:
+            self.cancels.discard(call)
+        return False
+
+    def overrun(self, call: Handle[Any]) -> None:
+        """A running job is past its ``timeout``: set its cancel token, for this attempt."""
+        if call in self.cancels:
+            return
+        call._extra().overran = True
+        self.cancels.add(call)
+        if call._state is not RUNNING:  # it ended, or went on to wait for a retry
+            self.cancels.discard(call)
+
+    def _take_back(self, call: Handle[Any], lane: Lane) -> bool:
+        """Take a waiting job out of wherever it waits; False if it is not there."""
+        state = call._state
+        if state is QUEUED:
+            return lane.withdraw(call)
+        if state is DEFERRED:
+            try:
+                lane.deferred.remove(call)
+            except KeyError:
+                return False
+            return True
+        if lane.claim_delayed(call):
+            # The scheduler still has an entry for it, or it was due and waited for room.
+            self.scheduler.forget()
+            if lane.overdue:
+                try:
+                    lane.overdue.remove(call)
+                except ValueError:
+                    pass
+            return True
+        return False
+
+    def reschedule(self, call: Handle[Any], seconds: float) -> bool:
+        lane = call._lane
+        if call._state is DEFERRED or call._state is RUNNING or call._state in TERMINAL:
+            return False
+        if seconds == 0.0 and call._state is QUEUED:
+            return True  # it is due already, and keeps its place
+        if not self._take_back(call, lane):
+            return False
+        more = call._extra()
+        more.when = None
+        call._due = self.clock.monotonic() + seconds
+        if seconds == 0.0:
+            self._admit(call)
+        else:
+            self._schedule(call, call._due)
+        return True
+
+    def pause(self, job: type) -> None:
+        """Start no more jobs of a class; accept them all the same."""
+        lane = self.lane(job)
+        lane.paused = True
+        lane.gate.lane = None
+        for call in lane.queued_calls():
+            if lane.home(call).withdraw(call):
+                lane.left(call)
+                lane.hold.append(call)  # where it counts as waiting, as before
+
+    def resume(self, job: type) -> None:
+        lane = self.lane(job)
+        lane.paused = False
+        lane.release_hold()
+
+    def cancel_all(self, job: type) -> int:
+        """Cancel every live job of a class; the number of those that will never start."""
+        lane = self.lane(job)
+        return sum(1 for call in list(self.live(lane)) if call.cancel())
+
+    def cancel_requested(self, call: Handle[Any]) -> bool:
+        return call in self.cancels
+
+    def live(self, lane: Lane) -> Iterator[Handle[Any]]:
+        """The jobs of a class that have not ended: running, queued, delayed, deferred."""
+        yield from list(lane.running)
+        yield from lane.queued_calls()
+        yield from sorted([*lane.scheduled, *lane.retrying], key=_due)
+        yield from list(lane.deferred)
+
+
+def _due(call: Handle[Any]) -> float:
+    return call._due
