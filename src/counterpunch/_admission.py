@@ -19,6 +19,7 @@ from .handle import (
     DISCARDED,
     FAILED,
     NO_KWARGS,
+    SCHEDULED,
     TERMINAL,
     Handle,
 )
@@ -63,6 +64,21 @@ class Admission(Performing):
             self._defer(call, due, deferral)
         if lane.gate.lane is None:
             self._open_gate(lane)
+        return call
+
+    def tick(self, job: type) -> Handle[Any]:
+        """On the scheduler's thread: a periodic job is due.
+
+        No user code runs there, so no enqueue middleware, hook or identity function does;
+        a full queue is answered as for any job that falls due, without blocking.
+        """
+        lane = self.lane(job)
+        self._refuse_late(lane, inside=True)
+        call: Handle[Any] = Handle(
+            lane, lane.accepts(), (), NO_KWARGS, None, self.clock.monotonic()
+        )
+        call._state = SCHEDULED
+        self._admit(call)
         return call
 
     def _refuse_late(self, lane: Lane, inside: bool = False) -> None:

@@ -275,9 +275,10 @@ def _retry_delay(call: Handle[Any], lane: Lane, exc: BaseException) -> float | N
         delay: float | None = policy.next_delay(call.attempt, exc, elapsed, lane.runtime.random)
     except BaseException as broken:
         _log(logging.ERROR, call, "Retry.delay raised %s; the formula is used", _one_line(broken))
-        delay = policy.formula(call.attempt, lane.runtime.random)
-        if policy.max_elapsed is not None and elapsed + delay > policy.max_elapsed:
+        fallback: float = policy.formula(call.attempt, lane.runtime.random)
+        if policy.max_elapsed is not None and elapsed + fallback > policy.max_elapsed:
             return None
+        delay = fallback
     if delay is not None and policy.budget is not None:
         lane.recent.append(True)
     return delay

@@ -18,6 +18,7 @@ from datetime import timedelta
 from types import FrameType
 from typing import Any
 
+from ._clock import monotonic
 from ._config import config
 from ._drain import ShutdownReport, drain
 from ._hooks import report
@@ -118,13 +119,18 @@ def _register() -> None:
         os.register_at_fork(after_in_child=after_fork)
 
 
+#: A SIGTERM this soon after another is the same one. A later one counts: a host may have
+#: swallowed the SystemExit of the first, as wsgiref does while it handles a request.
+REPEAT_SECONDS = 1.0
+
+
 class _Sigterm:
     """The opt-in SIGTERM handler: turns instant death into a normal exit, which drains."""
 
     def __init__(self) -> None:
         self.installed = False
         self.previous: Any = None
-        self.seen = False
+        self.seen = -REPEAT_SECONDS
 
     def install(self) -> None:
         import signal
@@ -150,9 +156,10 @@ class _Sigterm:
         if callable(self.previous):
             self.previous(number, frame)
             return
-        if self.seen or installed.ending:
+        now = monotonic()
+        if installed.ending or now - self.seen < REPEAT_SECONDS:
             return  # Heroku and systemd repeat it; the exit is under way
-        self.seen = True
+        self.seen = now
         raise SystemExit(128 + number)
 
 

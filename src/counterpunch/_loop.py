@@ -8,6 +8,7 @@ the loop: ``workers`` bounds how many jobs run at once, not how many threads the
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures.thread
 import contextlib
 import threading
 from contextvars import Context
@@ -75,6 +76,12 @@ class Loop:
                 await asyncio.wait(others, timeout=GRACE_SECONDS)
             self.loop.stop()
 
+        # asyncio.to_thread runs in an executor of the loop's own, whose threads the end of
+        # the interpreter would join without limit; they are daemons, as the loop's thread is.
+        helpers = getattr(getattr(self.loop, "_default_executor", None), "_threads", ())
+        joined_at_exit = getattr(concurrent.futures.thread, "_threads_queues", {})
+        for thread in list(helpers):
+            joined_at_exit.pop(thread, None)
         self.call(lambda: self.spawn(end()))
 
     def join(self) -> int | None:

@@ -86,7 +86,7 @@ class _Clockwork:
             latest = self.latest.get(job)
             overlapping = latest is not None and latest._state not in TERMINAL
             if not overlapping and self._mine(job):
-                self.latest[job] = self.runtime.enqueue(job, (), {}, inside=True)
+                self.latest[job] = self.runtime.tick(job)
         except Exception as exc:
             message = "the periodic job %s could not be enqueued"
             report(logging.ERROR, message, job.__qualname__, exc_info=exc)
