@@ -35,13 +35,14 @@ def urls(**options: Any) -> tuple[list[Any], str, str]:
         # The route has matched the end of the path: what stands before it is the mount point.
         full = request.path
         prefix = full[: len(full) - len(below)].strip("/")
+        headers: Any = request.headers  # pyright does not see through Django's cached_property
         asked = Request(
             method=request.method or "",
             path="/" + below.lstrip("/"),
             prefix=prefix and f"/{prefix}",
             query=fields(request.META.get("QUERY_STRING", "")),
             headers={
-                **{name.lower(): value for name, value in request.headers.items()},
+                **{name.lower(): value for name, value in headers.items()},
                 "host": request.get_host(),  # behind a proxy, as the site's settings have it
             },
             scheme=request.scheme or "http",
