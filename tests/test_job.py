@@ -379,6 +379,7 @@ def test_workers_lowered_and_raised_again_never_exceed_the_limit() -> None:
     held.wait_started(2)
     Wavering.workers = 1
     Wavering.workers = 2
+    assert not held.started.acquire(timeout=0.05)
     assert Wavering.stats().workers == (2, 2, 0)
     assert (Wavering.stats().running, Wavering.stats().queued) == (2, 2)
     held.release.set()

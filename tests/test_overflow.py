@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
@@ -64,14 +64,31 @@ def counter() -> Any:
         one.go.set()
 
 
-def until_blocked(job: Any) -> None:
-    """Wait until a producer sleeps for want of room. Nothing tells, so this looks."""
+def in_background(fn: Callable[..., Any], *args: Any) -> Future[Any]:
+    """Call on a daemon thread: a bug that leaves it blocked then fails, and does not hang."""
+    future: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(fn(*args))
+        except BaseException as exc:
+            future.set_exception(exc)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future
+
+
+def until_waiting(job: Any, where: str = "blocked") -> None:
+    """Wait until a producer sleeps for want of room (or a due job, in ``"overdue"``).
+
+    Nothing tells, so this looks.
+    """
     pause, lane = threading.Event(), current().lane(job)
     for _ in range(int(LONG / 0.002)):
-        if lane.blocked:
+        if getattr(lane, where):
             return
         pause.wait(0.002)
-    pytest.fail("no producer blocked")
+    pytest.fail(f"nobody is {where}")
 
 
 # A new job
@@ -123,9 +140,8 @@ def test_many_producers_overshoot_by_less_than_their_number(
                 refused += 1
         return refused
 
-    with ThreadPoolExecutor(8) as producers:
-        futures = [producers.submit(produce) for _ in range(8)]
-        refused = sum(future.result(LONG) for future in futures)
+    futures = [in_background(produce) for _ in range(8)]
+    refused = sum(future.result(LONG) for future in futures)
     stats = till.job.stats()
     assert 50 <= stats.queued < 50 + 8
     assert stats.queued + refused == 800
@@ -253,12 +269,11 @@ def test_block_waits_for_room(counter: Callable[..., Counter]) -> None:
     till = counter(max_jobs=1, overflow="block", block_timeout=None)
     till.hold()
     till.fill()
-    with ThreadPoolExecutor(1) as producer:
-        blocked = producer.submit(till.job.perform_async, "late")
-        until_blocked(till.job)
-        assert till.job.stats().accepted == 2
-        till.go.set()
-        blocked.result(LONG).result(LONG)
+    blocked = in_background(till.job.perform_async, "late")
+    until_waiting(till.job)
+    assert till.job.stats().accepted == 2
+    till.go.set()
+    blocked.result(LONG).result(LONG)
     assert till.order == ["held", 0, "late"]
 
 
@@ -311,13 +326,12 @@ def test_a_cancelled_job_makes_room_for_a_blocked_producer(
     till = counter(max_jobs=1, overflow="block", block_timeout=None)
     till.hold()
     (waiting,) = till.fill()
-    with ThreadPoolExecutor(1) as producer:
-        blocked = producer.submit(till.job.perform_async, "late")
-        until_blocked(till.job)
-        assert waiting.cancel()
-        late = blocked.result(LONG)
-        till.go.set()
-        late.result(LONG)
+    blocked = in_background(till.job.perform_async, "late")
+    until_waiting(till.job)
+    assert waiting.cancel()
+    late = blocked.result(LONG)
+    till.go.set()
+    late.result(LONG)
 
 
 def test_a_stop_frees_blocked_producers(counter: Callable[..., Counter]) -> None:
@@ -325,12 +339,11 @@ def test_a_stop_frees_blocked_producers(counter: Callable[..., Counter]) -> None
     till = counter(max_jobs=1, overflow="block", block_timeout=None)
     till.hold()
     till.fill()
-    with ThreadPoolExecutor(1) as producer:
-        blocked = producer.submit(till.job.perform_async, "late")
-        until_blocked(till.job)
-        report = counterpunch.shutdown(timeout=0.05)
-        with pytest.raises(ShuttingDown, match="Till was not enqueued"):
-            blocked.result(LONG)
+    blocked = in_background(till.job.perform_async, "late")
+    until_waiting(till.job)
+    report = counterpunch.shutdown(timeout=0.05)
+    with pytest.raises(ShuttingDown, match="Till was not enqueued"):
+        blocked.result(LONG)
     assert len(report.lost) == 2
 
 
@@ -501,16 +514,14 @@ def test_a_cancelled_due_job_does_not_keep_a_producer_blocked() -> None:
 
     Mixed.perform_async("held")
     assert started.wait(LONG)
-    late = Mixed.perform_in(0.01, "late")
     Mixed.perform_async("queued")
-    with ThreadPoolExecutor(1) as producer:
-        blocked = producer.submit(Mixed.perform_async, "blocked")
-        until_blocked(Mixed)
-        while not current().lane(Mixed).overdue:
-            assert late.status is Status.SCHEDULED
-        assert late.cancel()
-        go.set()
-        blocked.result(LONG).result(LONG)
+    late = Mixed.perform_in(0.01, "late")
+    blocked = in_background(Mixed.perform_async, "blocked")
+    until_waiting(Mixed)
+    until_waiting(Mixed, "overdue")
+    assert late.cancel()
+    go.set()
+    blocked.result(LONG).result(LONG)
 
 
 @pytest.mark.parametrize("policy", POLICIES)

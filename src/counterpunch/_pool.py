@@ -355,10 +355,7 @@ class Pool:
         if not self.runtime.threads:
             return
         for _ in range(more):
-            try:
-                self.surplus.pop()  # one that was to leave stays
-            except IndexError:
-                self.vacancies.append(None)
+            self.vacancies.append(None)
         for _ in range(-more):
             try:
                 self.vacancies.pop()
