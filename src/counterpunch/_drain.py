@@ -255,7 +255,7 @@ def _publish(result: ShutdownReport) -> None:
         lines.append(f"  {call.job.__qualname__} {call.id}{shown}: {call.error}")
     if len(result.lost) > LOGGED:
         lines.append(f"  and {len(result.lost) - LOGGED} more")
-    message = "the process stopped after %.2f s; %d jobs were lost:\n%s"
+    message = "the process stopped after %.2f s; jobs lost: %d\n%s"
     report(logging.ERROR, message, result.seconds, len(result.lost), "\n".join(lines))
     if config.on_lost is not None:
         safely("on_lost", None, config.on_lost, list(result.lost))
