@@ -657,3 +657,71 @@ def test_every_error_has_the_common_base() -> None:
     assert all(issubclass(cls, CounterpunchError) for cls in classes)
     assert issubclass(errors.InvalidOption, ValueError)
     assert issubclass(errors.Cancelled, CancelledError)
+
+
+# A class that writes an enqueue method of its own
+
+
+def test_an_enqueue_method_of_the_users_own_is_inherited_and_reaches_ours() -> None:
+    """``super().perform_async`` enqueues the class it was called on, from every level."""
+
+    class Base(Job):
+        def perform(self, name: str) -> str:
+            return f"{type(self).__name__} {name}"
+
+    assert Base.perform_async("before").result(LONG) == "Base before"
+
+    class Titled(Base):
+        @classmethod
+        def perform_async(cls, name: str) -> Any:  # type: ignore[override]
+            return super().perform_async(name.title())
+
+        @classmethod
+        def perform_in(cls, delay: float, name: str) -> Any:  # type: ignore[override]
+            return super().perform_in(delay, name.upper())
+
+    class Below(Titled):
+        workers = 1
+
+    assert Titled.perform_async("ada").result(LONG) == "Titled Ada"
+    assert Below.perform_async("ada").result(LONG) == "Below Ada"
+    assert Below.perform_in(0.001, "ada").result(LONG) == "Below ADA"
+    Base.workers = 1  # the class is worked out anew, and keeps out of the way
+    assert Titled.perform_async("bob").result(LONG) == "Titled Bob"
+    assert Base.perform_async("bob").result(LONG) == "Base bob"
+    del Titled.perform_async
+    assert Titled.perform_async("eve").result(LONG) == "Titled eve"
+    assert Below.perform_async("eve").result(LONG) == "Below eve"
+
+
+def test_the_number_of_arguments_is_checked_without_calling_perform() -> None:
+    """Too few, too many, by keyword, defaults, rest and keyword-only: perform's own TypeError."""
+
+    class Shaped(Job):
+        def perform(self, a: int, b: int = 2, *, c: int = 3) -> tuple[int, ...]:
+            return a, b, c
+
+    class Rest(Job):
+        def perform(self, *numbers: int) -> int:
+            return sum(numbers)
+
+    class Named(Job):
+        def perform(self, *, c: int) -> int:
+            return c
+
+    for _ in range(2):  # the first enqueue opens the short path, the second takes it
+        assert Shaped.perform_async(1).result(LONG) == (1, 2, 3)
+        assert Shaped.perform_async(1, 5, c=6).result(LONG) == (1, 5, 6)
+        assert Shaped.perform_in(0.001, 1, 5).result(LONG) == (1, 5, 3)
+        assert Rest.perform_async(*range(50)).result(LONG) == 1225
+        assert Named.perform_async(c=7).result(LONG) == 7
+        for call in (
+            lambda: Shaped.perform_async(),  # type: ignore[call-arg]
+            lambda: Shaped.perform_async(1, 2, 3),  # type: ignore[call-arg]
+            lambda: Shaped.perform_in(1, 1, 2, 3),  # type: ignore[call-arg]
+            lambda: Shaped.perform_async(1, d=4),  # type: ignore[call-arg]
+            lambda: Named.perform_async(),  # type: ignore[call-arg]
+            lambda: Named.perform_async(7),  # type: ignore[call-arg]
+        ):
+            with pytest.raises(TypeError, match="perform"):
+                call()

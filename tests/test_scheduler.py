@@ -222,7 +222,7 @@ def test_a_real_scheduler_notices_a_clock_set_forward(monkeypatch: pytest.Monkey
 
 
 def heaps(scheduler: Scheduler) -> int:
-    return len(scheduler._heap) + len(scheduler._wall) + len(scheduler._inbox)
+    return len(scheduler._heap) + len(scheduler._wall) + len(scheduler.inbox)
 
 
 @pytest.mark.parametrize("absolute", [False, True])

@@ -10,7 +10,7 @@ import counterpunch
 from counterpunch import Discard, Job, Retry, testing
 from counterpunch._counts import BOUNDS, NO_TIMES, Times
 from counterpunch._runtime import current
-from counterpunch._timings import SLOT_SECONDS, SLOTS, Distribution
+from counterpunch._timings import SLOT_SECONDS, SLOTS, Durations
 
 SOON = 10.0  # seconds
 
@@ -146,10 +146,12 @@ def test_the_ring_shows_what_ended_in_each_slot():
 
 def test_a_bound_belongs_to_its_own_bucket():
     """As Prometheus has it: le means less or equal; above all bounds is the last bucket."""
-    distribution = Distribution()
+    durations = Durations()
     for value in (0.001, 0.0010001, 300.0, 301.0, 0.0):
-        distribution.add(value)
-    buckets = distribution.read().buckets
+        durations.note((value, 7.0))
+    waits, runs = durations.read()
+    assert (runs.buckets[BOUNDS.index(10.0)], runs.sum) == (5, 35.0)
+    buckets = waits.buckets
     assert buckets[BOUNDS.index(0.0001)] == 1
     assert buckets[BOUNDS.index(0.001)] == 1
     assert buckets[BOUNDS.index(0.005)] == 1
@@ -169,13 +171,13 @@ def test_percentiles_interpolate_within_a_bucket():
 
 def test_nothing_is_lost_while_threads_add_and_others_read():
     """Four writers and a reader: in the end every value is there, and counts never fell."""
-    distribution, each = Distribution(), 20_000
+    durations, each = Durations(), 20_000
     start = threading.Barrier(5)
 
     def write():
         start.wait(SOON)
         for _ in range(each):
-            distribution.add(1.0)
+            durations.note((1.0, 2.0))
 
     writers = [threading.Thread(target=write) for _ in range(4)]
     for writer in writers:
@@ -183,11 +185,13 @@ def test_nothing_is_lost_while_threads_add_and_others_read():
     start.wait(SOON)
     seen = [0]
     while any(writer.is_alive() for writer in writers):
-        seen.append(distribution.read().total)
+        waits, runs = durations.read()
+        assert waits.total == runs.total
+        seen.append(waits.total)
     for writer in writers:
         writer.join(SOON)
     assert seen == sorted(seen)
-    assert distribution.read() == Times(NO_TIMES.buckets, 0.0).plus(
+    assert durations.read()[0] == Times(NO_TIMES.buckets, 0.0).plus(
         NO_TIMES._replace(
             buckets=tuple(4 * each if bound == 1.0 else 0 for bound in (*BOUNDS, None)),
             sum=4.0 * each,
@@ -197,10 +201,10 @@ def test_nothing_is_lost_while_threads_add_and_others_read():
 
 def test_a_reader_inside_a_fold_gets_the_last_reading_and_does_not_hang():
     """A signal handler may read while its own thread folds: it waits a moment, no longer."""
-    distribution = Distribution()
-    distribution.add(1.0)
-    assert distribution.read().total == 1
-    distribution.add(1.0)
-    with distribution._lock:
-        assert distribution.read().total == 1
-    assert distribution.read().total == 2
+    durations = Durations()
+    durations.note((1.0, 1.0))
+    assert durations.read()[0].total == 1
+    durations.note((1.0, 1.0))
+    with durations._lock:
+        assert durations.read()[0].total == 1
+    assert durations.read()[0].total == 2

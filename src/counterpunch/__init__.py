@@ -11,9 +11,10 @@ from ._current import current_job
 from ._delay import delay
 from ._drain import ShutdownReport
 from ._dump import dump
+from ._function import job
 from ._health import Health, health
 from ._hooks import around_enqueue, around_perform, on_error
-from ._job import Job, job
+from ._job import Job
 from ._lifecycle import quiet, shutdown, start, wait_idle
 from ._logging import JobLogFilter
 from ._metrics import metrics

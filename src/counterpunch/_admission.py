@@ -22,6 +22,7 @@ from .handle import (
     SCHEDULED,
     TERMINAL,
     Handle,
+    new_handle,
 )
 from .options import due_at, due_in
 
@@ -74,7 +75,7 @@ class Admission(Performing):
         """
         lane = self.lane(job)
         self._refuse_late(lane, inside=True)
-        call: Handle[Any] = Handle(
+        call: Handle[Any] = new_handle(
             lane, lane.accepts(), (), NO_KWARGS, None, self.clock.monotonic()
         )
         call._state = SCHEDULED
@@ -135,7 +136,7 @@ class Admission(Performing):
         if context is not None and not len(context):
             context = None
         # Its number comes last: up to here nothing was accepted, and a number is counted.
-        call: Handle[Any] = Handle(lane, -1, args, kwargs or NO_KWARGS, context, now)
+        call: Handle[Any] = new_handle(lane, -1, args, kwargs or NO_KWARGS, context, now)
         batch = current_batch.get()
         if batch is not None and batch.closed:
             batch = None  # a task or thread started inside the block has outlived it
@@ -182,7 +183,7 @@ class Admission(Performing):
         if choice == "discard":
             lane.accepts()
             now = self.clock.monotonic()
-            call: Handle[Any] = Handle(lane, lane.draw(), args, kwargs or NO_KWARGS, None, now)
+            call: Handle[Any] = new_handle(lane, lane.draw(), args, kwargs or NO_KWARGS, None, now)
             self.end(call, DISCARDED, f"a duplicate of {holder.id}", "duplicate")
             return call
         if choice == "replace" and self._take_back(holder, holder._lane):
@@ -310,7 +311,7 @@ class Admission(Performing):
         number = lane.accepts()
         if lane.options.unique is not None:
             number = lane.draw()
-        call: Handle[Any] = Handle(lane, number, args, kwargs, context, self.clock.monotonic())
+        call: Handle[Any] = new_handle(lane, number, args, kwargs, context, self.clock.monotonic())
         if key is not None:
             call._extra().key = key  # in_progress() knows of it; unique is about the queue
         if options:

@@ -8,7 +8,7 @@ import traceback
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from ._execution import attempt
+from ._execution import attempt, perform
 from ._runtime import Runtime, current
 
 if TYPE_CHECKING:
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from .handle import Handle
 
 __all__ = ["dump", "stacks"]
+
+
+#: The functions that call a job's ``perform``.
+_CALLERS = {(each.__code__.co_filename, each.__name__) for each in (attempt, perform)}
 
 
 def dump() -> str:
@@ -80,6 +84,6 @@ def _own(frame: FrameType | None) -> list[traceback.FrameSummary]:
     """The part of a worker's stack that is the job's: what lies below is the same for all."""
     summary = _whole(frame)
     for index, line in enumerate(summary):
-        if line.name == attempt.__name__ and line.filename == attempt.__code__.co_filename:
+        if (line.filename, line.name) in _CALLERS:
             return summary[index + 1 :] or summary[index:]
     return summary

@@ -45,18 +45,17 @@ class Ending(State):
         if more is not None:
             more.exception = None
         call._context = None
-        call._finished = now = self.clock.monotonic()
+        call._finished = now = lane.monotonic()
         timings = lane.timings
         if now >= timings.tick:
             timings.sample(now)
         if reason is None:
             started = call._started or now
-            timings.run(now - started)
-            timings.wait(started - call._due)
+            timings.note((started - call._due, now - started))
         if status is DISCARDED:
             timings.discards[cause].add()
         if not lane.ended[status].add() & FOLD_MASK:
-            timings.fold()
+            timings.durations.fold()
         if self.unique:
             self.free_key(call)  # first: nobody is to be given a job that has ended
         call._state = status

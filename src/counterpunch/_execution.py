@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from ._config import config
 from ._current import current, current_batch
 from ._hooks import logger, process, report, safely
+from ._timings import FOLD_MASK
 from .errors import Cancelled, Discard, shorten
 from .handle import CANCELLED, DISCARDED, FAILED, RETRYING, RUNNING, SUCCEEDED, Handle, Status
 
@@ -31,8 +32,11 @@ __all__ = [
     "attempt",
     "attempt_async",
     "broken",
+    "conclude",
     "execute",
+    "execute_plain",
     "forget_frames",
+    "perform",
 ]
 
 #: An error text is cut to this many characters; the end, with the message, is kept.
@@ -70,6 +74,75 @@ def execute(call: Handle[Any], worker: bool, final: bool = False) -> None:
     lane.runtime.settle(call, status)
 
 
+def execute_plain(call: Handle[Any], lane: Lane) -> None:
+    """``execute`` on a worker's thread, written out in full for a job that needs no more.
+
+    That is a job of a class with a ``bare`` plan, with nothing of its own (``_more``), while
+    there is no ``around_perform`` and nobody logs successes. Most jobs are, and half of
+    what a no-op job costs in ``execute`` are its calls of Python functions. A failure goes
+    the long way from where it was raised.
+    """
+    running = lane.running
+    running.add(call)
+    if lane.stopped:  # the drain ended after the job was taken out of the queue
+        lane.runtime.too_late(call, taken=True)
+        return
+    call.attempt = 1  # an earlier attempt would have left something in _more
+    call._state = RUNNING
+    call._started = started = lane.monotonic()
+    lane.starts()
+    context = call._context
+    if context is None:
+        context = Context()  # the caller's was empty
+    runtime = lane.runtime
+    try:
+        call._outcome = context.run(perform, call, lane)
+    except BaseException as failure:
+        if not lane.here[0]:
+            _leave_forked_child(failure)
+        try:
+            status = context.run(conclude, call, lane, None, None, failure, False)
+        except BaseException as exc:
+            status = broken(call, exc)
+        runtime.settle(call, status)
+        return
+    if not lane.here[0]:
+        _leave_forked_child(None)
+    if call._more is None:
+        try:
+            running.remove(call)
+        except KeyError:
+            return  # the drain gave it up as lost; that was its one ending
+        call._context = None
+        call._finished = now = lane.monotonic()
+        timings = lane.timings
+        if now >= timings.tick:
+            timings.sample(now)
+        timings.note((started - call._due, now - started))
+        if not lane.succeeds() & FOLD_MASK:
+            timings.durations.fold()
+        call._state = SUCCEEDED
+        if runtime.cancels:
+            runtime.cancels.discard(call)
+        runtime.history.append(call)
+        if now >= runtime._look_back:
+            runtime._forget_old(now)
+        if runtime.watchers:
+            watchers = runtime.watchers.pop(call, None)
+            if watchers is not None:
+                runtime._tell(call, watchers)
+    else:  # it reported progress, or its cancel token was set
+        runtime.settle(call, SUCCEEDED)
+
+
+def perform(call: Handle[Any], lane: Lane) -> Any:
+    """The user's code of a plain job, inside the job's context."""
+    current.set(call)
+    job: Any = lane.job()
+    job.handle = call
+    return job.perform(*call.args, **call._kwargs)
+
+
 def admitted(call: Handle[Any], lane: Lane, forced: bool = False) -> bool:
     """Mark the job as running; False if it is not to start after all.
 
@@ -85,7 +158,7 @@ def admitted(call: Handle[Any], lane: Lane, forced: bool = False) -> bool:
     call.attempt += 1
     call._state = RUNNING
     call._started = lane.monotonic()
-    lane.attempts.add()
+    lane.starts()
     return True
 
 
@@ -94,9 +167,7 @@ def attempt(call: Handle[Any], lane: Lane, worker: bool, final: bool) -> Status:
     current.set(call)
     if call._more is not None and call._more.batch is not None:
         current_batch.set(None)  # the job belongs to the batch, what it enqueues does not
-    talks = logger.isEnabledFor(logging.INFO)
-    if talks:
-        _log(logging.DEBUG, call, "started")
+    _log(logging.DEBUG, call, "started")
     plan = lane.plan
     job: Any = None
     value = failure = None
@@ -118,15 +189,23 @@ def attempt(call: Handle[Any], lane: Lane, worker: bool, final: bool) -> Status:
         failure = exc
     if worker and not lane.here[0]:
         _leave_forked_child(failure)
+    return conclude(call, lane, job, value, failure, final)
+
+
+def conclude(
+    call: Handle[Any], lane: Lane, job: Any, value: Any, failure: BaseException | None, final: bool
+) -> Status:
+    """What follows from an attempt, inside the job's context: the record, the log, the hooks.
+
+    Returns the status that follows.
+    """
     if failure is None:
         call._outcome = value
         status = SUCCEEDED
-        if talks:
-            seconds = lane.monotonic() - (call._started or 0.0)
-            _log(logging.INFO, call, "succeeded in %.3g s", seconds)
+        _log_success(call, lane)
     else:
         status = _judge(call, lane, failure, final)
-    if plan.hooked or failure is not None:
+    if lane.plan.hooked or failure is not None:
         with _around_hooks(call):
             for turn in _turns(call, lane, job, status, value, failure):
                 safely(turn[0], call, turn[1], *turn[2])
@@ -135,14 +214,18 @@ def attempt(call: Handle[Any], lane: Lane, worker: bool, final: bool) -> Status:
     return status
 
 
+def _log_success(call: Handle[Any], lane: Lane) -> None:
+    if logger.isEnabledFor(logging.INFO):
+        seconds = lane.monotonic() - (call._started or 0.0)
+        _log(logging.INFO, call, "succeeded in %.3g s", seconds)
+
+
 async def attempt_async(call: Handle[Any], lane: Lane, final: bool = False) -> Status:
     """``attempt`` for an ``async def perform``; hooks may be coroutine functions as well."""
     current.set(call)
     if call._more is not None and call._more.batch is not None:
         current_batch.set(None)  # the job belongs to the batch, what it enqueues does not
-    talks = logger.isEnabledFor(logging.INFO)
-    if talks:
-        _log(logging.DEBUG, call, "started")
+    _log(logging.DEBUG, call, "started")
     plan = lane.plan
     job: Any = None
     value = failure = None
@@ -160,9 +243,7 @@ async def attempt_async(call: Handle[Any], lane: Lane, final: bool = False) -> S
     if failure is None:
         call._outcome = value
         status = SUCCEEDED
-        if talks:
-            seconds = lane.monotonic() - (call._started or 0.0)
-            _log(logging.INFO, call, "succeeded in %.3g s", seconds)
+        _log_success(call, lane)
     else:
         status = _judge(call, lane, failure, final)
     with _around_hooks(call):

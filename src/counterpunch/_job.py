@@ -1,40 +1,25 @@
-"""The class people subclass, the decorator for plain functions, and how both enqueue.
-
-``perform_async`` is made for each class when it is defined. It is the hot path of the
-package, so it is written out here in full: check, look at the bound, build the handle,
-append, wake. Whenever anything else has to be looked at, the class's gate is closed and
-the call goes to ``Runtime.enqueue``, which does the same and the rest.
-"""
+"""The class people subclass, and what its definition sets up."""
 
 from __future__ import annotations
 
 import abc
 import logging
-from collections.abc import Callable, Coroutine, Hashable, Iterable, Iterator, Mapping, Sized
-from contextvars import copy_context
-from datetime import datetime, timedelta
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sized
 from types import MappingProxyType
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Generic,
-    ParamSpec,
-    Protocol,
-    TypeVar,
-    overload,
-)
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from ._clock import monotonic
 from ._counts import NO_COUNTS, Counts
+from ._express import express_async, express_in
 from ._lane import Gate
 from ._periodic import periodic_classes
 from ._plan import Plan
 from ._runtime import accepting, current, installed
-from .errors import Cancelled, CounterpunchError, InvalidOption
-from .handle import NO_KWARGS, TERMINAL, Handle, Status
-from .options import DEFAULTS, check_calls, due_at, due_in
+from ._using import Using, bulk
+from .errors import Cancelled, CounterpunchError
+from .handle import TERMINAL, Handle, Status
+from .options import due_at
 
-__all__ = ["Job", "JobFunction", "Using", "job", "job_class"]
+__all__ = ["Job", "JobMeta"]
 
 if TYPE_CHECKING:
     from ._signatures import (
@@ -46,9 +31,10 @@ if TYPE_CHECKING:
         UsingOptions,
     )
 
-P = ParamSpec("P")
-R = TypeVar("R")
 T = TypeVar("T")
+
+#: The enqueue methods that each class has its own of, made for speed.
+_EXPRESS = {"perform_async": express_async, "perform_in": express_in}
 
 
 class JobMeta(abc.ABCMeta):
@@ -101,12 +87,39 @@ def _prepare(cls: JobMeta) -> None:
         periodic_classes.add(cls)  # type: ignore[arg-type]  # the metaclass makes Jobs
     else:
         periodic_classes.discard(cls)  # type: ignore[arg-type]
-    if "perform_async" not in cls.__dict__ or hasattr(
-        cls.__dict__["perform_async"], "_counterpunch"
-    ):
-        express = staticmethod(_express(cls, plan))
-        express._counterpunch = True  # type: ignore[attr-defined]
-        type.__setattr__(cls, "perform_async", express)
+    for name in _EXPRESS:
+        _equip(cls, name)
+
+
+def _equip(cls: JobMeta, name: str) -> None:
+    """Give a class its own ``perform_async`` or ``perform_in``, unless that would be in the
+    way of one that the user wrote, in a base or, reached by ``super()``, in a subclass."""
+    if _ours(cls.__dict__.get(name)):
+        type.__delattr__(cls, name)
+    if name in cls.__dict__:
+        for base in cls.__mro__[1:]:
+            if _ours(base.__dict__.get(name)):
+                type.__delattr__(base, name)  # it enqueues the base, whoever asks super()
+    elif not _written(cls.__mro__, name) and not _written(_below(cls), name):
+        function = _EXPRESS[name](cls, cls._gate, cls._plan)
+        type.__setattr__(cls, name, staticmethod(function))
+
+
+def _ours(method: Any) -> bool:
+    return hasattr(getattr(method, "__func__", None), "counterpunch_express")
+
+
+def _written(classes: Iterable[type], name: str) -> bool:
+    """True if one of the classes has a method of that name that is not from this package."""
+    found = (vars(each).get(name) for each in classes if each.__module__ != __name__)
+    return any(method is not None and not _ours(method) for method in found)
+
+
+def _below(cls: type) -> Iterator[type]:
+    below: list[type] = type.__subclasses__(cls)
+    for subclass in below:
+        yield subclass
+        yield from _below(subclass)
 
 
 def _redefine(cls: JobMeta) -> None:
@@ -123,114 +136,6 @@ def _redefine(cls: JobMeta) -> None:
     subclass: Any
     for subclass in cls.__subclasses__():
         _redefine(subclass)
-
-
-_PERFORM_ASYNC_DOC = """Enqueue a job and return its handle, at once.
-
-Takes perform's own arguments. Blocks only with ``overflow="block"``.
-
-Raises:
-    TypeError: If the arguments do not fit ``perform``.
-    QueueFull: If ``max_jobs`` wait already and the class's overflow policy says so.
-    ShuttingDown: From outside a job, once the process began to stop.
-"""
-
-
-def _express(cls: JobMeta, plan: Plan) -> Callable[..., Handle[Any]]:
-    """``perform_async`` of one class."""
-    gate, check = cls._gate, plan.check
-
-    def perform_async(*args: Any, **kwargs: Any) -> Handle[Any]:
-        lane = gate.lane
-        # A C extension's fork (uWSGI's) calls no Python hook, hence the second look.
-        if lane is None or not lane.here[0] or len(lane.queue) >= lane.max_jobs:
-            return accepting().enqueue(cls, args, kwargs)
-        check(*args, **kwargs)  # type: ignore[misc]  # a class with an open gate has one
-        call: Handle[Any] = Handle(
-            lane,
-            lane.accepts(),
-            args,
-            kwargs or NO_KWARGS,
-            copy_context() or None,  # an empty one is not worth its memory
-            monotonic(),
-        )
-        lane.queue.append(call)
-        pool = lane.pool
-        if pool.parking.sleepers:
-            pool.parking.nudge()
-        elif pool.vacancies:
-            pool.start_worker()
-        if lane.stopped:  # the drain ended in between and may not have seen it
-            lane.runtime.too_late(call)
-        return call
-
-    perform_async.__qualname__ = f"{cls.__qualname__}.perform_async"
-    perform_async.__doc__ = _PERFORM_ASYNC_DOC
-    return perform_async
-
-
-#: Seconds. A longer delay takes the long path, which knows what to say of the absurd.
-_FAR = 1e9
-
-
-class Using(Generic[P, R]):
-    """A job class with options for single calls: what ``using(...)`` returns. Reusable."""
-
-    __slots__ = ("_cls", "_options")
-
-    def __init__(self, cls: type[Any], options: Mapping[str, Any]) -> None:
-        self._cls = cls
-        self._options = check_calls(cls.__qualname__, options)
-
-    def __repr__(self) -> str:
-        shown = ", ".join(f"{name}={value!r}" for name, value in self._options.items())
-        return f"{self._cls.__qualname__}.using({shown})"
-
-    def using(self, **options: Any) -> Using[P, R]:
-        """The same with further options; the later value of an option counts."""
-        merged = {**self._options, **options}
-        if "at" in options:
-            merged.pop("delay", None)
-        elif "delay" in options:
-            merged.pop("at", None)
-        return Using(self._cls, merged)
-
-    def perform_async(self, /, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
-        return accepting().enqueue(self._cls, args, kwargs, self._options)
-
-    def perform_in(
-        self, delay: float | timedelta, /, *args: P.args, **kwargs: P.kwargs
-    ) -> Handle[R]:
-        options = {**self._options, "delay": due_in(f"{self._cls.__qualname__}.perform_in", delay)}
-        options.pop("at", None)
-        return accepting().enqueue(self._cls, args, kwargs, options)
-
-    def perform_at(self, when: datetime | float, /, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
-        options = {**self._options, "at": due_at(f"{self._cls.__qualname__}.perform_at", when)}
-        options.pop("delay", None)
-        return accepting().enqueue(self._cls, args, kwargs, options)
-
-    def perform_now(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        result: R = accepting().perform_now(self._cls, args, kwargs, self._options)
-        return result
-
-    def perform_bulk(self, rows: Iterable[tuple[Any, ...]]) -> list[Handle[R]]:
-        return _bulk(self._cls, rows, self._options)
-
-
-def _bulk(
-    cls: type[Any], rows: Iterable[tuple[Any, ...]], options: Mapping[str, Any] | None
-) -> list[Handle[Any]]:
-    enqueue = cls.perform_async if options is None else Using(cls, options).perform_async
-    handles = []
-    for row in rows:
-        if not isinstance(row, (tuple, list)):
-            raise TypeError(
-                f"{cls.__qualname__}.perform_bulk: each row is a tuple of perform's "
-                f"arguments, not {row!r}"
-            )
-        handles.append(enqueue(*row))
-    return handles
 
 
 class Job(metaclass=JobMeta):
@@ -256,27 +161,14 @@ class Job(metaclass=JobMeta):
     else:
 
         @classmethod
-        def perform_in(cls, delay, /, *args, **kwargs):
-            """Enqueue a job that is due in ``delay`` seconds (or a ``timedelta``).
+        def perform_async(cls, /, *args, **kwargs):
+            """What the methods of ``_express`` do, for a class that wrote its own."""
+            return accepting().enqueue(cls, args, kwargs)
 
-            It never starts early. Raises as ``perform_async``, and ``InvalidOption`` (a
-            ``ValueError``) for a delay that is negative, NaN or infinite.
-            """
-            lane = cls._gate.lane
-            # The short path, as in perform_async; due_in() answers whatever is not a plain number.
-            if (
-                lane is None
-                or not lane.here[0]
-                or (type(delay) is not int and type(delay) is not float)
-                or not 0 < delay < _FAR
-            ):
-                options = {"delay": due_in(f"{cls.__qualname__}.perform_in", delay)}
-                return accepting().enqueue(cls, args, kwargs, options)
-            lane.plan.check(*args, **kwargs)
-            context, now = copy_context() or None, monotonic()
-            call = Handle(lane, lane.accepts(), args, kwargs or NO_KWARGS, context, now)
-            lane.runtime._schedule(call, now + delay)
-            return call
+        @classmethod
+        def perform_in(cls, delay, /, *args, **kwargs):
+            """As above."""
+            return Using(cls, {}).perform_in(delay, *args, **kwargs)
 
         @classmethod
         def perform_at(cls, when, /, *args, **kwargs):
@@ -305,7 +197,7 @@ class Job(metaclass=JobMeta):
             A lazy iterable is consumed lazily, so ``overflow="block"`` holds it back. If
             an enqueue raises, the jobs before it stay enqueued.
             """
-            return _bulk(cls, rows, None)
+            return bulk(cls, rows, None)
 
         @classmethod
         def using(cls, **options):
@@ -441,106 +333,3 @@ def _of_identity(cls: type[Job], identity: tuple[Hashable, ...]) -> list[Handle[
 
 def _acceptance(call: Handle[Any]) -> int:
     return call._number
-
-
-class JobFunction(Generic[P, R]):
-    """A plain function as a job: calling it runs it directly, ``perform_async`` enqueues."""
-
-    def __init__(self, function: Callable[P, Any], cls: type[Job]) -> None:
-        self.job: Any = cls
-        self.function = function
-        self.__name__ = function.__name__
-        self.__qualname__ = function.__qualname__
-        self.__module__ = function.__module__
-        self.__doc__ = function.__doc__
-        self.__wrapped__ = function
-
-    def __repr__(self) -> str:
-        return f"<job {self.__module__}.{self.__qualname__}>"
-
-    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> Any:
-        return self.function(*args, **kwargs)
-
-    def perform_async(self, /, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
-        handle: Handle[R] = self.job.perform_async(*args, **kwargs)
-        return handle
-
-    def perform_in(
-        self, delay: float | timedelta, /, *args: P.args, **kwargs: P.kwargs
-    ) -> Handle[R]:
-        handle: Handle[R] = self.job.perform_in(delay, *args, **kwargs)
-        return handle
-
-    def perform_at(self, when: datetime | float, /, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
-        handle: Handle[R] = self.job.perform_at(when, *args, **kwargs)
-        return handle
-
-    def perform_now(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        result: R = self.job.perform_now(*args, **kwargs)
-        return result
-
-    def perform_bulk(self, rows: Iterable[tuple[Any, ...]]) -> list[Handle[R]]:
-        return _bulk(self.job, rows, None)
-
-    def using(self, **options: Any) -> Using[P, R]:
-        return Using(self.job, options)
-
-    def __getattr__(self, name: str) -> Any:
-        """Whatever else a job class offers: ``stats``, ``pause``, ``cancel_all``, options."""
-        if name.startswith("__") or name == "job":
-            raise AttributeError(name)
-        return getattr(self.job, name)
-
-
-class _Decorator(Protocol):
-    @overload
-    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> JobFunction[P, R]: ...
-    @overload
-    def __call__(self, function: Callable[P, R], /) -> JobFunction[P, R]: ...
-
-
-@overload
-def job(function: Callable[P, Coroutine[Any, Any, R]], /) -> JobFunction[P, R]: ...
-@overload
-def job(function: Callable[P, R], /) -> JobFunction[P, R]: ...
-@overload
-def job(**options: Any) -> _Decorator: ...
-def job(function: Any = None, /, **options: Any) -> Any:
-    """Make a plain function a job: ``@job`` or ``@job(workers=4, retry=Retry())``.
-
-    The result has the enqueue methods of a job class; calling it runs the function here.
-
-    Raises:
-        InvalidOption: For an option that does not exist or is not allowed.
-    """
-    for name, value in options.items():
-        if name not in DEFAULTS:
-            raise InvalidOption("@job", name, value, f"the options {', '.join(sorted(DEFAULTS))}")
-
-    def decorate(function: Callable[..., Any]) -> JobFunction[Any, Any]:
-        namespace = {
-            "perform": staticmethod(function),
-            "__module__": function.__module__,
-            "__qualname__": function.__qualname__,
-            "__doc__": function.__doc__,
-            **options,
-        }
-        return JobFunction(function, JobMeta(function.__name__, (Job,), namespace))  # type: ignore[arg-type]
-
-    if function is None:
-        return decorate
-    if not callable(function):
-        raise InvalidOption("@job", "function", function, "a function")
-    return decorate(function)
-
-
-def job_class(value: Any) -> type[Job]:
-    """The class behind a job class or a decorated function.
-
-    Raises:
-        TypeError: For anything else.
-    """
-    cls = value.job if isinstance(value, JobFunction) else value
-    if isinstance(cls, type) and issubclass(cls, Job):
-        return cls
-    raise TypeError(f"{value!r} is neither a Job class nor a function decorated with @job")

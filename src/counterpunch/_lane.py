@@ -80,7 +80,9 @@ class Lane:
         "running",
         "runtime",
         "scheduled",
+        "starts",
         "stopped",
+        "succeeds",
         "tickets",
         "timings",
     )
@@ -99,9 +101,11 @@ class Lane:
         #: Numbers of a ``unique`` class, where a job has its number before it is accepted.
         self.drawn = Count()
         self.attempts = Count()
+        self.starts: Callable[[], int] = self.attempts.add
         self.ended: dict[Status, Count] = {
             status: Count() for status in (SUCCEEDED, FAILED, CANCELLED, DISCARDED, LOST)
         }
+        self.succeeds = self.ended[SUCCEEDED].add
         self.running: set[Handle[Any]] = set()
         #: Jobs with a due time; the scheduler's heap only says when to look.
         self.scheduled: set[Handle[Any]] = set()
@@ -276,6 +280,7 @@ class Lane:
         if queued < 0:  # a job seen twice while it came back for a retry; never yet observed
             running, queued = running + queued, 0
         timings = self.timings
+        wait_times, run_times = timings.durations.read()
         return Counts(
             accepted=accepted,
             deferred=deferred,
@@ -293,8 +298,8 @@ class Lane:
             oldest_wait=self.oldest_wait(now) if queued else 0.0,
             retries=timings.retries.value,
             discards=Discards(**{cause: n.value for cause, n in timings.discards.items()}),
-            wait_times=timings.waits.read(),
-            run_times=timings.runs.read(),
+            wait_times=wait_times,
+            run_times=run_times,
             threads=self.pool.threads(),
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from types import FunctionType
 from typing import Any
@@ -22,11 +23,14 @@ class Plan:
 
     __slots__ = (
         "after",
+        "bare",
         "before",
         "check",
         "guarded",
         "hooked",
         "is_async",
+        "least",
+        "most",
         "name",
         "on_enqueue",
         "on_error",
@@ -51,6 +55,8 @@ class Plan:
         self.check: Callable[..., object] | None = None
         if perform is not None:
             self.check = _signature_check(job.__qualname__, *perform)
+        #: A call without keywords fits ``perform`` if it has this many arguments.
+        self.least, self.most = (1, 0) if self.check is None else _arity(self.check)
         self.is_async = perform is not None and bool(_flags(perform[0]) & _COROUTINE)
         options = self.options
         #: A job of this class needs a look before it starts.
@@ -61,6 +67,8 @@ class Plan:
             or options.unique == "queued"
             or (options.retry is not None and options.retry.budget is not None)
         )
+        #: An attempt of this class is nothing but: note the start, perform, note the end.
+        self.bare = not (self.guarded or self.hooked or self.before or self.is_async)
         #: An enqueue of this class is nothing but: check, build, append, wake.
         self.plain = (
             self.check is not None
@@ -114,6 +122,15 @@ def _signature_check(owner: str, function: Any, bound: bool) -> Callable[..., ob
     check.__name__ = "perform"
     check.__qualname__ = f"{owner}.perform"
     return check  # type: ignore[no-any-return]
+
+
+def _arity(check: Any) -> tuple[int, int]:
+    """How many positional arguments are enough and how many are allowed."""
+    code = check.__code__
+    if code.co_kwonlyargcount > len(check.__kwdefaults__ or ()):
+        return 1, 0  # none: a keyword is missing
+    most = sys.maxsize if code.co_flags & _POSITIONAL_REST else code.co_argcount
+    return code.co_argcount - len(check.__defaults__ or ()), most
 
 
 def _parameters(function: FunctionType, bound: bool) -> str:

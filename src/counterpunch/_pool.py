@@ -15,16 +15,17 @@ from __future__ import annotations
 
 import concurrent.futures.thread
 import itertools
+import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from ._clock import monotonic
 from ._config import config
-from ._execution import execute
+from ._execution import execute, execute_plain
+from ._hooks import logger, process
 from ._parking import Parking, Sleeper, take_one
 
 if TYPE_CHECKING:
@@ -234,24 +235,41 @@ class Pool:
             self.runtime.resting.wake_all()
 
     def _serve(self, worker: Worker) -> None:
-        take = self.take
         rested = monotonic()
+        talks = logger.isEnabledFor(logging.INFO)
         while True:
-            call = take()
+            call = None
+            for queue in self.levels:
+                if queue:
+                    try:
+                        call = queue.popleft()
+                        break
+                    except IndexError:
+                        pass  # another worker took the last one
             if call is not None:
                 lane = call._lane
-                run: Callable[[Handle[Any], bool], None] = execute
+                worker.call = call
                 if lane.tickets is not None or lane.away or lane.overdue or lane.blocked:
                     lane.taken(call)
-                    if lane.plan.is_async:  # in a shared pool: this thread waits for the loop
-                        from ._loop import execute_on_loop as run
-                worker.call = call
-                run(call, True)
+                if (
+                    lane.plan.bare
+                    and call._more is None
+                    and not process.around_perform
+                    and not talks
+                ):
+                    execute_plain(call, lane)
+                elif lane.plan.is_async:  # in a shared pool: this thread waits for the loop
+                    from ._loop import execute_on_loop
+
+                    execute_on_loop(call, True)
+                else:
+                    execute(call, True)
                 ended = call._finished  # None if another attempt follows
                 worker.call = call = None  # nothing keeps the arguments of a job that ended
                 if ended is None or ended - rested > FAIR_SECONDS:
                     time.sleep(0)  # looked up late: gevent replaces it
                     rested = monotonic()
+                    talks = logger.isEnabledFor(logging.INFO)
                 if self.surplus and self._leave(self.surplus):
                     return
                 if self.owed and self._hand_over():
@@ -274,6 +292,7 @@ class Pool:
             if self.queued() > 1:
                 self.offer()
             rested = monotonic()
+            talks = logger.isEnabledFor(logging.INFO)
 
     def _second_look(self) -> bool:
         """After publishing itself as asleep: tell those who wait for idleness, look again."""

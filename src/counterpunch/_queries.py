@@ -7,7 +7,7 @@ from operator import add
 from typing import Any
 
 from ._counts import NO_COUNTS, Counts, Discards, Stats, WorkerCounts
-from ._job import job_class
+from ._function import job_class
 from ._runtime import Runtime, current
 from .errors import InvalidOption
 from .handle import Handle, Status

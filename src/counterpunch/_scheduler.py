@@ -68,13 +68,16 @@ class Scheduler:
         self._release = release
         self._heap: list[Entry] = []
         self._wall: list[Entry] = []
-        self._inbox: deque[tuple[bool, float, Handle[Any] | Timer]] = deque()
+        #: What has come in since the thread last looked. ``perform_in`` appends here itself,
+        #: and then calls ``hurry()`` if it is due before ``next_look``.
+        self.inbox: deque[Entry] = deque()
+        self._wall_inbox: deque[Entry] = deque()
         self._dead: deque[None] = deque()  # one entry for each cancelled job in a heap
         self.parking = Parking()
         #: Where those sleep who wait until nothing is on its way; woken as the thread rests.
         self.resters = Parking()
         #: When the sleeping thread will look next; a due time before it must wake it.
-        self._next = float("-inf")
+        self.next_look = float("inf")
         self._unstarted: deque[None] = deque([None] if threads else ())
         self._threads = threads
         #: The thread, once it was started; for ``health()``.
@@ -85,10 +88,15 @@ class Scheduler:
 
     def add(self, entry: Handle[Any] | Timer, due: float, wall: bool = False) -> None:
         """Look at ``entry`` at ``due``: a monotonic instant, or epoch seconds if ``wall``."""
-        self._inbox.append((wall, due, entry))
+        (self._wall_inbox if wall else self.inbox).append((due, entry))
+        if wall or due < self.next_look:
+            self.hurry()
+
+    def hurry(self) -> None:
+        """Something is due before the thread would look again: wake it, or start it."""
         if self._unstarted:
             self._start()
-        elif wall or due < self._next:
+        else:
             self.parking.nudge()
 
     def forget(self) -> None:
@@ -104,7 +112,7 @@ class Scheduler:
         which nobody wakes it.
         """
         if not self._threads:
-            return not self._inbox
+            return not self.inbox and not self._wall_inbox
         return self.closed or self.stranded() or bool(self.parking.sleepers)
 
     def stranded(self) -> bool:
@@ -152,12 +160,12 @@ class Scheduler:
         return self._wall[0][0] if self._wall else None
 
     def _sort_inbox(self) -> None:
-        while True:
+        for inbox, heap in ((self.inbox, self._heap), (self._wall_inbox, self._wall)):
             try:
-                wall, due, entry = self._inbox.popleft()
+                while True:
+                    heapq.heappush(heap, inbox.popleft())
             except IndexError:
-                return
-            heapq.heappush(self._wall if wall else self._heap, (due, entry))
+                pass
 
     def _fire(self, entry: Handle[Any] | Timer, due: float) -> None:
         try:
@@ -222,14 +230,14 @@ class Scheduler:
             # Published before the thread is seen asleep: an earlier due time than this
             # one wakes it, and anything that came before is found by the second look.
             now = self.clock.monotonic()
-            self._next = float("inf") if wait is None else now + wait
+            self.next_look = float("inf") if wait is None else now + wait
             if wait is None or wait > 0.0:
                 self.parking.park(sleeper, self._second_look, wait)
 
     def _second_look(self) -> bool:
         if self.resters.sleepers:
             self.resters.wake_all()
-        return bool(self._inbox) or self.closed or self._compaction_due()
+        return bool(self.inbox or self._wall_inbox) or self.closed or self._compaction_due()
 
 
 def _alive(entry: Handle[Any] | Timer, due: float) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 from .handle import Handle
 
 if TYPE_CHECKING:
-    from ._job import Using
+    from ._using import Using
 
 P = ParamSpec("P")
 R = TypeVar("R")

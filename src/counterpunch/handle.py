@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from ._lane import Lane
 
-__all__ = ["TERMINAL", "TRANSITIONS", "Handle", "Status"]
+__all__ = ["TERMINAL", "TRANSITIONS", "Handle", "Status", "new_handle"]
 
 R = TypeVar("R")
 
@@ -140,28 +140,21 @@ class Handle(Generic[R]):
         "attempt",
     )
 
-    def __init__(
-        self,
-        lane: Lane,
-        number: int,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        context: Context | None,
-        enqueued: float,
-    ) -> None:
-        self._lane = lane
-        self._number = number
-        self.args = args
-        self._kwargs = kwargs
-        self._context = context
-        self._enqueued = enqueued
-        self._due = enqueued  # later: when it, or its next attempt, is due
-        self._state = QUEUED
-        self.attempt = 0
-        self._started: float | None = None
-        self._finished: float | None = None
-        self._outcome: Any = None
-        self._more: _More | None = None
+    # No __init__: the short path in _express would pay for its frame more than for all the
+    # rest of the object. ``new_handle`` below sets the same fields.
+    _lane: Lane
+    _number: int
+    args: tuple[Any, ...]
+    _kwargs: dict[str, Any]
+    _context: Context | None
+    _enqueued: float  # an instant of the monotonic clock, as those below
+    _due: float  # when it, or its next attempt, is due
+    _state: Status
+    attempt: int
+    _started: float | None
+    _finished: float | None
+    _outcome: Any
+    _more: _More | None
 
     def __repr__(self) -> str:
         return f"<Handle {self.job.__qualname__} {self.id} {self._state.value}>"
@@ -463,6 +456,28 @@ class Handle(Generic[R]):
             raise failure
         finally:
             del failure  # a frame that holds the exception which holds the frame
+
+
+def new_handle(
+    lane: Lane,
+    number: int,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    context: Context | None,
+    enqueued: float,
+) -> Handle[Any]:
+    """A job that is in no container yet, already marked as queued and due at once."""
+    call: Handle[Any] = Handle()
+    call._lane = lane
+    call._number = number
+    call.args = args
+    call._kwargs = kwargs
+    call._context = context
+    call._enqueued = call._due = enqueued
+    call._state = QUEUED
+    call.attempt = 0
+    call._started = call._finished = call._outcome = call._more = None
+    return call
 
 
 def _moment(epoch: float) -> datetime:

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ._clock import VirtualClock
-from ._job import job_class
+from ._function import job_class
 from ._runtime import Runtime, installed
 from .errors import CounterpunchError, shorten
 from .handle import FAILED, LOST, QUEUED, RETRYING, SCHEDULED, TERMINAL, Handle

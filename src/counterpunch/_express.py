@@ -1,0 +1,128 @@
+"""The hot path of an enqueue: ``perform_async`` and ``perform_in``, made for each class.
+
+Most enqueues need nothing but this: check the arguments, look at the bound, build the
+handle, append it, wake a worker. That is written out here in full, because a call of a
+Python function costs a tenth of the whole. Whenever anything else has to be looked at, the
+class's gate is closed and the call goes to ``Runtime.enqueue``, which does the same and
+the rest. The other end, a worker that runs such a job, is ``_execution.execute_plain``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any
+
+from ._clock import monotonic
+from ._runtime import OPEN, accepting
+from .handle import NO_KWARGS, QUEUED, SCHEDULED, Handle
+from .options import due_in
+
+if TYPE_CHECKING:
+    from ._lane import Gate
+    from ._plan import Plan
+
+__all__ = ["express_async", "express_in"]
+
+#: Seconds. A longer delay takes the long path, which knows what to say of the absurd.
+_FAR = 1e9
+
+_ASYNC_DOC = """Enqueue a job and return its handle, at once.
+
+Takes perform's own arguments. Blocks only with ``overflow="block"``.
+
+Raises:
+    TypeError: If the arguments do not fit ``perform``.
+    QueueFull: If ``max_jobs`` wait already and the class's overflow policy says so.
+    ShuttingDown: From outside a job, once the process began to stop.
+"""
+
+_IN_DOC = """Enqueue a job that is due in ``delay`` seconds (or a ``timedelta``).
+
+It never starts early. Raises as ``perform_async``, and ``InvalidOption`` (a ``ValueError``)
+for a delay that is negative, NaN or infinite.
+"""
+
+
+def express_async(cls: Any, gate: Gate, plan: Plan) -> Callable[..., Handle[Any]]:
+    """``perform_async`` of one class."""
+    check, least, most = plan.check, plan.least, plan.most
+
+    def perform_async(*args: Any, **kwargs: Any) -> Handle[Any]:
+        lane = gate.lane
+        # A C extension's fork (uWSGI's) calls no Python hook, hence the second look.
+        if lane is None or not lane.here[0] or len(lane.queue) >= lane.max_jobs:
+            return accepting().enqueue(cls, args, kwargs)
+        if kwargs or not least <= len(args) <= most:
+            check(*args, **kwargs)  # type: ignore[misc]  # a class with an open gate has one
+        call: Handle[Any] = Handle()
+        call._lane = lane
+        call._number = lane.accepts()
+        call.args = args
+        call._kwargs = kwargs or NO_KWARGS
+        call._context = copy_context() or None  # an empty one is not worth its memory
+        call._enqueued = call._due = monotonic()
+        call._state = QUEUED
+        call.attempt = 0
+        call._started = call._finished = call._outcome = call._more = None
+        lane.queue.append(call)
+        pool = lane.pool
+        parking = pool.parking
+        if parking.sleepers:
+            if len(parking.parked) <= len(parking.sleepers):  # what nudge() would ask first
+                parking.nudge()
+        elif pool.vacancies:
+            pool.start_worker()
+        if lane.stopped:  # the drain ended in between and may not have seen it
+            lane.runtime.too_late(call)
+        return call
+
+    return _named(perform_async, cls, _ASYNC_DOC)
+
+
+def express_in(cls: Any, gate: Gate, plan: Plan) -> Callable[..., Handle[Any]]:
+    """``perform_in`` of one class."""
+    check, least, most = plan.check, plan.least, plan.most
+
+    def perform_in(delay: Any, /, *args: Any, **kwargs: Any) -> Handle[Any]:
+        lane = gate.lane
+        # due_in() answers whatever is not a plain number.
+        if (
+            lane is None
+            or not lane.here[0]
+            or (type(delay) is not int and type(delay) is not float)
+            or not 0 < delay < _FAR
+        ):
+            options = {"delay": due_in(f"{cls.__qualname__}.perform_in", delay)}
+            return accepting().enqueue(cls, args, kwargs, options)
+        if kwargs or not least <= len(args) <= most:
+            check(*args, **kwargs)  # type: ignore[misc]  # as above
+        call: Handle[Any] = Handle()
+        call._lane = lane
+        call._number = lane.accepts()
+        call.args = args
+        call._kwargs = kwargs or NO_KWARGS
+        call._context = copy_context() or None
+        call._enqueued = now = monotonic()
+        call._due = due = now + delay
+        call._state = SCHEDULED
+        call.attempt = 0
+        call._started = call._finished = call._outcome = call._more = None
+        lane.scheduled.add(call)
+        runtime = lane.runtime
+        scheduler = runtime.scheduler
+        scheduler.inbox.append((due, call))
+        if due < scheduler.next_look:
+            scheduler.hurry()
+        if runtime.phase is not OPEN:  # the stop began in between
+            runtime.settle_delayed(call)
+        return call
+
+    return _named(perform_in, cls, _IN_DOC)
+
+
+def _named(function: Any, cls: Any, doc: str) -> Callable[..., Handle[Any]]:
+    function.__qualname__ = f"{cls.__qualname__}.{function.__name__}"
+    function.__doc__ = doc
+    function.counterpunch_express = True  # a subclass gets one of its own
+    return function  # type: ignore[no-any-return]

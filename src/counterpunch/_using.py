@@ -1,0 +1,76 @@
+"""A job class with options for single calls, and many calls at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Generic, ParamSpec, TypeVar
+
+from ._runtime import accepting
+from .handle import Handle
+from .options import check_calls, due_at, due_in
+
+__all__ = ["Using", "bulk"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Using(Generic[P, R]):
+    """A job class with options for single calls: what ``using(...)`` returns. Reusable."""
+
+    __slots__ = ("_cls", "_options")
+
+    def __init__(self, cls: type[Any], options: Mapping[str, Any]) -> None:
+        self._cls = cls
+        self._options = check_calls(cls.__qualname__, options)
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={value!r}" for name, value in self._options.items())
+        return f"{self._cls.__qualname__}.using({shown})"
+
+    def using(self, **options: Any) -> Using[P, R]:
+        """The same with further options; the later value of an option counts."""
+        merged = {**self._options, **options}
+        if "at" in options:
+            merged.pop("delay", None)
+        elif "delay" in options:
+            merged.pop("at", None)
+        return Using(self._cls, merged)
+
+    def perform_async(self, /, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
+        return accepting().enqueue(self._cls, args, kwargs, self._options)
+
+    def perform_in(
+        self, delay: float | timedelta, /, *args: P.args, **kwargs: P.kwargs
+    ) -> Handle[R]:
+        options = {**self._options, "delay": due_in(f"{self._cls.__qualname__}.perform_in", delay)}
+        options.pop("at", None)
+        return accepting().enqueue(self._cls, args, kwargs, options)
+
+    def perform_at(self, when: datetime | float, /, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
+        options = {**self._options, "at": due_at(f"{self._cls.__qualname__}.perform_at", when)}
+        options.pop("delay", None)
+        return accepting().enqueue(self._cls, args, kwargs, options)
+
+    def perform_now(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        result: R = accepting().perform_now(self._cls, args, kwargs, self._options)
+        return result
+
+    def perform_bulk(self, rows: Iterable[tuple[Any, ...]]) -> list[Handle[R]]:
+        return bulk(self._cls, rows, self._options)
+
+
+def bulk(
+    cls: type[Any], rows: Iterable[tuple[Any, ...]], options: Mapping[str, Any] | None
+) -> list[Handle[Any]]:
+    enqueue = cls.perform_async if options is None else Using(cls, options).perform_async
+    handles = []
+    for row in rows:
+        if not isinstance(row, (tuple, list)):
+            raise TypeError(
+                f"{cls.__qualname__}.perform_bulk: each row is a tuple of perform's "
+                f"arguments, not {row!r}"
+            )
+        handles.append(enqueue(*row))
+    return handles
