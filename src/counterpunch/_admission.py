@@ -30,7 +30,7 @@ __all__ = ["Admission"]
 
 
 class Admission(Performing):
-    """Everything of an enqueue that the short path in ``_job`` leaves out."""
+    """Everything of an enqueue that the short path in ``_express`` leaves out."""
 
     def enqueue(
         self,
