@@ -111,7 +111,7 @@ def express_in(cls: Any, gate: Gate, plan: Plan) -> Callable[..., Handle[Any]]:
         lane.scheduled.add(call)
         runtime = lane.runtime
         scheduler = runtime.scheduler
-        scheduler.inbox.append((due, call))
+        scheduler.inbox.append(call)
         if due < scheduler.next_look:
             scheduler.hurry()
         if runtime.phase is not OPEN:  # the stop began in between

@@ -38,9 +38,10 @@ SMALL = 64
 class Timer:
     """A moment at which the runtime itself has something to look at; not a job."""
 
-    __slots__ = ("action", "cancelled")
+    __slots__ = ("_due", "action", "cancelled")
 
     def __init__(self, action: Callable[[], None]) -> None:
+        self._due = 0.0  # by the clock of the heap that it is given to
         self.action = action
         self.cancelled = False
 
@@ -68,9 +69,10 @@ class Scheduler:
         self._release = release
         self._heap: list[Entry] = []
         self._wall: list[Entry] = []
-        #: What has come in since the thread last looked. ``perform_in`` appends here itself,
-        #: and then calls ``hurry()`` if it is due before ``next_look``.
-        self.inbox: deque[Entry] = deque()
+        #: What has come in since the thread last looked; what is due later than it looks next
+        #: may stay here long, and so is not wrapped in an entry of the heap yet.
+        #: ``perform_in`` appends here itself, and calls ``hurry()`` if that is too late.
+        self.inbox: deque[Handle[Any] | Timer] = deque()
         self._wall_inbox: deque[Entry] = deque()
         self._dead: deque[None] = deque()  # one entry for each cancelled job in a heap
         self.parking = Parking()
@@ -88,7 +90,11 @@ class Scheduler:
 
     def add(self, entry: Handle[Any] | Timer, due: float, wall: bool = False) -> None:
         """Look at ``entry`` at ``due``: a monotonic instant, or epoch seconds if ``wall``."""
-        (self._wall_inbox if wall else self.inbox).append((due, entry))
+        if wall:
+            self._wall_inbox.append((due, entry))
+        else:
+            entry._due = due
+            self.inbox.append(entry)
         if wall or due < self.next_look:
             self.hurry()
 
@@ -160,12 +166,19 @@ class Scheduler:
         return self._wall[0][0] if self._wall else None
 
     def _sort_inbox(self) -> None:
-        for inbox, heap in ((self.inbox, self._heap), (self._wall_inbox, self._wall)):
-            try:
-                while True:
-                    heapq.heappush(heap, inbox.popleft())
-            except IndexError:
-                pass
+        try:
+            while True:
+                entry = self.inbox.popleft()
+                # A job rescheduled meanwhile is here twice, and then twice in the heap: the
+                # second one finds it gone.
+                heapq.heappush(self._heap, (entry._due, entry))
+        except IndexError:
+            pass
+        try:
+            while True:
+                heapq.heappush(self._wall, self._wall_inbox.popleft())
+        except IndexError:
+            pass
 
     def _fire(self, entry: Handle[Any] | Timer, due: float) -> None:
         try:
