@@ -178,5 +178,5 @@ MEASURE = Measure(
         Target("timers that fired early", "early", None, 0, 0),
         Target("timers of the crowd that fired early", "crowd early", None, 0, 0),
     ),
-    rounds=(3, 9),
+    rounds=(2, 9),
 )

@@ -155,5 +155,5 @@ MEASURE = Measure(
         Target("burst of ten, p50", "burst p50 ns", BASELINE, 0.40, 0.20),
         Target("start latency, idle, p50", "idle start p50 ns", BASELINE, 1.2, 0.75),
     ),
-    rounds=(5, 15),
+    rounds=(3, 15),
 )

@@ -91,5 +91,5 @@ MEASURE = Measure(
         Target("idle wake-ups per second, after use", "wake-ups /s", None, 0, 0),
         Target("pause at exit when idle", "exit ms", "nothing", 1.25, 1.0),
     ),
-    rounds=(5, 9),
+    rounds=(3, 9),
 )

@@ -59,5 +59,5 @@ MEASURE = Measure(
         Target("import on top of concurrent.futures, ms", "import ms", None, 10, 3),
         Target("import on top of concurrent.futures, MiB", "import MiB", None, 2, 0.7),
     ),
-    rounds=(7, 21),
+    rounds=(3, 21),
 )

@@ -105,5 +105,5 @@ MEASURE = Measure(
         Target("end to end", "1 producer /s", "dramatiq", 12, 21, more=True),
         Target("end to end", "1 producer /s", "apscheduler", 18, 29, more=True),
     ),
-    rounds=(3, 9),
+    rounds=(2, 9),
 )
