@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from .errors import InvalidOption
-from .options import _backend, _flag, _one_of, _seconds, _whole
+from .options import MOST_WORKERS, _backend, _flag, _one_of, _seconds, _whole
 
 if TYPE_CHECKING:
     from .handle import Handle
@@ -39,13 +39,14 @@ config = Config()
 
 
 def _pools(owner: str, option: str, value: Any) -> Mapping[str, int]:
-    allowed = "a dict of pool name to number of threads (1 or more)"
+    allowed = f"a dict of pool name to number of threads (1 to {MOST_WORKERS})"
     if not isinstance(value, Mapping):
         raise InvalidOption(owner, option, value, allowed)
     for name, size in value.items():
         if not isinstance(name, str) or not name:
             raise InvalidOption(owner, option, value, allowed)
-        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+        whole = isinstance(size, int) and not isinstance(size, bool)
+        if not whole or not 1 <= size <= MOST_WORKERS:
             raise InvalidOption(owner, option, value, allowed)
     return dict(value)
 

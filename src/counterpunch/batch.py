@@ -6,6 +6,7 @@ import logging
 import os
 from collections import deque
 from contextvars import Token
+from datetime import timedelta
 from types import TracebackType
 from typing import Any
 
@@ -15,6 +16,7 @@ from ._parking import Parking, Sleeper
 from ._runtime import Runtime, accepting
 from .errors import CounterpunchError, InvalidOption
 from .handle import SUCCEEDED, TERMINAL, Handle
+from .options import time_limit
 
 __all__ = ["Batch"]
 
@@ -102,14 +104,19 @@ class Batch:
         """True once the batch is complete and its callbacks are enqueued."""
         return self._done
 
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the batch is complete; False if ``timeout`` seconds pass before."""
+    def wait(self, timeout: float | timedelta | None = None) -> bool:
+        """Wait until the batch is complete; False if ``timeout`` seconds pass before.
+
+        Raises:
+            InvalidOption: (a ``ValueError``) for a timeout that is NaN or no time.
+        """
+        limit = time_limit("Batch.wait", timeout)
         for call in list(self.handles):
             if call._state not in TERMINAL:
                 call._lane.runtime.before_wait(call)
         if self._done:
             return True
-        return self._parking.park(Sleeper(), lambda: self._done, timeout) or self._done
+        return self._parking.park(Sleeper(), lambda: self._done, limit) or self._done
 
     # For the runtime
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 from ._overrides import Overrides
 from ._parking import Parking, Sleeper
 from .errors import Cancelled, CounterpunchError, Discarded, Lost
-from .options import due_in
+from .options import due_in, time_limit
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -275,7 +275,7 @@ class Handle(Generic[R]):
         """True once the job has ended as ``cancelled``."""
         return self._state is CANCELLED
 
-    def result(self, timeout: float | None = None) -> R:
+    def result(self, timeout: float | timedelta | None = None) -> R:
         """What ``perform`` returned. Waits for the end of the job, retries included.
 
         Args:
@@ -283,6 +283,7 @@ class Handle(Generic[R]):
 
         Raises:
             TimeoutError: If the job has not ended by then.
+            InvalidOption: (a ``ValueError``) for a timeout that is NaN or no time.
             Cancelled, Discarded, Lost: If it ended that way.
             BaseException: Its own, if it failed.
         """
@@ -292,7 +293,7 @@ class Handle(Generic[R]):
             return outcome
         return self._raise()
 
-    def exception(self, timeout: float | None = None) -> BaseException | None:
+    def exception(self, timeout: float | timedelta | None = None) -> BaseException | None:
         """The exception that ``result`` would raise, or None after success.
 
         Raises:
@@ -422,7 +423,8 @@ class Handle(Generic[R]):
             raise AssertionError(f"{self!r} cannot become {status.value}")
         self._state = status
 
-    def _wait(self, timeout: float | None) -> None:
+    def _wait(self, timeout: float | timedelta | None) -> None:
+        limit = None if timeout is None else time_limit(f"{self.job.__qualname__}.result", timeout)
         if self._state in TERMINAL:
             return
         runtime = self._lane.runtime
@@ -435,10 +437,9 @@ class Handle(Generic[R]):
             parking.nudge()
 
         runtime.watch(self, ended)
-        if not parking.park(sleeper, lambda: done, timeout):
+        if not parking.park(sleeper, lambda: done, limit):
             runtime.unwatch(self, ended)
-            waited = "0" if timeout is None else f"{timeout:g}"
-            raise TimeoutError(f"{self!r} has not ended after {waited} s")
+            raise TimeoutError(f"{self!r} has not ended after {limit or 0:g} s")
 
     def _failure(self) -> BaseException:
         """What ``result`` raises: the job's own exception, or ours that says how it ended."""

@@ -20,7 +20,17 @@ from .retry import Retry, exception_types
 if TYPE_CHECKING:
     from .cron import Cron
 
-__all__ = ["CHECKS", "DEFAULTS", "PER_CALL", "Options", "check", "check_calls", "due_in", "resolve"]
+__all__ = [
+    "CHECKS",
+    "DEFAULTS",
+    "PER_CALL",
+    "Options",
+    "check",
+    "check_calls",
+    "due_in",
+    "resolve",
+    "time_limit",
+]
 
 Check = Callable[[str, str, Any], Any]
 
@@ -59,14 +69,20 @@ def _fail(owner: str, option: str, value: object, allowed: str) -> InvalidOption
     return InvalidOption(owner, option, value, allowed)
 
 
-def _whole(low: int, none: bool = False) -> Check:
-    allowed = f"an int of {low} or more" + (", or None" if none else "")
+#: More threads than any system gives, and a list of as many places still fits.
+MOST_WORKERS = 1_000_000
+
+
+def _whole(low: int, none: bool = False, high: int = sys.maxsize) -> Check:
+    or_none = ", or None" if none else ""
 
     def check(owner: str, option: str, value: Any) -> Any:
         if value is None and none:
             return None
         if not isinstance(value, int) or isinstance(value, bool) or value < low:
-            raise _fail(owner, option, value, allowed)
+            raise _fail(owner, option, value, f"an int of {low} or more{or_none}")
+        if value > high:
+            raise _fail(owner, option, value, f"an int from {low} to {high}{or_none}")
         return value
 
     return check
@@ -93,7 +109,7 @@ def _seconds(low: float, none: bool = True, exclusive: bool = False) -> Check:
             or (exclusive and seconds == low)
         ):
             raise _fail(owner, option, value, allowed)
-        return float(seconds)
+        return float(seconds) + 0.0  # -0.0 is 0.0
 
     return check
 
@@ -202,7 +218,7 @@ DEFAULTS: Mapping[str, Any] = {
 }
 
 CHECKS: Mapping[str, Check] = {
-    "workers": _whole(1),
+    "workers": _whole(1, high=MOST_WORKERS),
     "max_jobs": _whole(1, none=True),
     "overflow": _one_of("raise", "discard", "discard_oldest", "caller_runs", "block"),
     "block_timeout": _seconds(0.0),
@@ -320,7 +336,25 @@ def due_in(owner: str, delay: float | timedelta) -> float:
         or not 0.0 <= seconds <= sys.float_info.max
     ):
         raise InvalidOption(owner, "delay", delay, "seconds >= 0, as a number or a timedelta")
-    return float(seconds)
+    return float(seconds) + 0.0  # -0.0 is 0.0
+
+
+def time_limit(owner: str, timeout: float | timedelta | None) -> float | None:
+    """How long a caller is ready to wait, in seconds; None has no limit, infinity neither.
+
+    As with ``concurrent.futures`` a limit below 0 is one that has run out.
+
+    Raises:
+        InvalidOption: (a ``ValueError``) for NaN and for what is no time.
+    """
+    if timeout is None:
+        return None
+    seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+    number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
+    if not number or seconds != seconds:
+        allowed = "seconds, as a number or a timedelta, or None for no limit"
+        raise InvalidOption(owner, "timeout", timeout, allowed)
+    return None if seconds > sys.float_info.max else float(max(0, seconds)) + 0.0
 
 
 def due_at(owner: str, when: datetime | float) -> float:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import sys
 import threading
 from collections import deque
 from datetime import timedelta
+from itertools import repeat
 
 from .errors import InvalidOption
 
@@ -16,7 +18,8 @@ class Rate:
     """At most ``limit`` starts in any window of ``per`` seconds, per class and process.
 
     Args:
-        limit: Starts per period, 1 or more.
+        limit: Starts per period, 1 or more. The instants of that many starts are kept, 32
+            bytes each, as far as there have been so many.
         per: Length of the period in seconds (or a ``timedelta``). Default 1.
 
     Raises:
@@ -32,10 +35,10 @@ class Rate:
         if (
             not isinstance(seconds, (int, float))
             or isinstance(seconds, bool)
-            or not math.isfinite(seconds)
-            or seconds <= 0
+            or not 0 < seconds <= sys.float_info.max  # NaN, and ints beyond any float
         ):
-            raise InvalidOption("Rate", "per", per, "seconds above 0")
+            allowed = "seconds above 0, as a number or a timedelta"
+            raise InvalidOption("Rate", "per", per, allowed)
         self.limit = limit
         self.per = float(seconds)
 
@@ -65,33 +68,57 @@ class TokenBucket:
 
     def __init__(self, rate: Rate) -> None:
         self.rate = rate
-        # Guards both logs. Re-entrant: a signal handler may enqueue in the middle of an
+        # Guards the logs. Re-entrant: a signal handler may enqueue in the middle of an
         # enqueue; it then finds one entry less, which can only make a start later.
         self._lock = threading.RLock()
-        self._planned: deque[float] = deque([-math.inf] * rate.limit)
-        self._started: deque[float] = deque([-math.inf] * rate.limit)
+        self._planned = _Log(rate.limit)
+        self._started = _Log(rate.limit)
         # When those that were refused a start are to come back: no more of them at a time
         # than may start then, or a thousand would be turned away each period.
-        self._again: deque[float] = deque([-math.inf] * rate.limit)
+        self._again = _Log(rate.limit)
 
     def reserve(self, now: float) -> float:
         """The earliest instant, ``now`` or later, for one more start; it is then taken."""
         with self._lock:
-            oldest = self._planned.popleft() if self._planned else now
-            instant = max(now, oldest + self.rate.per)
-            self._planned.append(instant)
-            return instant
+            return self._next(self._planned, now)
 
     def start(self, now: float) -> float | None:
         """None if a job may start now (the start is then on record), or when to come back."""
         with self._lock:
-            allowed = self._started[0] + self.rate.per if self._started else now + self.rate.per
+            oldest = self._started.claim()
+            if oldest is None:
+                return self._next(self._again, now + self.rate.per)
+            allowed = oldest + self.rate.per
             if now < allowed:
-                oldest = self._again.popleft() if self._again else now
-                again = max(allowed, oldest + self.rate.per)
-                self._again.append(again)
-                return again
-            # Threads that read the clock in one order may come here in another.
-            self._started.append(max(now, self._started[-1]) if self._started else now)
-            self._started.popleft()
+                self._started.appendleft(oldest)
+                return self._next(self._again, allowed)
+            self._started.add(now)
             return None
+
+    def _next(self, log: _Log, earliest: float) -> float:
+        oldest = log.claim()
+        instant = max(earliest, (earliest if oldest is None else oldest) + self.rate.per)
+        log.add(instant)
+        return instant
+
+
+class _Log(deque[float]):
+    """The last ``limit`` instants. It grows as they come, so that a limit of millions costs
+    nothing while there are few."""
+
+    __slots__ = ("_unused",)
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self._unused = repeat(-math.inf, min(limit, sys.maxsize))
+
+    def claim(self) -> float | None:
+        """Take out the oldest instant; ``-inf`` while fewer than ``limit`` were added. None in
+        a call nested in another one that holds the only one."""
+        for never in self._unused:  # one step in C: no two calls draw the same
+            return never
+        return self.popleft() if self else None
+
+    def add(self, instant: float) -> None:
+        # Threads that read the clock in one order may come here in another.
+        self.append(max(instant, self[-1]) if self else instant)

@@ -176,4 +176,4 @@ def _number(option: str, value: object, low: float, high: float = math.inf) -> f
     ):
         upper = "or more" if high == math.inf else f"to {high:g}"
         raise InvalidOption("Retry", option, value, f"a number from {low:g} {upper}")
-    return float(seconds)
+    return float(seconds) + 0.0  # -0.0 is 0.0
