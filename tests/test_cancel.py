@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 import counterpunch
-from counterpunch import Cancelled, Discarded, Job, Retry, Status
+from counterpunch import Cancelled, Discarded, Handle, Job, Retry, Status
+from counterpunch import _job as job_module
+from counterpunch import _pool as pool_module
 from counterpunch.testing import fake
 
 WAIT = 10.0
@@ -259,6 +262,86 @@ def test_pause_holds_jobs_and_resume_lets_them_go_in_order() -> None:
     PausableJob.resume()
     assert counterpunch.wait_idle(WAIT)
     assert ran == ["first", "second", "third", "fourth"]
+
+
+def test_a_push_under_way_when_the_class_is_paused_is_held(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The class is paused between the look at the gate and the append: nothing starts."""
+
+    class UnderWayJob(Job):
+        def perform(self) -> None: ...
+
+    UnderWayJob.perform_async().result(WAIT)  # opens the short way
+    monotonic = job_module.monotonic
+
+    def paused_now() -> float:
+        UnderWayJob.pause()
+        return monotonic()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job_module, "monotonic", paused_now)
+        held = UnderWayJob.perform_async()
+    assert held._lane.pool.queued() == 0
+    assert (held.status, UnderWayJob.stats().queued) == (Status.QUEUED, 1)
+    UnderWayJob.resume()
+    held.result(WAIT)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_job_that_a_worker_has_just_taken_when_the_class_is_paused_goes_back(
+    shared: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has not started; it is held in its old place, in front of later ones."""
+    counterpunch.configure(pools={"taken": 1})
+    execute, paused, ran = pool_module.execute, threading.Event(), []
+
+    class TakenJob(Job):
+        workers = 1
+        pool = "taken" if shared else None
+
+        def perform(self, name: str) -> None:
+            ran.append(name)
+
+    def pause_first(call: Any, worker: bool) -> None:
+        if not paused.is_set():
+            TakenJob.perform_async("second")
+            TakenJob.pause()
+            execute(call, worker)
+            paused.set()
+        else:
+            execute(call, worker)
+
+    monkeypatch.setattr(pool_module, "execute", pause_first)
+    first = TakenJob.perform_async("first")
+    assert paused.wait(WAIT)
+    assert (first.status, first.attempt, TakenJob.stats().queued) == (Status.QUEUED, 0, 2)
+    TakenJob.resume()
+    assert counterpunch.wait_idle(WAIT)
+    assert ran == ["first", "second"]
+
+
+def test_a_stop_does_not_wait_for_a_paused_class() -> None:
+    """Whoever enqueues to it, or pauses it, while the process stops: the jobs are lost at once."""
+    go = threading.Event()
+
+    class PausedTargetJob(Job):
+        def perform(self) -> None: ...
+
+    class LateEnqueuerJob(Job):
+        def perform(self) -> list[Handle[None]]:
+            assert go.wait(WAIT)
+            return [PausedTargetJob.perform_async() for _ in range(2)]
+
+    PausedTargetJob.pause()
+    enqueuer = LateEnqueuerJob.perform_async()
+    earlier = PausedTargetJob.perform_async()
+    earlier.add_done_callback(lambda _: go.set())  # lost: the stop has begun
+    report = counterpunch.shutdown(WAIT)
+    later = enqueuer.result(0)
+    assert report.lost == [earlier, *later]
+    for handle in report.lost:
+        assert "paused when the process stopped" in (handle.error or "")
 
 
 def test_pause_is_one_classes_own() -> None:

@@ -476,6 +476,27 @@ def test_a_job_that_waits_for_room_can_be_rescheduled(
     assert late.result() == "late"
 
 
+def test_a_second_wait_for_room_has_all_of_its_time(recorder: testing.Fake, retrying: bool) -> None:
+    """What was left of the first one does not end it, and leaves nothing in the scheduler."""
+    late, _ = full_queue(recorder, "block", retrying, block_timeout=5)
+    runtime = recorder._runtime
+
+    def pass_time(seconds: float) -> None:
+        runtime.virtual.move_to(runtime.clock.monotonic() + seconds)
+        runtime.scheduler.run_due()
+
+    for _ in range(3):  # each time it is moved away just before its time would be up
+        pass_time(3)
+        assert late.reschedule(1)
+        pass_time(1)
+        assert not late.done()
+    assert len(runtime.scheduler._heap) == 1
+    pass_time(4.9)
+    assert not late.done()
+    pass_time(0.1)
+    assert late.status is Status.DISCARDED
+
+
 def test_a_due_job_and_a_timer_at_the_same_instant() -> None:
     """The end of a wait for room and another job's due time may coincide, in any order."""
     with testing.fake() as recorder:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import subprocess
 import sys
 import threading
 import time
 import tomllib
+import weakref
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from counterpunch import (
     QueueFull,
     Retry,
     Status,
+    configure,
     current_job,
     job,
     testing,
@@ -527,6 +530,20 @@ def test_a_mode_does_not_touch_the_jobs_outside() -> None:
         assert handle.result(LONG) == "done"
     assert Outside.stats().succeeded == 1
     assert counterpunch.find(handle.id) is handle
+
+
+def test_what_has_ended_and_is_forgotten_is_let_go() -> None:
+    """A long test with ``fake()`` keeps the jobs of the history, and no others."""
+    configure(history=1)
+    with testing.fake() as recorder:
+
+        class PassingJob(Job):
+            def perform(self) -> None: ...
+
+        seen = [weakref.ref(PassingJob.perform_async()) for _ in range(3)]
+        assert recorder.drain() == 3
+        gc.collect()
+        assert [ref() is None for ref in seen] == [True, True, False]
 
 
 def test_no_thread_is_started() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 
 import pytest
 
 import counterpunch
-from counterpunch import CounterpunchError, Duplicate, InvalidOption, Job, Retry, Status
+from counterpunch import CounterpunchError, Duplicate, Handle, InvalidOption, Job, Retry, Status
 from counterpunch.testing import fake
 
 WAIT = 10.0
@@ -172,6 +173,137 @@ def test_queued_frees_the_key_at_the_start_and_active_at_the_end() -> None:
         recorder.advance(60)
         assert answers == ["refused", "refused"]
         ActiveScopeJob.perform_async("k", again=True)
+
+
+def test_a_job_that_waits_for_its_retry_is_the_one_that_waits() -> None:
+    """Under ``"queued"`` it takes its key back; ``"replace"`` takes its place."""
+
+    class FlakyJob(Job):
+        unique = "queued"
+        retry = Retry(3, wait=10, jitter=0)
+
+        @staticmethod
+        def identity(key: str, *rest: object) -> str:
+            return key
+
+        def perform(self, key: str, *rest: object) -> None:
+            if self.attempt < 3:
+                raise OSError
+
+    with fake() as recorder:
+        first = FlakyJob.perform_async("k")
+        recorder.drain()
+        assert first.status is Status.RETRYING
+        assert FlakyJob.perform_async("k") is first
+        recorder.advance(10)
+        assert (first.status, first.attempt) == (Status.RETRYING, 2)
+        assert FlakyJob.perform_async("k") is first
+        FlakyJob.on_duplicate = "replace"
+        newer = FlakyJob.perform_async("k", "newer")
+        assert (first.status, newer.status) == (Status.CANCELLED, Status.QUEUED)
+        assert recorder.advance(60) == 3
+        assert newer.status is Status.SUCCEEDED
+        assert FlakyJob.perform_async("k") not in (first, newer)
+        assert len(recorder._runtime.unique) == 1
+
+
+def test_a_retry_goes_on_although_another_job_waits_by_then() -> None:
+    """It was accepted, so it is not dropped; and the key stays the other one's."""
+
+    class OvertakenJob(Job):
+        unique = "queued"
+        retry = Retry(2, wait=10, jitter=0)
+
+        @staticmethod
+        def identity(key: str, wait: bool = True) -> str:
+            return key
+
+        def perform(self, key: str, wait: bool = True) -> None:
+            if wait and self.attempt == 1:
+                others.append(type(self).using(delay=60).perform_async(key, wait=False))
+                raise OSError
+
+    others: list[Handle[None]] = []
+    with fake() as recorder:
+        first = OvertakenJob.perform_async("k")
+        recorder.drain()
+        assert (first.status, others[0].status) == (Status.RETRYING, Status.SCHEDULED)
+        recorder.advance(10)
+        assert first.status is Status.SUCCEEDED
+        assert OvertakenJob.perform_async("k") is others[0]
+        recorder.advance(60)
+        assert others[0].status is Status.SUCCEEDED
+        assert not recorder._runtime.unique
+
+
+def test_one_waits_per_identity_while_attempts_fail_in_real_threads() -> None:
+    """Eight threads enqueue while jobs fail and come back: of those that hold the key at most
+    one waits, every handle ends, and no key is left behind."""
+
+    class StormJob(Job):
+        workers = 4
+        unique = "queued"
+        retry = Retry(3, wait=0.0005)
+
+        @staticmethod
+        def identity(key: int) -> int:
+            return key
+
+        def perform(self, key: int) -> None:
+            if self.attempt < 3:
+                raise OSError
+
+    logging.getLogger("counterpunch").setLevel(logging.CRITICAL)
+    try:
+        handles: list[Handle[None]] = []
+
+        def enqueue() -> None:
+            for number in range(300):
+                handles.append(StormJob.perform_async(number % 3))
+
+        threads = [threading.Thread(target=enqueue) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(WAIT)
+        assert counterpunch.wait_idle(WAIT, scheduled=True)
+    finally:
+        logging.getLogger("counterpunch").setLevel(logging.NOTSET)
+    assert len(handles) == 2400
+    assert {handle.status for handle in handles} == {Status.SUCCEEDED}
+    assert {handle.attempt for handle in handles} == {3}
+    counts = StormJob.stats()
+    assert counts.accepted == counts.succeeded == len(set(handles))
+    assert not counterpunch._runtime.current().unique
+
+
+def test_replace_leaves_a_running_job_alone(caplog: pytest.LogCaptureFixture) -> None:
+    """Under ``"active"`` it cannot be replaced: its handle comes back, as by ``"existing"``,
+    its token is not set, and the log says so."""
+    begun, go, seen = threading.Event(), threading.Event(), []
+
+    class RunningJob(Job):
+        unique = "active"
+        on_duplicate = "replace"
+
+        @staticmethod
+        def identity(key: str, number: int) -> str:
+            return key
+
+        def perform(self, key: str, number: int) -> None:
+            begun.set()
+            assert go.wait(WAIT)
+            seen.append((number, self.cancelled))
+
+    with caplog.at_level(logging.INFO, "counterpunch"):
+        first = RunningJob.perform_async("k", 1)
+        assert begun.wait(WAIT)
+        assert RunningJob.perform_async("k", 2) is first
+    assert f"{first!r} runs already and cannot be replaced" in caplog.text
+    go.set()
+    first.result(WAIT)
+    RunningJob.perform_async("k", 3).result(WAIT)
+    assert seen == [(1, False), (3, False)]
 
 
 @pytest.mark.parametrize("how", ["cancel", "fail", "refuse"])

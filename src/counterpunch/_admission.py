@@ -19,6 +19,7 @@ from .handle import (
     DISCARDED,
     FAILED,
     NO_KWARGS,
+    RUNNING,
     SCHEDULED,
     TERMINAL,
     Handle,
@@ -186,10 +187,18 @@ class Admission(Performing):
             call: Handle[Any] = new_handle(lane, lane.draw(), args, kwargs or NO_KWARGS, None, now)
             self.end(call, DISCARDED, f"a duplicate of {holder.id}", "duplicate")
             return call
-        if choice == "replace" and self._take_back(holder, holder._lane):
-            self.end(holder, CANCELLED, "replaced by a newer job of the same identity")
-            return None
-        return holder  # "existing", or one that runs and can no longer be replaced
+        if choice == "replace":
+            for _ in range(3):  # it may be on its way from one place to the next
+                if holder._state is RUNNING or holder._state in TERMINAL:
+                    break
+                if self._take_back(holder, holder._lane):
+                    self.end(holder, CANCELLED, "replaced by a newer job of the same identity")
+                    return None
+            message = (
+                "%r runs already and cannot be replaced; a newer job of its identity gives way"
+            )
+            report(logging.INFO, message, holder)
+        return holder
 
     def _claim_key(self, call: Handle[Any], lane: Lane) -> Handle[Any]:
         """Put a new job under its key; another thread may have been faster meanwhile."""

@@ -129,14 +129,11 @@ def _ended(runtime: Runtime) -> dict[Status, int]:
 def _decide(runtime: Runtime) -> None:
     """Settle what is not to be waited for, by each class's policies."""
     for lane in list(runtime.lanes.values()):
-        held = "its class was paused when the process stopped"
         if lane.options.on_shutdown == "drop":
             for call in lane.queued_calls():
                 if lane.withdraw(call):
                     runtime.lose(call, "queued when the process stopped (on_shutdown='drop')")
-        for call in list(lane.hold):
-            if lane.withdraw(call):
-                runtime.lose(call, held)
+        runtime.lose_held(lane)
         for call in [*lane.scheduled, *lane.retrying]:
             runtime.settle_delayed(call)
     for pool in list(runtime.pools.values()):
@@ -171,7 +168,7 @@ def _sweep(runtime: Runtime, leaving: bool) -> list[Worker]:
     for lane in lanes:
         # From here on, who queues or starts a job looks at this afterwards and takes it
         # back; so nothing slips in behind the sweep.
-        lane.stopped = True
+        lane.halt(paused=False)
     runtime.scheduler.close()
     unended = "it was still running when the time for the stop was up"
     for pool in list(runtime.pools.values()):

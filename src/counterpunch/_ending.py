@@ -9,6 +9,7 @@ from typing import Any
 
 from ._config import config
 from ._hooks import report, safely
+from ._lane import Lane
 from ._state import State, Watcher
 from ._timings import FOLD_MASK
 from .handle import (
@@ -77,6 +78,31 @@ class Ending(State):
         self.end(call, LOST, reason)
         self.lost.append(call)
 
+    def turned_away(self, call: Handle[Any], taken: bool = False) -> bool:
+        """A job was queued, or taken out by a worker, while its class is stopped or paused.
+
+        Returns:
+            False if it may go on all the same: somebody runs it on a thread of his own.
+        """
+        lane = call._lane
+        if lane.stopped:
+            self.too_late(call, taken)
+        elif taken:
+            if all(worker.call is not call for worker in list(lane.home(call).workers)):
+                return False
+            lane.running.discard(call)
+            lane.keep(call)
+        elif lane.home(call).withdraw(call):
+            lane.left(call)
+            lane.keep(call)  # where it counts as waiting, as before
+        return True
+
+    def lose_held(self, lane: Lane) -> None:
+        """The process stops: nobody will resume a paused class any more."""
+        for call in list(lane.hold):
+            if lane.withdraw(call):
+                self.lose(call, "its class was paused when the process stopped")
+
     def too_late(self, call: Handle[Any], taken: bool = False) -> None:
         """A job was queued, or by a worker taken out, just as the drain ended: take it back.
 
@@ -128,6 +154,12 @@ class Ending(State):
             name = (call._lane.job, more.key)
             if self.unique.get(name) is call:  # nobody else ever puts anything in its place
                 self.unique.pop(name, None)
+
+    def retake_key(self, call: Handle[Any]) -> None:
+        """The job waits again, and stands in the way again, unless another one already does."""
+        more = call._more
+        if more is not None and more.key is not None:
+            self.unique.setdefault((call._lane.job, more.key), call)
 
     def watch(self, call: Handle[Any], fn: Watcher) -> None:
         """Call ``fn(call)`` when the job has ended; at once if it has."""

@@ -84,9 +84,8 @@ def execute_plain(call: Handle[Any], lane: Lane) -> None:
     """
     running = lane.running
     running.add(call)
-    if lane.stopped:  # the drain ended after the job was taken out of the queue
-        lane.runtime.too_late(call, taken=True)
-        return
+    if lane.halted and lane.runtime.turned_away(call, taken=True):
+        return  # the drain ended, or the class was paused, after it left the queue
     call.attempt = 1  # an earlier attempt would have left something in _more
     call._state = RUNNING
     call._started = started = lane.monotonic()
@@ -149,9 +148,8 @@ def admitted(call: Handle[Any], lane: Lane, forced: bool = False) -> bool:
     ``forced`` leaves out the questions of expiry and rate: the caller wants it run now.
     """
     lane.running.add(call)
-    if lane.stopped:  # the drain ended after the job was taken out of the queue
-        lane.runtime.too_late(call, taken=True)
-        return False
+    if lane.halted and lane.runtime.turned_away(call, taken=True):
+        return False  # the drain ended, or the class was paused, after it left the queue
     look = lane.plan.guarded or call._more is not None
     if look and not forced and not lane.runtime.may_start(call):
         return False

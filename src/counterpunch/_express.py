@@ -73,8 +73,8 @@ def express_async(cls: Any, gate: Gate, plan: Plan) -> Callable[..., Handle[Any]
                 parking.nudge()
         elif pool.vacancies:
             pool.start_worker()
-        if lane.stopped:  # the drain ended in between and may not have seen it
-            lane.runtime.too_late(call)
+        if lane.halted:  # stopped or paused in between, by who may not have seen it
+            lane.runtime.turned_away(call)
         return call
 
     return _named(perform_async, cls, _ASYNC_DOC)

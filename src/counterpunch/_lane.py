@@ -63,6 +63,7 @@ class Lane:
         "drawn",
         "ended",
         "gate",
+        "halted",
         "here",
         "hold",
         "job",
@@ -127,6 +128,8 @@ class Lane:
         self.paused = False
         #: Set at the end of a drain: who queues or starts a job afterwards takes it back.
         self.stopped = False
+        #: Stopped or paused: who has queued or taken a job asks ``Runtime.turned_away``.
+        self.halted = False
         self.bucket: TokenBucket | None = None
         self.timings = Timings(self)
         self.adopt(plan)
@@ -163,13 +166,31 @@ class Lane:
     def push(self, call: Handle[Any]) -> None:
         """Queue a job that the caller owns and that is already marked as queued."""
         if self.paused:
-            self.hold.append(call)
-            if not self.paused:  # resumed between the look and the append
-                self.release_hold()
+            self.keep(call)
         else:
             self._enter(call)
-        if self.stopped:
-            self.runtime.too_late(call)
+            if self.halted:  # since the look
+                self.runtime.turned_away(call)
+
+    def keep(self, call: Handle[Any]) -> None:
+        """Hold a job that the caller owns while the class is paused, in the order of arrival."""
+        if self.hold and call < self.hold[0]:
+            self.hold.appendleft(call)
+        else:
+            self.hold.append(call)
+        if not self.paused:  # resumed between the look and the append
+            self.release_hold()
+        elif self.runtime.deadline is not None:
+            self.runtime.lose_held(self)
+
+    def halt(self, paused: bool) -> None:
+        """Start no more jobs: paused, or stopped for good."""
+        if paused:
+            self.paused = True
+        else:
+            self.stopped = True
+        self.halted = True
+        self.gate.lane = None
 
     def home(self, call: Handle[Any]) -> Pool:
         """The pool that a job is queued in: the class's, unless ``using(pool=...)`` differs."""

@@ -57,11 +57,8 @@ class Performing(Steering):
             lane.running.remove(call)
         except KeyError:
             return  # the drain gave it up as lost; that was its one ending
+        self.no_timer(call)
         more = call._more
-        if more is not None and more.timer is not None:
-            more.timer.cancel()
-            more.timer = None
-            self.scheduler.forget()
         if status is not RETRYING:
             self.end(call, status)
             return
@@ -73,6 +70,8 @@ class Performing(Steering):
             self.end(call, CANCELLED, dropped)
             return
         call._state = RETRYING
+        if lane.options.unique == "queued":
+            self.retake_key(call)  # it waits again
         self._schedule(call, call._due)
         if call in self.cancels and lane.claim_delayed(call):  # since the look before
             self.end(call, CANCELLED, dropped)

@@ -95,7 +95,7 @@ class State:
             made = Lane(self.whole, job, plan, pool, next(self._indexes))
             lane = self.lanes.setdefault(job, made)
             if self.phase is STOPPED:
-                lane.stopped = True  # too late for the sweep to have seen it
+                lane.halt(paused=False)  # too late for the sweep to have seen it
         return lane
 
     def _pool(self, job: type, options: Any) -> Pool:

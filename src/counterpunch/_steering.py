@@ -66,6 +66,7 @@ class Steering(Waiting):
             if lane.overdue:
                 try:
                     lane.overdue.remove(call)
+                    self.no_timer(call)
                 except ValueError:
                     pass
             return True
@@ -89,18 +90,22 @@ class Steering(Waiting):
         return True
 
     def pause(self, job: type) -> None:
-        """Start no more jobs of a class; accept them all the same."""
+        """Start no more jobs of a class; accept them all the same.
+
+        Every way to a start looks at ``halted`` after the job has left the queue, and every
+        enqueue looks after the job has entered it; so none slips past.
+        """
         lane = self.lane(job)
-        lane.paused = True
-        lane.gate.lane = None
+        lane.halt(paused=True)
         for call in lane.queued_calls():
-            if lane.home(call).withdraw(call):
-                lane.left(call)
-                lane.hold.append(call)  # where it counts as waiting, as before
+            self.turned_away(call)
 
     def resume(self, job: type) -> None:
         lane = self.lane(job)
         lane.paused = False
+        lane.halted = False
+        if lane.stopped:  # the order matters: a stop that comes in between must be seen
+            lane.halted = True
         lane.release_hold()
 
     def cancel_all(self, job: type) -> int:

@@ -135,7 +135,8 @@ class Waiting(Ending):
                     self.end(call, DISCARDED, reason, "queue_full")
                     report(logging.ERROR, "%r was discarded: it %s", call, reason)
 
-            self.scheduler.add(Timer(give_up), self.clock.monotonic() + limit)
+            timer = call._extra().timer = Timer(give_up)
+            self.scheduler.add(timer, self.clock.monotonic() + limit)
         if not lane.full():
             self.admit_overdue(lane)
 
@@ -147,8 +148,17 @@ class Waiting(Ending):
             except IndexError:
                 return
             if lane.claim_delayed(call):
+                self.no_timer(call)
                 call._state = QUEUED
                 lane.push(call)
+
+    def no_timer(self, call: Handle[Any]) -> None:
+        """What the job's timer was to look at is over: its attempt, or its wait for room."""
+        more = call._more
+        if more is not None and more.timer is not None:
+            more.timer.cancel()
+            more.timer = None
+            self.scheduler.forget()
 
     def _hold_back(self, call: Handle[Any]) -> bool:
         """Plan the start of a job of a rated class; True if it now waits in the scheduler."""

@@ -108,7 +108,7 @@ class _More:
         self.key: tuple[Any, ...] | None = None  # of a class with an identity
         self.batch: Any = None
         self.first_started: float | None = None
-        self.timer: Any = None  # of the overrun watch, while it runs
+        self.timer: Any = None  # of the overrun watch while it runs, of its wait for room before
         self.overran = False  # its cancel token was set by its timeout, and by nobody else
         self.since: float | None = None  # due before its class's rate made it wait
         self.planned = False  # its start has a place in the class's rate

@@ -12,7 +12,9 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from itertools import count
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from ._clock import VirtualClock
 from ._function import job_class
@@ -78,11 +80,12 @@ class _Recording(_Mode):
     def __init__(self, start: float | None) -> None:
         super().__init__(start)
         #: How many enqueues came before: in virtual time many jobs have the same instant.
-        self.order: dict[Handle[Any], int] = {}
+        self.order: WeakKeyDictionary[Handle[Any], int] = WeakKeyDictionary()
+        self._enqueues = count()
 
     def enqueue(self, *args: Any, **kwargs: Any) -> Handle[Any]:
         call = super().enqueue(*args, **kwargs)
-        self.order.setdefault(call, len(self.order))
+        self.order.setdefault(call, next(self._enqueues))
         return call
 
     def before_wait(self, call: Handle[Any]) -> None:
