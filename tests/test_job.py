@@ -11,6 +11,7 @@ import pytest
 
 import counterpunch
 from counterpunch import InvalidOption, Job, QueueFull, Rate, Retry, Status, job, testing
+from counterpunch.options import DEFAULTS
 
 LONG = 10.0  # seconds; a bound that turns a hang into a failure, never reached otherwise
 
@@ -72,6 +73,34 @@ def test_options_are_inherited_and_overridden() -> None:
 
     assert fill(Base) == fill(Child) == 7
     assert (Child.workers, Child.retry) == (1, Base.retry)
+
+
+def test_an_option_that_is_not_set_reads_as_its_default() -> None:
+    """On the class, on an instance and on a function; what is no option stays an error, and an
+    option of a mixin counts wherever the mixin stands."""
+
+    class Urgent:
+        priority = 7
+
+    class DefaultsJob(Job, Urgent):
+        workers = 3
+
+        def perform(self) -> tuple[object, ...]:
+            return self.workers, self.max_jobs, self.priority, self.retry
+
+    @job
+    def plain() -> None: ...
+
+    assert (DefaultsJob.workers, DefaultsJob.max_jobs, DefaultsJob.priority) == (3, 100_000, 7)
+    assert DefaultsJob.options["priority"] == 7
+    for name, default in DEFAULTS.items():
+        assert getattr(Job, name) == getattr(plain, name) == default
+    assert DefaultsJob.perform_now() == (3, 100_000, 7, None)
+    for thing in (DefaultsJob, DefaultsJob(), plain):
+        with pytest.raises(AttributeError, match="no attribute 'worker'"):
+            _ = thing.worker
+    del DefaultsJob.workers
+    assert (DefaultsJob.workers, DefaultsJob.options["workers"]) == (2, 2)
 
 
 def test_each_subclass_has_its_own_pool() -> None:

@@ -299,7 +299,7 @@ def test_replace_leaves_a_running_job_alone(caplog: pytest.LogCaptureFixture) ->
         first = RunningJob.perform_async("k", 1)
         assert begun.wait(WAIT)
         assert RunningJob.perform_async("k", 2) is first
-    assert f"{first!r} runs already and cannot be replaced" in caplog.text
+    assert f"{first!r} runs and cannot be replaced" in caplog.text
     go.set()
     first.result(WAIT)
     RunningJob.perform_async("k", 3).result(WAIT)

@@ -194,10 +194,7 @@ class Admission(Performing):
                 if self._take_back(holder, holder._lane):
                     self.end(holder, CANCELLED, "replaced by a newer job of the same identity")
                     return None
-            message = (
-                "%r runs already and cannot be replaced; a newer job of its identity gives way"
-            )
-            report(logging.INFO, message, holder)
+            report(logging.INFO, "%r runs and cannot be replaced; its handle is returned", holder)
         return holder
 
     def _claim_key(self, call: Handle[Any], lane: Lane) -> Handle[Any]:

@@ -22,6 +22,8 @@ from .options import due_at
 __all__ = ["Job", "JobMeta"]
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from ._signatures import (
         PerformAsync,
         PerformAt,
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
         PerformNow,
         UsingOptions,
     )
+    from .rate import Rate
+    from .retry import Retry
 
 T = TypeVar("T")
 
@@ -55,6 +59,16 @@ class JobMeta(abc.ABCMeta):
     def options(cls) -> Mapping[str, Any]:
         """Every option of the class as it was checked, defaults included; read-only."""
         return MappingProxyType(vars(cls._plan.options))
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(cls, name):
+            """The default of an option that neither the class nor a mixin of it sets."""
+            # Not attributes of Job itself: in ``class A(Job, Mixin)`` they would come first.
+            if name in DEFAULTS:
+                return DEFAULTS[name]
+            message = f"type object {cls.__name__!r} has no attribute {name!r}"
+            raise AttributeError(message, name=name, obj=cls)
 
     def __setattr__(cls, name: str, value: Any) -> None:
         if name.startswith(("_abc_", "__")):
@@ -152,6 +166,32 @@ class Job(metaclass=JobMeta):
     handle: Handle[Any]
 
     if TYPE_CHECKING:
+        workers: int
+        max_jobs: int | None
+        overflow: str
+        block_timeout: float | timedelta | None
+        pool: str | None
+        priority: int
+        retry: Retry | None
+        discard_on: type[BaseException] | Collection[type[BaseException]]
+        timeout: float | timedelta | None
+        expires_in: float | timedelta | None
+        on_shutdown: str
+        delayed_on_shutdown: str
+        identity: Any
+        unique: str | None
+        on_duplicate: str
+        rate: Rate | None
+        context: str
+        every: float | timedelta | None
+        cron: str | None
+        timezone: str
+        jitter: float | timedelta
+        once_per: str
+        tags: Collection[str]
+        log_args: bool
+        backend: Any
+
         perform_async = PerformAsync()
         perform_in = PerformIn()
         perform_at = PerformAt()
@@ -159,6 +199,12 @@ class Job(metaclass=JobMeta):
         perform_bulk = PerformBulk()
         using = UsingOptions()
     else:
+
+        def __getattr__(self, name):
+            if name in DEFAULTS:
+                return DEFAULTS[name]
+            message = f"{type(self).__name__!r} object has no attribute {name!r}"
+            raise AttributeError(message, name=name, obj=self)
 
         @classmethod
         def perform_async(cls, /, *args, **kwargs):

@@ -246,17 +246,20 @@ CHECKS: Mapping[str, Check] = {
 }
 
 
+_CHECKED_DEFAULTS = {name: CHECKS[name]("Job", name, value) for name, value in DEFAULTS.items()}
+
+
 def resolve(cls: type, owner: str) -> Options:
     """Read and check every option of a job class, inherited ones included.
 
     Raises:
         InvalidOption: For a value that is not allowed, or for two that exclude each other.
     """
+    written = set().union(*(base.__dict__ for base in cls.__mro__))
     values = {
-        name: CHECKS[name](owner, name, getattr(cls, name, default))
-        for name, default in DEFAULTS.items()
+        name: CHECKS[name](owner, name, getattr(cls, name)) for name in DEFAULTS if name in written
     }
-    options = Options(**values)
+    options = Options(**{**_CHECKED_DEFAULTS, **values})
     if options.unique is not None and options.identity is None:
         allowed = "None, unless the class has an identity to compare by"
         raise InvalidOption(owner, "unique", options.unique, allowed)
