@@ -17,12 +17,13 @@ from ._runtime import accepting, current, installed
 from ._using import Using, bulk
 from .errors import Cancelled, CounterpunchError
 from .handle import TERMINAL, Handle, Status
-from .options import due_at
+from .options import DEFAULTS, due_at
 
 __all__ = ["Job", "JobMeta"]
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from datetime import timedelta
 
     from ._signatures import (
         PerformAsync,
