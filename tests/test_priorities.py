@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -33,6 +33,16 @@ class Plug:
     def hold(self) -> None:
         self.busy.set()
         assert self.go.wait(WAIT)
+
+
+def eventually(condition: Callable[[], object]) -> None:
+    """Look until it holds; only for what nothing can be waited on, such as a thread's end."""
+    pause = threading.Event()
+    for _ in range(500):
+        if condition():
+            return
+        pause.wait(0.02)
+    raise AssertionError("it never came true")
 
 
 def threads_of(name: str) -> list[threading.Thread]:
@@ -381,6 +391,100 @@ def test_a_pool_without_work_lends_its_threads_under_a_ceiling() -> None:
     release.set()
     for handle in handles:  # they meet only if three threads come over, without a new enqueue
         handle.result(WAIT)
+
+
+def test_a_lower_ceiling_sends_idle_threads_home() -> None:
+    """At once, not after a minute, and those that are left do the work that comes."""
+    meet = threading.Barrier(4)
+
+    class MeetingJob(Job):
+        workers = 4
+
+        def perform(self, alone: bool = False) -> threading.Thread:
+            if not alone:
+                meet.wait(WAIT)
+            return threading.current_thread()
+
+    handles = MeetingJob.perform_bulk([()] * 4)
+    threads = [handle.result(WAIT) for handle in handles]
+    assert counterpunch.wait_idle(WAIT)
+    assert MeetingJob.stats().workers.total == 4
+    configure(max_threads=1)
+    eventually(lambda: sum(thread.is_alive() for thread in threads) == 1)
+    assert MeetingJob.stats().workers.total == 1
+    assert MeetingJob.perform_async(alone=True).result(WAIT) in threads
+
+
+def test_a_lower_ceiling_holds_for_what_starts_afterwards() -> None:
+    """Busy threads leave after the job they are at; a higher one brings threads back."""
+    gates = [threading.Event() for _ in range(12)]
+    started: list[int] = []
+    begun = threading.Semaphore(0)
+
+    class CeilingJob(Job):
+        workers = 4
+
+        def perform(self, number: int) -> None:
+            started.append(number)
+            begun.release()
+            assert gates[number].wait(WAIT)
+
+    def begin(count: int) -> None:
+        for _ in range(count):
+            assert begun.acquire(timeout=WAIT)
+
+    handles = CeilingJob.perform_bulk([(number,) for number in range(12)])
+    begin(4)
+    configure(max_threads=2)
+    for number in (0, 1):  # their workers leave
+        gates[number].set()
+        handles[number].result(WAIT)
+    eventually(lambda: len(threads_of("CeilingJob")) == 2)
+    assert sorted(started) == [0, 1, 2, 3]
+    gates[2].set()
+    begin(1)
+    gates[3].set()
+    begin(1)
+    assert sorted(started) == [0, 1, 2, 3, 4, 5]
+    assert CeilingJob.stats().workers.total == CeilingJob.stats().running == 2
+    configure(max_threads=3)  # work is waiting: the third comes without an enqueue
+    begin(1)
+    assert CeilingJob.stats().running == 3
+    configure(max_threads=None)
+    begin(1)
+    assert CeilingJob.stats().running == 4
+    for gate in gates:
+        gate.set()
+    assert counterpunch.wait_idle(WAIT)
+    assert sorted(started) == list(range(12))
+
+
+def test_a_ceiling_below_the_number_of_classes_leaves_each_its_thread() -> None:
+    """Lowered while they work: every class goes on, and nothing is left behind."""
+    go = threading.Event()
+
+    class OneJob(Job):
+        workers = 3
+
+        def perform(self) -> None:
+            assert go.wait(WAIT)
+
+    class TwoJob(OneJob):
+        pass
+
+    class ThreeJob(OneJob):
+        pass
+
+    jobs = (OneJob, TwoJob, ThreeJob)
+    for job in jobs:
+        job.perform_bulk([()] * 20)
+    configure(max_threads=1)
+    go.set()
+    assert counterpunch.wait_idle(WAIT)
+    assert [job.stats().succeeded for job in jobs] == [20, 20, 20]
+    configure(max_threads=2)
+    for job in jobs:
+        job.perform_async().result(WAIT)
 
 
 def test_idle_threads_are_given_back(monkeypatch: pytest.MonkeyPatch) -> None:

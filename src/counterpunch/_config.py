@@ -92,7 +92,8 @@ def configure(
         shutdown_timeout: Seconds the stop of the process may take. Default 8, below the
             10 s that Docker and Cloud Run allow.
         max_threads: A ceiling over the threads of all pools; each pool with work keeps
-            at least one, even beyond it. Default None, no ceiling.
+            at least one, even beyond it. When it is lowered, surplus threads leave: idle
+            ones at once, the others after the job they are at. Default None, no ceiling.
         pools: Shared pools by name and number of threads, for the ``pool`` option.
             Pools that are in use may be resized and added to, not taken away.
         strict_args: ``"json"``, ``"pickle"`` or ``"copy"`` sends the arguments of each

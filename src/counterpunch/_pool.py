@@ -70,7 +70,8 @@ class Pool:
         self.vacancies: deque[None] = deque([None] * size if runtime.threads else ())
         #: One entry for each worker that is to leave since the pool was made smaller.
         self.surplus: deque[None] = deque()
-        #: Pools that are owed a thread of this one, under ``max_threads``.
+        #: Pools that are owed a thread of this one, under ``max_threads``; itself, if one is
+        #: too many.
         self.owed: deque[Pool] = deque()
         self.closed = False
         self.levels: tuple[deque[Handle[Any]], ...] = ()
@@ -319,6 +320,8 @@ class Pool:
             other = self.owed.popleft()
         except IndexError:
             return False
+        if other is self:
+            return self._shrink()
         even = self.hired() - other.hired() < 2
         if not other.queued() or (even and any(self.levels)):
             return False
@@ -329,6 +332,22 @@ class Pool:
             self.yield_worker(other)
         if any(self.levels) and not self.hired():
             self.offer()  # an enqueue still counted on this worker
+        return True
+
+    def dismiss(self, count: int) -> None:
+        """The ceiling was lowered: so many workers are to leave, idle ones first, the others
+        after the job they are at."""
+        self.owed.extend([self] * count)
+        self.parking.wake_all()
+
+    def _shrink(self) -> bool:
+        """On a worker's thread: leave, if there are too many still and the work goes on."""
+        if not self.runtime.surplus_threads() or (any(self.levels) and self.hired() < 2):
+            return False
+        self.vacancies.append(None)
+        self._drop_executor()
+        if any(self.levels) and not self.hired():
+            self.offer()  # the others have left at the same moment
         return True
 
     def _lend(self) -> bool:

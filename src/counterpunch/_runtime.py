@@ -87,6 +87,8 @@ class Runtime(Admission):
                 pool = self.pools.get(name)
                 if pool is not None:
                     pool.resize(size)
+        if "max_threads" in names and self.threads:
+            self._apply_ceiling()
 
     def redefined(self, job: type) -> None:
         """Take over options of a class that were changed after its first use.
@@ -128,6 +130,37 @@ class Runtime(Admission):
             message = "max_threads=%d is reached, and %s has work and no thread: it gets one"
             report(logging.WARNING, message, ceiling, pool.name)
         return True
+
+    def surplus_threads(self) -> int:
+        """By how many threads the pools exceed ``max_threads``."""
+        if config.max_threads is None:
+            return 0
+        threads = sum(pool.threads() for pool in list(self.pools.values()))
+        return max(0, threads - config.max_threads)
+
+    def _apply_ceiling(self) -> None:
+        """The ceiling has changed: let surplus threads leave, or start those that were missing."""
+        pools = [pool for pool in list(self.pools.values()) if pool.threads()]
+        surplus = self.surplus_threads()
+        if not surplus:
+            for pool in pools:
+                for _ in range(min(len(pool.vacancies), pool.queued())):
+                    pool.offer()
+            return
+        leaving = dict.fromkeys(pools, 0)
+        for pool in pools:
+            if not pool.queued():
+                leaving[pool] = min(surplus, len(pool.parking.sleepers))
+                surplus -= leaving[pool]
+        while surplus and pools:
+            pool = max(pools, key=lambda pool: pool.threads() - leaving[pool])
+            if pool.threads() - leaving[pool] < 2:
+                break  # each pool with work keeps one
+            leaving[pool] += 1
+            surplus -= 1
+        for pool, count in leaving.items():
+            if count:
+                pool.dismiss(count)
 
     def no_thread(self, pool: Pool, exc: RuntimeError) -> None:
         """No thread could be started for a pool: at a limit of the system, or because
