@@ -206,6 +206,10 @@ class Lane:
         elif self.tickets is not None:
             self.tickets.append(None)
         pool.push(call, call._option("priority"))
+        if self.runtime.waits:
+            from ._deadlock import look_again
+
+            look_again(self.runtime, call)
 
     def withdraw(self, call: Handle[Any]) -> bool:
         """Take a queued job out again; False if a worker was faster."""

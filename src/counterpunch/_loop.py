@@ -50,6 +50,11 @@ class Loop:
                 self.loop.run_until_complete(self.loop.shutdown_asyncgens())
             self.loop.close()
 
+    @property
+    def ident(self) -> int | None:
+        """Of its thread."""
+        return self._thread.ident
+
     def call(self, fn: Any, *args: Any) -> bool:
         """Run ``fn(*args)`` on the loop; False if it is closed."""
         try:
@@ -99,6 +104,8 @@ GRACE_SECONDS = 0.2
 
 class LoopPool(Pool):
     """A pool whose workers are tasks of the runtime's event loop."""
+
+    threaded = False
 
     def start_worker(self) -> bool:
         if self.runtime.phase == "stopped":

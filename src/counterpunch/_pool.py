@@ -59,6 +59,9 @@ class Worker:
 class Pool:
     """The threads of one job class, or the shared ones of ``configure(pools=...)``."""
 
+    #: False: its workers are tasks of the event loop.
+    threaded = True
+
     def __init__(self, runtime: Runtime, name: str, size: int, shared: bool) -> None:
         self.runtime = runtime
         self.name = name
@@ -234,6 +237,10 @@ class Pool:
         finally:
             self.workers.discard(worker)
             self.runtime.resting.wake_all()
+            if self.runtime.waits:
+                from ._deadlock import look_again
+
+                look_again(self.runtime)
 
     def _serve(self, worker: Worker) -> None:
         rested = monotonic()

@@ -186,6 +186,19 @@ class Runtime(Admission):
         if largest is not None and largest.threads() - pool.threads() >= 1:
             largest.yield_worker(pool)  # after the job it is at
 
+    def at_ceiling(self) -> bool:
+        """True if ``max_threads`` lets no further thread start."""
+        threads = sum(pool.threads() for pool in list(self.pools.values()))
+        return config.max_threads is not None and threads >= config.max_threads
+
+    def wait_in_job(self, call: Handle[Any]) -> bool:
+        """Wait for ``call`` if this is a worker's thread; see ``_deadlock``."""
+        if not self.threads or current_job() is None:
+            return False
+        from ._deadlock import wait_in_job
+
+        return wait_in_job(call)
+
     def idle(self, delayed: bool = False) -> bool:
         """True if no job runs or is queued, the caller's own aside; with ``delayed``, if
         none waits for a time either."""

@@ -23,6 +23,7 @@ from .handle import (
 )
 
 if TYPE_CHECKING:
+    from ._deadlock import Wait
     from ._drain import ShutdownReport
     from ._loop import Loop
     from ._runtime import Runtime
@@ -62,6 +63,8 @@ class State:
         #: Where ``wait_idle`` and the drain sleep; a worker wakes them as it falls asleep.
         self.resting = self.scheduler.resters
         self.watchers: dict[Handle[Any], deque[Watcher]] = {}
+        #: By thread: the waits without limit, for other jobs, of workers' threads.
+        self.waits: dict[int, list[Wait]] = {}
         #: Running jobs whose cancel token is set.
         self.cancels: set[Handle[Any]] = set()
         #: Jobs that are being enqueued, while a middleware may change their options.
@@ -143,6 +146,10 @@ class State:
             if self._loops[0] is not made:  # another thread was faster
                 made.stop()
         return self._loops[0]
+
+    def loop_threads(self) -> set[int]:
+        """The thread of the event loop, if it was started."""
+        return {loop.ident for loop in list(self._loops) if loop.ident is not None}
 
     def stop_loop(self) -> set[int]:
         """Cancel the tasks of async jobs and end the loop; the idents of threads that stay."""

@@ -7,10 +7,11 @@ import os
 from collections import deque
 from contextvars import Token
 from datetime import timedelta
+from threading import get_ident
 from types import TracebackType
 from typing import Any
 
-from ._current import current_batch, open_batches
+from ._current import current_batch, current_job, open_batches
 from ._hooks import report
 from ._parking import Parking, Sleeper
 from ._runtime import Runtime, accepting
@@ -52,6 +53,7 @@ class Batch:
         self._outer: Batch | None = None
         self._token: Token[Batch | None] | None = None
         self._entered = False
+        self._thread: int | None = None
         self.closed = False
         # One entry for each thing to wait for: the block itself, and every member. Taking
         # out is atomic; who finds none left takes the one right to complete the batch.
@@ -68,6 +70,7 @@ class Batch:
         if self._entered:
             raise CounterpunchError(f"{self!r} was opened before; make a new Batch for more jobs")
         self._entered = True
+        self._thread = get_ident()
         outer = current_batch.get()
         if outer is not None and not outer.closed:
             self._outer = outer
@@ -107,16 +110,29 @@ class Batch:
     def wait(self, timeout: float | timedelta | None = None) -> bool:
         """Wait until the batch is complete; False if ``timeout`` seconds pass before.
 
+        In a job it is as with ``Handle.result``: without a timeout it cannot deadlock.
+
         Raises:
             InvalidOption: (a ``ValueError``) for a timeout that is NaN or no time.
+            CounterpunchError: Without a timeout inside its own ``with`` block, or where a job
+                waits for itself: it would never end.
         """
         limit = time_limit("Batch.wait", timeout)
+        if limit is None and self._thread == get_ident() and current_batch.get() is self:
+            raise CounterpunchError(f"{self!r} is still open: wait for it after its with block")
         for call in list(self.handles):
             if call._state not in TERMINAL:
                 call._lane.runtime.before_wait(call)
+        if limit is None and current_job() is not None:
+            for call in self._members():  # each may have to be run right here, see result()
+                call._wait(None)
         if self._done:
             return True
         return self._parking.park(Sleeper(), lambda: self._done, limit) or self._done
+
+    def _members(self) -> list[Handle[Any]]:
+        inner = [call for batch in list(self._inner) for call in batch._members()]
+        return [*self.handles, *inner]
 
     # For the runtime
 

@@ -278,6 +278,9 @@ class Handle(Generic[R]):
     def result(self, timeout: float | timedelta | None = None) -> R:
         """What ``perform`` returned. Waits for the end of the job, retries included.
 
+        Inside a job it keeps the worker. If no other worker is left to run what it waits for,
+        because all of them wait so, it is run right there. That needs a wait without a timeout.
+
         Args:
             timeout: Seconds to wait at most; None waits without limit.
 
@@ -285,6 +288,8 @@ class Handle(Generic[R]):
             TimeoutError: If the job has not ended by then.
             InvalidOption: (a ``ValueError``) for a timeout that is NaN or no time.
             Cancelled, Discarded, Lost: If it ended that way.
+            CounterpunchError: In a job, without a timeout: if it waits for itself, or for a
+                job that waits for it; the message names them.
             BaseException: Its own, if it failed.
         """
         self._wait(timeout)
@@ -429,6 +434,8 @@ class Handle(Generic[R]):
             return
         runtime = self._lane.runtime
         runtime.before_wait(self)
+        if limit is None and runtime.wait_in_job(self):
+            return
         parking, sleeper = Parking(), Sleeper()
         done: deque[None] = deque()
 
