@@ -8,6 +8,8 @@ call that it must refuse (an ignore that nothing needs is an error of its own).
 
 from __future__ import annotations
 
+import logging
+from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, assert_type
@@ -17,6 +19,7 @@ from counterpunch import (
     Batch,
     Handle,
     Job,
+    JobLogFilter,
     Rate,
     Retry,
     ShutdownReport,
@@ -28,6 +31,7 @@ from counterpunch import (
     delay,
     job,
     on_error,
+    periodic,
     testing,
 )
 
@@ -76,6 +80,34 @@ class FetchJob(Job):
 class Everything(Job):
     def perform(self, first: int, /, *rest: str, flag: bool, **names: float) -> list[int]:
         return [first]
+
+
+class Report(Job):
+    workers: int = 3
+    identity = staticmethod(lambda user_id, kind="pdf": (user_id, kind))
+    unique = "active"
+    on_duplicate = "replace"
+    timeout = timedelta(minutes=1)
+    every = 60.0
+    tags = {"report"}
+
+    def perform(self, user_id: int = 0, kind: str = "pdf") -> None: ...
+
+
+class Typo(Job):
+    workers = "four"  # type: ignore[assignment]
+    retry = 3  # type: ignore[assignment]
+    identity = None
+
+    def perform(self) -> None: ...
+
+
+class WithIdentity(Job):
+    @staticmethod
+    def identity(user_id: int) -> int:
+        return user_id
+
+    def perform(self, user_id: int) -> None: ...
 
 
 # Enqueue
@@ -140,6 +172,24 @@ def goodbye(user_id: int) -> int:
     return user_id
 
 
+@job(
+    workers=1,
+    max_jobs=None,
+    overflow="block",
+    pool="mail",
+    priority=3,
+    discard_on=(KeyError,),
+    rate=Rate(5, per=timedelta(minutes=1)),
+    identity=lambda user_id: user_id,
+    unique="queued",
+    cron="@daily",
+    timezone="Europe/Berlin",
+    tags=("a",),
+)
+def many_options(user_id: int) -> int:
+    return user_id
+
+
 @job
 async def fetch(url: str) -> bytes:
     return b""
@@ -154,6 +204,8 @@ def functions(when: datetime) -> None:
     assert_type(hello.using(priority=1).perform_async(42), Handle[str])
     assert_type(goodbye.perform_async(42), Handle[int])
     assert_type(fetch.perform_async("https://example.org"), Handle[bytes])
+    assert_type(many_options.perform_async(1), Handle[int])
+    many_options.perform_async("1")  # type: ignore[arg-type]
     hello.perform_async("42")  # type: ignore[arg-type]
     hello("42")  # type: ignore[arg-type]
     goodbye.perform_async()  # type: ignore[call-arg]
@@ -186,6 +238,15 @@ async def handles(handle: Handle[str]) -> None:
     assert_type(handle.reschedule(timedelta(seconds=1)), bool)
     assert_type(handle.run_now(), bool)
     assert_type(handle.retry(), Handle[str])
+    assert_type(handle.result(timedelta(seconds=1)), str)
+    assert_type(handle.exception(timedelta(seconds=1)), BaseException | None)
+    assert_type(handle.future(), Future[str])
+    assert_type(handle.tags, frozenset[str])
+    assert_type(handle.options["priority"], Any)
+    assert_type(handle.as_dict(), dict[str, Any])
+    handle.options["priority"] = 9
+    handle.result("soon")  # type: ignore[arg-type]
+    handle.tags = ()  # type: ignore[misc, assignment]
     handle.add_done_callback(lambda done: print(done.result()))
     handle.status = Status.LOST  # type: ignore[misc]
     handle.reschedule("soon")  # type: ignore[arg-type]
@@ -225,6 +286,41 @@ def process() -> None:
     with Batch(on_complete=goodbye) as batch:
         HelloEmailJob.perform_async(1)
     assert_type(batch.wait(1.0), bool)
+    assert_type(batch.wait(timedelta(seconds=1)), bool)
+    assert_type(batch.id, str)
+    assert_type(batch.progress, tuple[int, int])
+    assert_type(batch.done(), bool)
+    assert_type(list(batch.handles), list[Handle[Any]])
+    Batch(on_failure=goodbye)  # type: ignore[call-arg]
+    assert_type(counterpunch.dump(), str)
+    assert_type(counterpunch.metrics(), str)
+    assert_type(counterpunch.health(max_fill=0.5, max_wait=30.0).ok, bool)
+    assert_type(counterpunch.health().reasons, tuple[str, ...])
+    for entry in periodic():
+        assert_type(entry.job, type[Job])
+        assert_type(entry.next_run, datetime)
+        assert_type(entry.upcoming(3), list[datetime])
+        assert_type(entry.latest, Handle[Any] | None)
+    logging.getLogger().addFilter(JobLogFilter())
+    JobLogFilter(3)  # type: ignore[arg-type]
+
+
+# A class as a whole, and its options as they read
+
+
+def whole() -> None:
+    assert_type(Report.latest(7, "pdf"), Handle[Any] | None)
+    assert_type(Report.status(7, "pdf"), Status | None)
+    assert_type(Report.in_progress(7, "pdf"), bool)
+    assert_type(Report.options["workers"], Any)
+    Report.options["workers"] = 3  # type: ignore[index]
+    assert_type(Report.workers, int)
+    assert_type(Report.max_jobs, int | None)
+    assert_type(Report.retry, Retry | None)
+    assert_type(HelloEmailJob.timeout, float | timedelta | None)
+    Report.pause()
+    Report.resume()
+    Report.latest([7])  # type: ignore[arg-type]
 
 
 class Account:
@@ -274,7 +370,12 @@ def test_modes() -> None:
         assert_type(recorder.perform_one(hello), Handle[Any])
         recorder.assert_enqueued(HelloEmailJob, args=(1,), kwargs={}, within=60)
         recorder.assert_enqueued(hello)
+        recorder.assert_not_enqueued(goodbye)
+        assert_type(recorder.now, datetime)
         recorder.clear()
+    with testing.fake(now=datetime.now()) as recorder, testing.fake(now=1.7e9):
+        recorder.clear()
+    testing.fake(now="noon")  # type: ignore[arg-type]
 
 
 # Policies
@@ -284,6 +385,10 @@ def policies() -> None:
     Retry(delay=lambda attempt, exc: timedelta(seconds=attempt))
     Retry(delay=lambda attempt, exc: None)
     Retry(on=OSError)
+    Retry(budget=0.2, max_elapsed=timedelta(hours=1), max_wait=timedelta(minutes=1))
+    Retry(budget="most")  # type: ignore[arg-type]
+    assert_type(Rate(100, per=20.0).per, float)
+    assert_type(Rate(100, per=timedelta(seconds=20)).limit, int)
     Retry(attempts=3)  # type: ignore[call-arg]
     Retry(on="OSError")  # type: ignore[arg-type]
     Rate("100")  # type: ignore[arg-type]
