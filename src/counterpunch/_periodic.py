@@ -54,7 +54,9 @@ class _Clockwork:
         self.runtime = runtime
         self.due: dict[type[Job], float] = {}  # epoch seconds
         self.latest: dict[type[Job], Handle[Any]] = {}
-        self.locks: dict[type[Job], HostLock] = {}
+        #: By name: of two classes of one name, from an app factory that ran twice, each is
+        #: this process's own.
+        self.locks: dict[str, HostLock] = {}
 
     def arm(self, job: type[Job]) -> None:
         if job not in self.due:
@@ -97,9 +99,10 @@ class _Clockwork:
         """True in the one process of the host that runs this class's ticks."""
         if job._plan.options.once_per == "process" or not self.runtime.threads:
             return True
-        lock = self.locks.get(job)
+        name = job._plan.name
+        lock = self.locks.get(name)
         if lock is None:
-            lock = self.locks[job] = HostLock(job._plan.name)
+            lock = self.locks[name] = HostLock(name)
         return lock.hold()
 
 

@@ -89,7 +89,7 @@ class Report(Job):
     on_duplicate = "replace"
     timeout = timedelta(minutes=1)
     every = 60.0
-    tags = {"report"}
+    tags = frozenset({"report"})
 
     def perform(self, user_id: int = 0, kind: str = "pdf") -> None: ...
 

@@ -30,6 +30,10 @@ STARTUP_COMPLETE, STARTUP_FAILED = f"{STARTUP}.complete", f"{STARTUP}.failed"
 SHUTDOWN_COMPLETE, SHUTDOWN_FAILED = f"{SHUTDOWN}.complete", f"{SHUTDOWN}.failed"
 
 
+#: One entry for each lifespan that is entered.
+_open: set[object] = set()
+
+
 @asynccontextmanager
 async def lifespan(app: object = None) -> AsyncIterator[None]:
     """Call ``start()`` when the server starts, and drain when it stops.
@@ -44,16 +48,21 @@ async def lifespan(app: object = None) -> AsyncIterator[None]:
 
     The drain takes ``configure(shutdown_timeout=...)`` seconds at most, on a thread of its
     own, so the event loop goes on. It runs too when the body raises. Entered again, as
-    Starlette's ``TestClient`` does, jobs are accepted again.
+    Starlette's ``TestClient`` does, jobs are accepted again. Of several apps in one process
+    the last to stop drains: they share the pools.
 
     Args:
         app: Ignored; it is what frameworks pass to a lifespan.
     """
     start()
+    mine = object()
+    _open.add(mine)
     try:
         yield
     finally:
-        await _drain()
+        _open.discard(mine)
+        if not _open:  # another app of this process still serves
+            await _drain()
 
 
 def wrap(app: ASGIApp) -> ASGIApp:
