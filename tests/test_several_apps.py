@@ -245,6 +245,23 @@ def test_of_two_lifespans_the_last_one_drains(apps: Apps) -> None:
     assert delayed.status is Status.LOST  # the process has stopped serving
 
 
+def test_each_class_of_a_name_has_its_row() -> None:
+    """However often a factory ran, nothing is missing in the total."""
+    everyone = [make_app("again") for _ in range(4)]
+    for number, app in enumerate(everyone, 1):
+        app.mail.perform_bulk([("text",)] * number)
+    assert counterpunch.wait_idle(WAIT)
+    stats = counterpunch.stats()
+    assert [counts.accepted for counts in stats.jobs.values()] == [1, 2, 3, 4]
+    assert stats.total.accepted == 10
+    assert [name.rpartition(".")[2] for name in stats.jobs] == [
+        "MailJob",
+        "MailJob",
+        "MailJob#2",
+        "MailJob#3",
+    ]
+
+
 def test_many_apps_at_once() -> None:
     """Eight apps enqueue from threads of their own: every job runs in its own app, once."""
     everyone = [make_app(f"app{number}", threads=2) for number in range(8)]

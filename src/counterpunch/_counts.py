@@ -151,7 +151,8 @@ NO_COUNTS = Counts(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, WorkerCounts(0, 0, 0), 0, 0.
 class Stats(NamedTuple):
     """What ``stats()`` returns: ``jobs`` maps a class's qualified name to its counts.
 
-    Of two classes with the same qualified name the later one has its module in front.
+    Of two classes with the same qualified name the later one has its module in front; of
+    more, such as an app factory makes, they also have a number behind: ``#2``, ``#3``.
     """
 
     total: Counts

@@ -25,7 +25,12 @@ def stats() -> Stats:
     classes: dict[str, Counts] = {}
     for lane in list(runtime.lanes.values()):
         name = lane.job.__qualname__
-        classes[lane.plan.name if name in classes else name] = lane.counts(now)
+        if name in classes:
+            name = lane.plan.name
+        number = 2
+        while name in classes:  # an app factory that ran more than twice
+            name, number = f"{lane.plan.name}#{number}", number + 1
+        classes[name] = lane.counts(now)
     return Stats(_total(runtime, list(classes.values())), classes)
 
 
