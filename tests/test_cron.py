@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import random
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError
@@ -724,3 +725,65 @@ def test_against_the_oracle(zone: str, start: str, days: int, shift: int) -> Non
                 assert answer == expected[index], (expression, moment)
             else:
                 assert answer > end, (expression, moment)
+
+
+# Against the oracle again, with lines made at random
+
+
+def random_field(source: random.Random, low: int, high: int) -> tuple[str, set[int]]:
+    """A field's text, and the numbers it names, put together without parsing anything."""
+    texts, numbers = [], set()
+    for _ in range(source.choice((1, 1, 1, 2, 3))):
+        first, last = sorted(source.choices(range(low, high + 1), k=2))
+        step = source.randint(1, high)
+        kind = source.choice(("*", "*/n", "n", "n", "a-b", "a-b/n"))
+        text = kind.replace("a-b", f"{first}-{last}")
+        texts.append(text.replace("/n", f"/{step}").replace("n", str(first)))
+        if kind == "n":
+            numbers.add(first)
+        else:
+            ends = (first, last) if "a" in kind else (low, high)
+            numbers.update(range(ends[0], ends[1] + 1, step if "/n" in kind else 1))
+    return ",".join(texts), numbers
+
+
+def random_line(source: random.Random) -> tuple[str, bool, Match]:
+    """A whole line, whether it follows elapsed time, and what it says in Python."""
+    texts, sets = zip(
+        *(random_field(source, *ends) for ends in ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))),
+        strict=True,
+    )
+    starred = [text.startswith("*") for text in texts]
+    minutes, hours, days, months, weekdays = sets
+
+    def match(wall: datetime) -> bool:
+        day = wall.day in days
+        weekday = sunday_from_0(wall) in weekdays or (sunday_from_0(wall) == 0 and 7 in weekdays)
+        either = day or weekday if not (starred[2] or starred[4]) else day and weekday
+        return wall.minute in minutes and wall.hour in hours and wall.month in months and either
+
+    return " ".join(texts), starred[0] or starred[1], match
+
+
+@needs_zone_data
+@pytest.mark.parametrize(("zone", "start", "days", "shift"), WINDOWS)
+def test_random_lines_against_the_oracle(zone: str, start: str, days: int, shift: int) -> None:
+    """Ten lines that nobody thought of, in every window, run exactly when cron would."""
+    source = random.Random(f"{zone} {start}")
+    clock = wall_clock(zone, start, days)
+    end = clock[-1][0]
+    ran = 0
+    for _ in range(10):
+        expression, wildcard, match = random_line(source)
+        try:
+            cron = Cron(expression, zone)
+        except ValueError as refused:  # a day that none of its months has
+            assert "day-of-month" in str(refused)  # noqa: PT017
+            continue
+        found: list[datetime] = []
+        moment = clock[0][0] - datetime.resolution
+        while (moment := cron.next_after(moment)) <= end:
+            found.append(moment)
+        assert found == oracle(clock, wildcard, match), expression
+        ran += bool(found)
+    assert ran
