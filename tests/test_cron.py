@@ -768,12 +768,12 @@ def random_line(source: random.Random) -> tuple[str, bool, Match]:
 @needs_zone_data
 @pytest.mark.parametrize(("zone", "start", "days", "shift"), WINDOWS)
 def test_random_lines_against_the_oracle(zone: str, start: str, days: int, shift: int) -> None:
-    """Ten lines that nobody thought of, in every window, run exactly when cron would."""
+    """Lines that nobody thought of, in every window, run exactly when cron would; six do run."""
     source = random.Random(f"{zone} {start}")
     clock = wall_clock(zone, start, days)
     end = clock[-1][0]
     ran = 0
-    for _ in range(10):
+    while ran < 6:
         expression, wildcard, match = random_line(source)
         try:
             cron = Cron(expression, zone)
@@ -786,4 +786,3 @@ def test_random_lines_against_the_oracle(zone: str, start: str, days: int, shift
             found.append(moment)
         assert found == oracle(clock, wildcard, match), expression
         ran += bool(found)
-    assert ran
