@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 import threading
 from datetime import timedelta
+from email.message import Message
 from itertools import pairwise
 from typing import Any
+from urllib.error import HTTPError
 
 import pytest
 
@@ -126,6 +128,45 @@ def test_delay_replaces_the_formula() -> None:
         assert handle.attempt == 4
         assert [attempt for attempt, _ in asked] == [1, 2, 3, 4]
         assert [str(exc) for _, exc in asked] == [f"attempt {n}" for n in (1, 2, 3, 4)]
+
+
+def test_retry_after_is_honoured() -> None:
+    """What a server asked for in its header; the job's own guess where it asked for nothing."""
+
+    def retry_after(attempt: int, exc: BaseException) -> float | None:
+        if isinstance(exc, HTTPError) and exc.code == 404:
+            return None
+        asked = exc.headers.get("Retry-After") if isinstance(exc, HTTPError) else None
+        return float(asked) if asked else 2.0 * attempt
+
+    answers: list[tuple[int, dict[str, str]]] = [
+        (429, {"Retry-After": "120"}),
+        (503, {}),
+        (429, {"Retry-After": "0"}),
+        (404, {"Retry-After": "5"}),
+    ]
+    starts = []
+
+    class Polite(Job):
+        retry = Retry(max_attempts=9, max_wait=1.0, delay=retry_after)
+
+        def perform(self) -> None:
+            starts.append(recorder.now.timestamp())
+            code, headers = answers[self.attempt - 1]
+            raise HTTPError("https://example.org", code, "no", message(headers), None)
+
+    def message(headers: dict[str, str]) -> Message:
+        made = Message()
+        for name, value in headers.items():
+            made[name] = value
+        return made
+
+    with testing.fake(now=1_000_000) as recorder:
+        handle = Polite.perform_async()
+        with pytest.raises(HTTPError):
+            recorder.advance(600)
+    assert handle.attempt == 4
+    assert [start - 1_000_000 for start in starts] == [0, 120, 124, 124]
 
 
 @pytest.mark.parametrize("answer", [-1, float("nan"), float("inf"), "soon", 10**400, SystemExit])
