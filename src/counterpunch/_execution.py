@@ -421,7 +421,9 @@ def forget_frames(exc: BaseException, keep_own: bool = False) -> None:
 def _asyncio_cancelled() -> type[BaseException]:
     """asyncio's CancelledError, without being the one that imports asyncio."""
     asyncio = sys.modules.get("asyncio")
-    return Cancelled if asyncio is None else asyncio.CancelledError
+    # Another thread may be in the midst of importing it.
+    kind: type[BaseException] = getattr(asyncio, "CancelledError", Cancelled)
+    return kind
 
 
 def _text(exc: BaseException) -> str:

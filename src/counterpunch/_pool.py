@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from ._clock import monotonic
 from ._config import config
 from ._execution import execute, execute_plain
-from ._hooks import logger, process
+from ._hooks import logger, process, report
 from ._parking import Parking, Sleeper, take_one
 
 if TYPE_CHECKING:
@@ -234,6 +234,14 @@ class Pool:
         self.workers.add(worker)
         try:
             self._serve(worker)
+        except BaseException as exc:  # the executor would keep it to itself
+            self.vacancies.append(None)
+            if self.runtime.phase != "stopped":
+                report(
+                    logging.CRITICAL, "a worker of %s ended by a defect", self.name, exc_info=exc
+                )
+            if any(self.levels):
+                self.offer()
         finally:
             self.workers.discard(worker)
             self.runtime.resting.wake_all()

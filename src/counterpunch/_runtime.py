@@ -133,10 +133,10 @@ class Runtime(Admission):
 
     def surplus_threads(self) -> int:
         """By how many threads the pools exceed ``max_threads``."""
-        if config.max_threads is None:
+        ceiling = config.max_threads  # read once: another thread may set it to None
+        if ceiling is None:
             return 0
-        threads = sum(pool.threads() for pool in list(self.pools.values()))
-        return max(0, threads - config.max_threads)
+        return max(0, sum(pool.threads() for pool in list(self.pools.values())) - ceiling)
 
     def _apply_ceiling(self) -> None:
         """The ceiling has changed: let surplus threads leave, or start those that were missing."""
@@ -188,8 +188,10 @@ class Runtime(Admission):
 
     def at_ceiling(self) -> bool:
         """True if ``max_threads`` lets no further thread start."""
-        threads = sum(pool.threads() for pool in list(self.pools.values()))
-        return config.max_threads is not None and threads >= config.max_threads
+        ceiling = config.max_threads
+        if ceiling is None:
+            return False
+        return sum(pool.threads() for pool in list(self.pools.values())) >= ceiling
 
     def wait_in_job(self, call: Handle[Any]) -> bool:
         """Wait for ``call`` if this is a worker's thread; see ``_deadlock``."""
