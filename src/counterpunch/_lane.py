@@ -293,16 +293,18 @@ class Lane:
         """
         before = reading = self._reading()
         for _ in range(100):
-            reading = self._reading()
-            if reading == before and reading[-1] - sum(reading[:-2]) >= 0:
-                break
-            before = reading
+            latest = self._reading()
+            if latest[-1] - sum(latest[:-2]) >= 0:  # else a job was seen twice, on its way back
+                reading = latest
+                if latest == before:
+                    break
+            before = latest
         *elsewhere, attempts, accepted = reading
         succeeded, failed, cancelled, discarded, lost, running, retrying, scheduled, deferred = (
             elsewhere
         )
         queued = accepted - sum(elsewhere)
-        if queued < 0:  # a job seen twice while it came back for a retry; never yet observed
+        if queued < 0:  # in each of a hundred readings; never yet observed
             running, queued = running + queued, 0
         timings = self.timings
         wait_times, run_times = timings.durations.read()

@@ -212,6 +212,8 @@ def execute_on_loop(call: Handle[Any], worker: bool) -> None:
     the pool's thread waits for it."""
     lane = call._lane
     lane.running.add(call)  # from here on the drain sees it
+    if lane.halted and lane.runtime.turned_away(call, taken=True):
+        return  # before anything is given to a loop that is about to close
     try:
         loop = lane.runtime.event_loop()
         coroutine = _execute(loop, call)
