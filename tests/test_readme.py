@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+import counterpunch
+from counterpunch._hooks import process
+from counterpunch.options import DEFAULTS
 
 README = Path(__file__).parent.parent / "README.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```", README.read_text(encoding="utf-8"), re.M | re.S)
@@ -32,6 +38,50 @@ def test_python_blocks_run() -> None:
             exec(compile(block, f"README block {number}", "exec"), namespace)
             ran += 1
     assert ran >= 3
+
+
+def _lines() -> list[str]:
+    """The code of the table of features, each piece by itself."""
+    text = README.read_text(encoding="utf-8")
+    table = text.split("| you want | write |\n|---|---|\n", 1)[1].split("\n\n", 1)[0]
+    return [
+        code for row in table.splitlines() for code in re.findall(r"`([^`]+)`", row.split("|")[2])
+    ]
+
+
+def test_the_lines_of_the_feature_table_run() -> None:
+    """Each as it stands: those that set an option, or define perform, inside a job class."""
+    namespace: dict[str, Any] = {"__name__": "readme"}
+    for number, block in enumerate(BLOCKS):
+        if not _hosts_of(block):
+            exec(compile(block, f"README block {number}", "exec"), namespace)
+    exec("from counterpunch import *", namespace)
+
+    class Session:
+        def defer(self, commit: Callable[[], object], rollback: Callable[[], object]) -> bool:
+            return False  # no transaction is open
+
+    namespace.update(
+        tracing=lambda handle: nullcontext(), report=lambda *args: None, session=Session()
+    )
+    lines = _lines()
+    assert len(lines) >= 30
+    before = process.around_perform, process.around_enqueue, process.on_error
+    try:
+        for line in lines:
+            in_a_class = re.match(rf"({'|'.join(DEFAULTS)})\b.* = |async def perform", line)
+            if in_a_class:
+                perform = "def perform(self, user_id=0): pass"
+                text = f"class Feature(Job):\n    {perform}\n    {line}"
+            elif line == "True" or line.startswith("raise "):
+                continue  # a value, and a line for the inside of perform
+            else:
+                text = line
+            exec(compile(text, f"README table: {line}", "exec"), namespace)
+        assert counterpunch.wait_idle(10)
+    finally:
+        process.around_perform, process.around_enqueue, process.on_error = before
+        process.changed()
 
 
 @pytest.mark.parametrize("block", [block for block in BLOCKS if _hosts_of(block)])
