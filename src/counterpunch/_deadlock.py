@@ -6,6 +6,11 @@ those workers runs it right there, inside its wait: a pool never has more thread
 Where nothing is queued and running jobs wait for each other in a circle, the one that
 closed the circle gets an error that names them.
 
+A thread runs what its own job needs, if that is queued in its own pool: this is always safe,
+for it cannot need that job in turn. Only where no thread can do so (two classes that wait for
+each other's queued jobs) it runs one that another thread needs. Should that one turn out to
+wait for the very job below it, it is told so, as of any circle.
+
 Only waits without a timeout count, on the worker's own thread; all others end by themselves.
 """
 
@@ -99,25 +104,42 @@ def _mend(runtime: Runtime, wait: Wait) -> bool:
     circle = _circle(runtime, wait)
     # Threads move while they are looked at. What is the same twice was so in between, all of
     # it at once: each of these threads slept from the first look to the second.
-    again = None if circle is None else _circle(runtime, wait)
-    if circle is None or again is None or set(circle) != set(again):
+    if circle is None or circle != _circle(runtime, wait):
         return False
-    helpers: list[Wait] = []
-    for one in circle:
-        call = one.call
-        if call._state is not QUEUED:
-            continue
-        home = call._lane.home(call)
-        if not home.threaded:
-            continue  # the loop's thread waits here: it can run nothing
-        if home is wait.pool:
-            return _run(wait, call)
-        helpers += [other for other in circle if other.pool is home]
-    if not helpers:
+    if not any(circle.values()):
         raise CounterpunchError(_explanation(runtime, wait))
-    for other in helpers:
-        other.wake()
-    return False
+    # First choice: what the thread's own job needs. It cannot wait for that job in turn, while
+    # one that only stands in the way of others could.
+    for choices in (
+        [(one, _required(runtime, one)) for one in circle],
+        [(other, one.call) for one in circle for other in circle],
+    ):
+        able = [
+            (one, call)
+            for one, call in choices
+            if call._state is QUEUED
+            and one.pool.threaded  # the loop's thread can run nothing while it waits
+            and call._lane.home(call) is one.pool
+        ]
+        for one, call in able:
+            if one is wait:
+                return _run(wait, call)
+        if able:
+            for one, _ in able:
+                one.wake()
+            return False
+    return True  # another of them was faster
+
+
+def _required(runtime: Runtime, wait: Wait) -> Handle[Any]:
+    """What a wait needs first: the job that it waits for, or, if that one waits itself, ..."""
+    call = wait.call
+    for _ in range(len(runtime.waits)):
+        waits = [_asleep(runtime, ident) for ident in _needed(runtime, call)]
+        if call._state is not RUNNING or not waits or waits[0] is None:
+            break
+        call = waits[0].call
+    return call
 
 
 def _run(wait: Wait, call: Handle[Any]) -> bool:
@@ -137,16 +159,18 @@ def _run(wait: Wait, call: Handle[Any]) -> bool:
     return True
 
 
-def _circle(runtime: Runtime, first: Wait) -> list[Wait] | None:
-    """The waits of which none can end before another one does; None if one of them can."""
-    found: dict[int, Wait] = {}
+def _circle(runtime: Runtime, first: Wait) -> dict[Wait, bool] | None:
+    """The waits of which none can end before another one does, and whether what they wait for
+    is queued for threads; None if one of them can."""
+    found: dict[Wait, bool] = {}
     pending = [first]
     while pending:
         wait = pending.pop()
-        if wait.ident in found:
+        if wait in found:
             continue
-        found[wait.ident] = wait
-        needed = _needed(runtime, wait.call)
+        call = wait.call
+        found[wait] = call._state is QUEUED and call._lane.home(call).threaded
+        needed = _needed(runtime, call)
         if not needed:
             return None
         for ident in needed:
@@ -154,7 +178,7 @@ def _circle(runtime: Runtime, first: Wait) -> list[Wait] | None:
             if asleep is None:
                 return None
             pending.append(asleep)
-    return list(found.values())
+    return found
 
 
 def _needed(runtime: Runtime, call: Handle[Any]) -> set[int]:

@@ -161,6 +161,11 @@ class Job(metaclass=JobMeta):
     methods: ``on_enqueue()`` on the caller's thread; ``before()``, ``on_success(result)``,
     ``on_error(exc)``, ``on_failure(exc)`` and ``after()`` on the job's thread, in the
     context variables of the caller.
+
+    ``unique="queued"`` frees the identity's key when the job starts. While it waits for a
+    retry it has the key again, unless another job took it meanwhile; then both go on.
+    ``unique="active"`` keeps the key until the job has ended. ``on_duplicate="replace"``
+    cancels a job that waits; a running one stays, and its handle is returned.
     """
 
     #: The running job's handle. Set before ``before()`` is called.
