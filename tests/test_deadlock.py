@@ -348,3 +348,41 @@ def test_trees_of_waits_end_and_nobody_is_told_without_need(ceiling: int | None)
     runtime = counterpunch._runtime.current()
     assert not runtime.waits
     assert not runtime.watchers
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_any_order_without_a_circle_comes_to_an_end(workers: int) -> None:
+    """A hundred jobs of one class, queued in any order, wait for those of a lower rank."""
+    source = random.Random(workers)
+    ranks = source.sample(range(100), 100)
+    handles: list[Handle[int]] = []
+
+    class RankedJob(Job):
+        def perform(self, number: int, before: list[int]) -> int:
+            return number + 0 * sum(handles[other].result() for other in before)
+
+    RankedJob.workers = workers
+    RankedJob.pause()
+    for number in range(100):
+        others = source.sample(range(100), 3)
+        before = [other for other in others if ranks[other] < ranks[number]]
+        handles.append(RankedJob.perform_async(number, before))
+    RankedJob.resume()
+    assert [handle.result(WAIT) for handle in handles] == list(range(100))
+
+
+def test_a_wait_too_deep_for_the_stack_fails_the_job_and_no_more() -> None:
+    """Python's own RecursionError; every job ends, and the worker lives."""
+
+    class AbyssJob(Job):
+        workers = 1
+
+        def perform(self, depth: int) -> int:
+            return depth and AbyssJob.perform_async(depth - 1).result()
+
+    with pytest.raises(RecursionError):
+        AbyssJob.perform_async(2000).result(WAIT)
+    assert counterpunch.wait_idle(WAIT)
+    counts = AbyssJob.stats()
+    assert (counts.accepted, counts.running) == (counts.succeeded + counts.failed, 0)
+    assert AbyssJob.perform_async(0).result(WAIT) == 0
