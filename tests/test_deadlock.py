@@ -11,7 +11,17 @@ from collections.abc import Iterator
 import pytest
 
 import counterpunch
-from counterpunch import Batch, CounterpunchError, Handle, Job, Rate, Retry, Status, configure
+from counterpunch import (
+    Batch,
+    CounterpunchError,
+    Handle,
+    Job,
+    Rate,
+    Retry,
+    Status,
+    configure,
+    testing,
+)
 
 WAIT = 10.0
 
@@ -250,6 +260,36 @@ def test_a_job_that_waits_for_itself_is_told() -> None:
     assert str(caught.value).count(handle.id) == 2
     with pytest.raises(TimeoutError):
         NarcissusJob.perform_async(0.001).result(WAIT)
+
+
+@pytest.mark.parametrize("how", ["perform_now", "inline", "drain"])
+def test_a_job_that_somebody_runs_himself_cannot_wait_for_itself(how: str) -> None:
+    """On a thread that is no worker, and in the test modes: told, not stuck."""
+
+    class NowNarcissusJob(Job):
+        unique = "active"
+
+        @staticmethod
+        def identity() -> int:
+            return 1
+
+        def perform(self) -> None:
+            newest = NowNarcissusJob.latest(1)
+            assert newest is not None
+            newest.result()
+
+    told = pytest.raises(CounterpunchError, match=r"never end|nothing runs by itself")
+    if how == "perform_now":
+        with told:
+            NowNarcissusJob.perform_now()
+    elif how == "inline":
+        with testing.inline(), told:
+            NowNarcissusJob.perform_async()
+    else:
+        with testing.fake() as recorder, told:
+            NowNarcissusJob.perform_async()
+            recorder.drain()
+    assert not counterpunch._runtime.current().here_runs
 
 
 def test_running_jobs_that_wait_for_each_other_are_told() -> None:

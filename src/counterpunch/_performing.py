@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import get_ident
 from typing import Any
 
 from ._execution import execute
@@ -78,9 +79,16 @@ class Performing(Steering):
 
     def run_here(self, call: Handle[Any], final: bool = False) -> None:
         """Run one attempt of a job that the caller owns on this thread."""
-        if call._lane.plan.is_async:
-            from ._loop import execute_here
+        stack = self.here_runs.setdefault(get_ident(), [])
+        stack.append(call)
+        try:
+            if call._lane.plan.is_async:
+                from ._loop import execute_here
 
-            execute_here(call, final)
-        else:
-            execute(call, worker=False, final=final)
+                execute_here(call, final)
+            else:
+                execute(call, worker=False, final=final)
+        finally:
+            stack.pop()
+            if not stack:
+                self.here_runs.pop(get_ident(), None)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import deque
+from threading import get_ident
 from typing import Any
 
 from ._admission import Admission
@@ -20,7 +21,7 @@ from ._installed import installed
 from ._parking import Sleeper
 from ._pool import Pool
 from ._state import DRAINING, OPEN, QUIET, STOPPED
-from .errors import InvalidOption
+from .errors import CounterpunchError, InvalidOption
 from .handle import Handle
 
 __all__ = [
@@ -195,6 +196,10 @@ class Runtime(Admission):
 
     def wait_in_job(self, call: Handle[Any]) -> bool:
         """Wait for ``call`` if this is a worker's thread; see ``_deadlock``."""
+        if self.here_runs and call in self.here_runs.get(get_ident(), ()):
+            raise CounterpunchError(
+                f"{call!r} is waited for on the thread that runs it: that would never end"
+            )
         if not self.threads or current_job() is None:
             return False
         from ._deadlock import wait_in_job
@@ -213,8 +218,6 @@ class Runtime(Admission):
         return sum(lane.attempts.value for lane in list(self.lanes.values()))
 
     def _rests(self, delayed: bool) -> bool:
-        from threading import get_ident
-
         me, own = get_ident(), current_job()
         lanes = list(self.lanes.values())
         # In the order in which a job moves.

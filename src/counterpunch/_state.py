@@ -65,6 +65,8 @@ class State:
         self.watchers: dict[Handle[Any], deque[Watcher]] = {}
         #: By thread: the waits without limit, for other jobs, of workers' threads.
         self.waits: dict[int, list[Wait]] = {}
+        #: By thread: the jobs that it runs for itself, as ``perform_now`` does, innermost last.
+        self.here_runs: dict[int, list[Handle[Any]]] = {}
         #: Running jobs whose cancel token is set.
         self.cancels: set[Handle[Any]] = set()
         #: Jobs that are being enqueued, while a middleware may change their options.
