@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ import counterpunch
 from counterpunch import Cancelled, Discarded, Handle, Job, Retry, Status
 from counterpunch import _express as express_module
 from counterpunch import _pool as pool_module
+from counterpunch._hooks import process
 from counterpunch.testing import fake
 
 WAIT = 10.0
@@ -264,6 +265,16 @@ def test_pause_holds_jobs_and_resume_lets_them_go_in_order() -> None:
     assert ran == ["first", "second", "third", "fourth"]
 
 
+@pytest.fixture
+def short_paths(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Without what the integrations have installed for the tests before."""
+    for name in ("around_enqueue", "around_perform", "around_hooks", "context_filters"):
+        monkeypatch.setattr(process, name, ())
+    yield
+    process.changed()
+
+
+@pytest.mark.usefixtures("short_paths")
 def test_a_push_under_way_when_the_class_is_paused_is_held(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -288,6 +299,7 @@ def test_a_push_under_way_when_the_class_is_paused_is_held(
     held.result(WAIT)
 
 
+@pytest.mark.usefixtures("short_paths")
 @pytest.mark.parametrize("shared", [False, True])
 def test_a_job_that_a_worker_has_just_taken_when_the_class_is_paused_goes_back(
     shared: bool, monkeypatch: pytest.MonkeyPatch
