@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import threading
 
@@ -236,6 +237,20 @@ def test_threads_and_tasks_of_the_block_need_its_context() -> None:
         late.join(WAIT)
         assert batch.progress == (0, 1)
         assert PartJob.stats().accepted == 2
+
+
+def test_a_block_that_raises_is_no_success(callbacks: Callbacks, ended: Ended) -> None:
+    """Half of the jobs were never enqueued: it completes, and so does the one around it."""
+    with fake() as recorder:
+        with (
+            open_batch(callbacks) as outer,
+            contextlib.suppress(KeyError),
+            open_batch(callbacks) as inner,
+        ):
+            PartJob.perform_async()
+            raise KeyError("the next row")
+        recorder.drain()
+    assert ended == [("complete", inner.id), ("complete", outer.id)]
 
 
 def test_a_batch_that_is_used_again_is_refused() -> None:

@@ -270,6 +270,25 @@ def test_perform_one() -> None:
         assert failing.status is Status.RETRYING
 
 
+def test_a_paused_class_is_left_out() -> None:
+    """By ``drain`` and by ``perform_one``; the other classes run, and it does afterwards."""
+
+    class PausedModeJob(Job):
+        def perform(self) -> None: ...
+
+    with testing.fake() as recorder:
+        PausedModeJob.pause()
+        held = PausedModeJob.perform_async()
+        other = Welcome.perform_async(1)
+        assert recorder.perform_one() is other
+        with pytest.raises(CounterpunchError, match="no job is queued"):
+            recorder.perform_one()
+        assert recorder.drain() == 0
+        assert recorder.jobs == [held]
+        PausedModeJob.resume()
+        assert recorder.perform_one() is held
+
+
 def test_perform_one_raises_the_last_failure() -> None:
     """The job's own exception reaches the test."""
 

@@ -32,7 +32,7 @@ class Batch:
 
     Args:
         on_success: A job class whose ``perform`` takes the id; enqueued if every member
-            succeeded.
+            succeeded, and the block has not been left by an exception.
         on_complete: The same, however the members ended. Enqueued after ``on_success``.
 
     Raises:
@@ -53,6 +53,7 @@ class Batch:
         self._outer: Batch | None = None
         self._token: Token[Batch | None] | None = None
         self._entered = False
+        self._interrupted = False
         self._thread: int | None = None
         self.closed = False
         # One entry for each thing to wait for: the block itself, and every member. Taking
@@ -90,6 +91,7 @@ class Batch:
         open_batches.discard(self)
         if self._token is not None:
             current_batch.reset(self._token)
+        self._interrupted = exc is not None
         self.closed = True
         self._one_less(accepting())
 
@@ -160,6 +162,8 @@ class Batch:
             self._complete(runtime)
 
     def _succeeded(self) -> bool:
+        if self._interrupted:
+            return False
         own = all(call._state is SUCCEEDED for call in list(self.handles))
         return own and all(inner._succeeded() for inner in list(self._inner))
 

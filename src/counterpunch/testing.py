@@ -147,6 +147,8 @@ class Fake:
     def perform_one(self, job: Any = None) -> Handle[Any]:
         """Run one attempt of the next queued job (of ``job``, if given); returns its handle.
 
+        Like ``drain`` it leaves out the jobs of a paused class.
+
         Raises:
             CounterpunchError: If none is queued.
             BaseException: The job's own, if that attempt was its last.
@@ -155,7 +157,7 @@ class Fake:
         cls = None if job is None else job_class(job)
         for call in self.jobs:
             wanted = call._state is QUEUED and (cls is None or call.job is cls)
-            if wanted and call._lane.withdraw(call):
+            if wanted and not call._lane.paused and call._lane.withdraw(call):
                 self._runtime.run(call)
                 _reraise(call)
                 return call
