@@ -9,6 +9,7 @@ import pytest
 
 import counterpunch
 from counterpunch import InvalidOption, Job, QueueFull, Status, configure
+from counterpunch import _lane as lane_module
 from counterpunch import _pool as pool_module
 from counterpunch.testing import fake
 
@@ -505,3 +506,26 @@ def test_idle_threads_are_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
     other.join(WAIT)
     assert BriefThreadJob.stats().workers.total == 0
     assert threads_of("BriefThreadJob") == []
+
+
+def test_a_defect_in_the_loop_of_a_worker_is_said_and_costs_one_job(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The job that it had taken fails, the place is free again, and the next job runs."""
+
+    class DefectJob(Job):
+        pool = "mail"
+
+        def perform(self) -> str:
+            return "ran"
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lane_module.Lane, "taken", lambda lane, call: 1 / 0)
+        broken = DefectJob.perform_async()
+        assert isinstance(broken.exception(WAIT), ZeroDivisionError)
+        eventually(lambda: DefectJob.stats().workers.total == 0)
+    assert "a worker of mail ended by a defect" in caplog.text
+    assert DefectJob.perform_async().result(WAIT) == "ran"
+    assert counterpunch.wait_idle(WAIT)
+    counts = DefectJob.stats()
+    assert (counts.accepted, counts.failed, counts.succeeded) == (2, 1, 1)

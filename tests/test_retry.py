@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+import sys
 import threading
 from datetime import timedelta
 from email.message import Message
 from itertools import pairwise
+from types import ModuleType
 from typing import Any
 from urllib.error import HTTPError
 
@@ -456,3 +458,15 @@ def test_retry_is_a_value() -> None:
     assert Retry(3) != 3
     assert hash(Retry(3)) == hash(Retry(3))
     assert "max_attempts=3" in repr(Retry(3))
+
+
+def test_a_failure_while_another_thread_imports_asyncio(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module that is only half there is no reason to fail otherwise than the job did."""
+
+    class Unlucky(Job):
+        def perform(self) -> None:
+            raise Down
+
+    monkeypatch.setitem(sys.modules, "asyncio", ModuleType("asyncio"))
+    with pytest.raises(Down):
+        Unlucky.perform_async().result(LONG)

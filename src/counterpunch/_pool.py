@@ -24,9 +24,10 @@ from typing import TYPE_CHECKING, Any
 
 from ._clock import monotonic
 from ._config import config
-from ._execution import execute, execute_plain
+from ._execution import broken, execute, execute_plain
 from ._hooks import logger, process, report
 from ._parking import Parking, Sleeper, take_one
+from .handle import QUEUED
 
 if TYPE_CHECKING:
     from ._runtime import Runtime
@@ -240,6 +241,10 @@ class Pool:
                 report(
                     logging.CRITICAL, "a worker of %s ended by a defect", self.name, exc_info=exc
                 )
+            call = worker.call
+            if call is not None and (call in call._lane.running or call._state is QUEUED):
+                call._lane.running.add(call)
+                self.runtime.settle(call, broken(call, exc))
             if any(self.levels):
                 self.offer()
         finally:
