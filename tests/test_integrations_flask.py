@@ -102,8 +102,18 @@ def test_without_a_context_the_only_app_is_taken() -> None:
     assert (app.name, second.name) == ("only", "second")
 
 
+def test_the_current_app_counts_not_the_one_of_the_request() -> None:
+    """A request of one app that enters the context of another."""
+    outer, inner = make_app("outer"), make_app("inner")
+    with outer.test_request_context("/"):
+        assert AppNameJob.perform_async().result(LONG) == "outer"
+        with inner.app_context():
+            assert AppNameJob.perform_async().result(LONG) == "inner"
+        assert AppNameJob.perform_in(0.001).result(LONG) == "outer"
+
+
 def test_a_class_with_a_fresh_context_still_gets_the_app() -> None:
-    app = make_app("fresh")
+    app, other = make_app("fresh"), make_app("other")
 
     class FreshJob(Job):
         context = "fresh"
@@ -111,9 +121,17 @@ def test_a_class_with_a_fresh_context_still_gets_the_app() -> None:
         def perform(self) -> tuple[str, str | None]:
             return current_app.name, trace.get(None)
 
+    class ParentJob(FreshJob):
+        def perform(self) -> tuple[str, str | None]:
+            return FreshJob.perform_async().result(LONG)
+
     trace.set("left out")
-    with app.app_context():
-        assert FreshJob.perform_async().result(LONG) == ("fresh", None)
+    for kind in (FreshJob, ParentJob):
+        with app.app_context():
+            assert kind.perform_async().result(LONG) == ("fresh", None)
+            assert kind.perform_now() == ("fresh", None)
+        with other.test_request_context("/"):
+            assert kind.perform_async().result(LONG) == ("other", None)
 
 
 def test_teardown_functions_run_for_each_attempt_with_its_exception() -> None:
@@ -241,7 +259,7 @@ def test_setting_up_is_idempotent_and_checks_its_argument() -> None:
         extension.init_app(app)
         assert app.extensions["counterpunch"] is extension
         assert len(app.before_request_funcs[None]) == 1
-        installed = (process.around_perform, process.around_hooks, process.context_filters)
+        installed = (process.around_perform, process.around_hooks, process.copy_context)
         assert before in (None, installed), "the hooks of the process are installed once"
         before = installed
     with pytest.raises(InvalidOption, match=r"Counterpunch: app='app' .* a Flask app"):
