@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import textwrap
+
 import pytest
 
 pytest.importorskip("django")

@@ -112,6 +112,13 @@ def test_the_current_app_counts_not_the_one_of_the_request() -> None:
         assert AppNameJob.perform_in(0.001).result(LONG) == "outer"
 
 
+def test_a_job_of_an_app_that_was_not_set_up_runs_in_that_app() -> None:
+    """Where another app of the process is set up: it is not run in the wrong one."""
+    make_app("set up")
+    with Flask("forgotten").test_request_context("/"):
+        assert AppNameJob.perform_async().result(LONG) == "forgotten"
+
+
 def test_a_class_with_a_fresh_context_still_gets_the_app() -> None:
     app, other = make_app("fresh"), make_app("other")
 

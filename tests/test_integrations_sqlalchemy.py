@@ -18,7 +18,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, scop
 from sqlalchemy.orm import sessionmaker as make_sessionmaker
 
 import counterpunch
-from counterpunch import Handle, InvalidOption, Job, Status
+from counterpunch import Handle, InvalidOption, Job, Status, testing
 from counterpunch.integrations.sqlalchemy import remove_around_jobs
 
 LONG = 10.0
@@ -150,6 +150,25 @@ def test_a_session_without_a_transaction_enqueues_at_once(engine: Any) -> None:
         session.add(User(name="ada"))
         session.commit()
         assert using(session)(engine).result(LONG) is True
+    assert using(session)(engine).result(LONG) is True, "closed, which SQLAlchemy lets be reused"
+
+
+def test_every_job_of_a_commit_is_enqueued_also_if_one_of_them_raises(engine: Any) -> None:
+    """As under ``inline()``, where a job's own exception comes out of the commit."""
+
+    class BrokenJob(Job):
+        def perform(self, word: str) -> None:
+            raise ValueError(word)
+
+    with Session(engine) as session, testing.inline():
+        session.add(User(name="ada"))
+        broken = BrokenJob.using(after_commit=session)
+        handles: list[Handle[Any]] = [broken.perform_async("first")]
+        handles += [using(session)(engine), broken.perform_async("last")]
+        with pytest.raises(ValueError, match="first"):
+            session.commit()
+        statuses = [handle.status for handle in handles]
+        assert statuses == [Status.FAILED, Status.SUCCEEDED, Status.FAILED]
 
 
 def test_a_session_joined_to_an_outer_transaction_as_in_tests(engine: Any) -> None:

@@ -85,8 +85,14 @@ class Waiting:
         if session.in_nested_transaction():
             return  # a savepoint was released; the outermost commit counts
         entries, self._entries = self._entries, []
+        failure: BaseException | None = None
         for entry in entries:
-            entry.commit()
+            try:
+                entry.commit()
+            except BaseException as exc:  # a job's own, under testing.inline()
+                failure = failure or exc
+        if failure is not None:
+            raise failure
 
     def _after_soft_rollback(self, session: Any, transaction: Any) -> None:
         self._drop(lambda entry: any(one is transaction for one in entry.within))
