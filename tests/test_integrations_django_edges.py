@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -67,6 +68,34 @@ def test_a_site_that_is_not_set_up_is_an_error_at_the_call(settings: str, said: 
     assert message.startswith("HelloJob: after_commit='orders' is not valid"), result
     assert said in message
     assert rest == ["ran", "1"]
+
+
+def test_the_jobs_of_each_app_are_imported_when_django_sets_up(tmp_path: Path) -> None:
+    """A periodic job is often one that no view imports."""
+    app = tmp_path / "shop"
+    app.mkdir()
+    (app / "__init__.py").touch()
+    (app / "jobs.py").write_text(
+        "from counterpunch import Job\n"
+        "class NightlyJob(Job):\n"
+        "    cron = '0 3 * * *'\n"
+        "    def perform(self): ...\n"
+    )
+    result = run(
+        textwrap.dedent(f"""
+        import sys
+        sys.path.insert(0, {str(tmp_path)!r})
+        import counterpunch, django
+        from django.conf import settings
+
+        settings.configure(INSTALLED_APPS=["counterpunch.integrations.django", "shop"])
+        django.setup()
+        print(counterpunch.periodic())
+        counterpunch.start()
+        print([entry.job.__qualname__ for entry in counterpunch.periodic()])
+        """)
+    )
+    assert result.lines() == ["[]", "['NightlyJob']"], result
 
 
 def test_after_commit_in_async_code_is_djangos_own_error() -> None:

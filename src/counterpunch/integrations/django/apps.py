@@ -7,6 +7,7 @@ import sys
 from django.apps import AppConfig
 from django.core import mail
 from django.core.signals import request_finished, request_started
+from django.utils.module_loading import autodiscover_modules
 
 from .._serving import serving
 from .connections import install
@@ -22,8 +23,13 @@ class CounterpunchConfig(AppConfig):  # type: ignore[misc]  # Any where Django i
     verbose_name = "counterpunch"
 
     def ready(self) -> None:
-        """Install the hooks of the process; once, though tests may load apps again."""
+        """Install the hooks of the process; once, though tests may load apps again.
+
+        And import the module ``jobs`` of each app that has one, as the admin site does with
+        ``admin``: periodic jobs, which nothing else may ever import, are to be known.
+        """
         install()
+        autodiscover_modules("jobs")
         for signal in (request_started, request_finished):
             signal.connect(_serve, dispatch_uid="counterpunch")
 
