@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from serving import APPS, Ledger, Server, eventually, program, require
 
-#: Seconds that the drain may take (``shutdown_timeout``), and that a host may take besides.
-DEADLINE, SLACK = 1.0, 5.0
+#: Seconds that the drain may take (``shutdown_timeout``), and that a host may take besides: a
+#: sync worker of gunicorn looks for its parent every half ``--timeout``.
+DEADLINE, SLACK = 1.0, 8.0
 
 
 class Host(NamedTuple):

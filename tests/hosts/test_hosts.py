@@ -115,10 +115,13 @@ DRAINS = [
     Stop("waitress", INT, 0),
     Stop("waitress-plain", INT, 0),
     Stop("wsgiref", TERM, 143),
+    Stop("wsgiref", INT, -2),
     Stop("wsgiref-plain", INT, -2),
     Stop("flask-run", TERM, 143),
+    Stop("flask-run", INT, 0),
     Stop("flask-run-plain", INT, 0),
     Stop("runserver", TERM, 143),
+    Stop("runserver", INT, 0),
     Stop("runserver-plain", INT, 0),
     Stop("uwsgi", TERM, 0),
     Stop("uwsgi", INT, 0),
@@ -143,12 +146,14 @@ DIES = [
     Stop("uwsgi", TERM, 0, group=True),
     Stop("uwsgi", INT, 0, group=True),
     Stop("uwsgi-lazy", TERM, 0, group=True),
+    Stop("uwsgi-lazy", INT, 0, group=True),
 ]
 
 #: Ways to replace the processes of a server that goes on: a signal, a touched file, requests.
 REPLACEMENTS = [
     ("gunicorn-sync", HUP),
     ("gunicorn-gthread", HUP),
+    ("gunicorn-gevent", HUP),
     ("gunicorn-uvicorn", HUP),
     ("gunicorn-max-requests", None),
     ("uvicorn-workers", HUP),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -53,6 +54,26 @@ def test_a_drain_beyond_graceful_timeout_is_killed_without_a_report(ledger: Ledg
         assert time.monotonic() - before < 1 + SLACK
         assert len(ledger.of("ran")) == len(ids) - 2, "what ended in time was kept"
         assert ledger.of("lost") == []
+
+
+def test_a_drain_at_a_reload_is_bounded_by_timeout(ledger: Ledger) -> None:
+    """Not by ``graceful_timeout``. Its SIGABRT cuts the drain short, and the report follows."""
+    with start("gunicorn-sync-timeout", ledger, HOSTS_TIMEOUT="600") as server:
+        ids = load(server, "mixed")
+        old = server.get("/")["pid"]
+        server.send(signal.SIGHUP)
+        eventually(lambda: not alive(old), "the end of the old worker")
+        assert server.get("/")["pid"] != old
+        assert sorted(ledger.of("ran") + ledger.of("lost")) == sorted(ids)
+        assert len(ledger.of("lost")) == 2
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def test_a_sigterm_that_wsgiref_swallows_is_repeated(ledger: Ledger) -> None:
