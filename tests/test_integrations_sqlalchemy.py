@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,15 @@ def test_a_session_left_without_a_commit_drops_it(engine: Any, leave: str) -> No
     if leave == "expire and close":
         session.expire_all()
     getattr(session, leave.split()[-1])()
+    assert handle.status is Status.DISCARDED
+
+
+def test_a_session_that_is_forgotten_drops_it_when_it_is_collected(engine: Any) -> None:
+    session = Session(engine)
+    session.execute(text("SELECT 1"))
+    handle = using(session)(engine)
+    del session
+    gc.collect()
     assert handle.status is Status.DISCARDED
 
 

@@ -101,6 +101,10 @@ class Waiting:
         if transaction.parent is None:  # closed without a commit: close() sends no rollback
             self._drop(lambda entry: True)
 
+    def __del__(self) -> None:
+        for entry in self._entries:  # the session was forgotten, not closed, and collected
+            entry.rollback()
+
     def _drop(self, which: Callable[[_Entry], bool]) -> None:
         dropped = [entry for entry in self._entries if which(entry)]
         self._entries = [entry for entry in self._entries if not which(entry)]
