@@ -7,6 +7,7 @@ import os
 import threading
 import weakref
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -214,6 +215,55 @@ def test_a_waiting_job_does_not_keep_the_request_alive() -> None:
     gate.set()
 
 
+def test_a_job_after_the_commit_of_flask_sqlalchemys_session(tmp_path: Path) -> None:
+    """``db.session`` is one by app context, so a job has its own, removed by the teardown."""
+    flask_sqlalchemy = pytest.importorskip("flask_sqlalchemy")
+    app = make_app("sqlalchemy")
+    app.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{tmp_path}/shop.sqlite3"
+    db: Any = flask_sqlalchemy.SQLAlchemy(app)
+
+    class User(db.Model):  # type: ignore[misc,name-defined]
+        id = db.Column(db.Integer, primary_key=True)
+
+    sessions: list[Any] = []
+
+    class FindJob(Job):
+        def perform(self, user_id: int) -> bool:
+            sessions.append(db.session())
+            return db.session.get(User, user_id) is not None
+
+    handles: list[counterpunch.Handle[bool]] = []
+
+    def sign_up() -> None:
+        db.session.add(User())
+        db.session.flush()
+        handles.append(FindJob.using(after_commit=db.session).perform_async(len(handles) + 1))
+        assert handles[-1].status == "deferred"
+
+    @app.post("/")
+    def index() -> str:
+        sign_up()
+        db.session.commit()
+        assert handles[-1].result(LONG) is True
+        assert sessions[-1] is not db.session()
+        return "ok"
+
+    @app.post("/broken")
+    def broken() -> str:
+        sign_up()
+        raise ValueError("after the enqueue")
+
+    with app.app_context():
+        db.create_all()
+    assert app.test_client().post("/").text == "ok"
+    assert not sessions[-1].in_transaction()
+    assert app.test_client().post("/broken").status_code == 500
+    assert handles[-1].status == "discarded"
+    with pytest.raises(RuntimeError, match="outside of application context"):
+        FindJob.using(after_commit=db.session).perform_async(1)
+    assert len(handles) == counterpunch.stats().total.accepted == 2
+
+
 def test_jobs_work_from_the_command_line() -> None:
     app = make_app("cli")
     names: list[str | None] = []
@@ -235,7 +285,7 @@ def test_periodic_jobs_are_armed_by_the_first_request_of_a_process(
     monkeypatch.setattr(_serving, "start", lambda: started.append(os.getpid()))
     monkeypatch.setattr(_serving, "_seen", (0, 0))
     app = make_app("periodic")
-    app.add_url_rule("/", view_func=lambda: "ok")
+    app.add_url_rule("/", "index", lambda: "ok")
     app.testing = True
     app.test_client().get("/")
     assert started == []
@@ -244,13 +294,22 @@ def test_periodic_jobs_are_armed_by_the_first_request_of_a_process(
     app.test_client().get("/")
     assert started == [os.getpid()]
 
+    stranger = Flask("not set up")
+    stranger.test_client().get("/")
+
     class NewcomerJob(Job):  # imported by a view, say
         every = 3600
 
         def perform(self) -> None:
             pass
 
-    app.test_client().get("/")
+    stranger.test_client().get("/")
+    assert started == [os.getpid()]
+    # A request that is answered before any view counts as well: a site that is closed serves.
+    closed = Flask("closed")
+    closed.before_request(lambda: ("closed", 503))
+    Counterpunch(closed)
+    assert closed.test_client().get("/").status_code == 503
     assert started == [os.getpid()] * 2
     monkeypatch.setattr(os, "getpid", lambda: -1)
     app.test_client().get("/")
@@ -265,7 +324,6 @@ def test_setting_up_is_idempotent_and_checks_its_argument() -> None:
         extension.init_app(app)
         extension.init_app(app)
         assert app.extensions["counterpunch"] is extension
-        assert len(app.before_request_funcs[None]) == 1
         installed = (process.around_perform, process.around_hooks, process.copy_context)
         assert before in (None, installed), "the hooks of the process are installed once"
         before = installed

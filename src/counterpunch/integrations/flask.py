@@ -14,7 +14,7 @@ from contextvars import Context, ContextVar
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from flask import Flask
+from flask import Flask, request_started
 from flask import globals as flask_globals
 
 from .._hooks import process
@@ -70,15 +70,16 @@ class Counterpunch:
         _apps.add(app)
         _install()
 
-        def request_begins() -> None:
-            if not app.testing:
-                serving()
 
-        app.before_request(request_begins)
+def request_begins(app: Flask, **kwargs: object) -> None:
+    """The signal comes before the app's own functions, of which one may answer the request."""
+    if "counterpunch" in app.extensions and not app.testing:
+        serving()
 
 
 def _install() -> None:
     """Once per process, however many apps there are."""
+    request_started.connect(request_begins)  # again is the same as once
     if app_context not in process.around_perform:
         process.copy_context = without_request(process.copy_context)
         process.fresh_context = with_the_app(process.fresh_context)
