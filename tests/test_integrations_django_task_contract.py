@@ -20,6 +20,7 @@ from test_integrations_django_tasks import after_commit_task, echo, ended, needs
 from test_integrations_django_tasks import signals as signals
 
 # isort: on
+import django
 from asgiref.sync import async_to_sync
 from django.db import connections, transaction
 from django.tasks import TaskResultStatus, default_task_backend, task
@@ -169,6 +170,8 @@ def test_the_log_of_a_task(which: Any, states: str, caplog: pytest.LogCaptureFix
     ):
         assert part in record.getMessage()
         assert result.id in record.getMessage()
+    if django.VERSION < (6, 1):
+        return  # it logs "NoneType: None" for a success
     assert "NoneType" not in caplog.text
     assert (lines[-1].exc_info is not None) is (states == "FAILED")
 

@@ -20,6 +20,7 @@ pytest.importorskip("django.tasks")
 from test_integrations_django import LONG, rolled_back  # first: it sets Django up
 
 # isort: on
+import django
 from django.core.checks import run_checks
 from django.db import transaction
 from django.tasks import (
@@ -413,7 +414,8 @@ def test_results_can_be_pickled_and_strict_arguments_hold() -> None:
     counterpunch.configure(strict_args="json")
     result = ended(echo.using(run_after=timezone.now()).enqueue(1))
     assert result.return_value == [[1], {}]
-    assert pickle.loads(pickle.dumps(result)) == result
+    if django.VERSION >= (6, 1):  # a task of 6.0 cannot be pickled
+        assert pickle.loads(pickle.dumps(result)) == result
 
 
 def test_enqueued_at_once_inside_a_transaction_by_default() -> None:

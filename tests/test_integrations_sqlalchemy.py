@@ -83,6 +83,8 @@ def test_a_rollback_drops_it_and_the_next_transaction_is_another(engine: Any) ->
 @pytest.mark.parametrize("leave", ["close", "expire and close", "reset", "invalidate"])
 def test_a_session_left_without_a_commit_drops_it(engine: Any, leave: str) -> None:
     session = Session(engine)
+    if not hasattr(session, leave.split()[-1]):
+        pytest.skip("reset() came with SQLAlchemy 2.0.22")
     session.execute(text("SELECT 1"))
     handle = using(session)(engine)
     if leave == "expire and close":
@@ -244,9 +246,11 @@ def test_async_session(tmp_path: Path, engine: Any) -> None:
 
 
 def test_what_is_no_open_session_is_an_error_at_the_call(engine: Any) -> None:
-    closed = Session(engine, close_resets_only=False)
-    closed.close()
-    for value in (make_sessionmaker(engine), engine, Session, closed):
+    values = [make_sessionmaker(engine), engine, Session]
+    if sqlalchemy.__version__ not in {f"2.0.{patch}" for patch in range(22)}:
+        values.append(Session(engine, close_resets_only=False))
+        values[-1].close()
+    for value in values:
         with pytest.raises(InvalidOption, match="after_commit"):
             using(value)(engine)
     assert counterpunch.stats().total.accepted == 0
