@@ -219,6 +219,41 @@ pause(30)
     assert result.stderr == ""
 
 
+def test_a_swallowed_sigterm_can_be_repeated_after_a_second() -> None:
+    """wsgiref catches whatever is raised while it handles a request, this SystemExit too."""
+    text = """
+from counterpunch import _lifecycle
+
+now = 1000.0
+_lifecycle.monotonic = lambda: now
+configure(signals=True)
+
+def swallow():
+    try:
+        signal.raise_signal(signal.SIGTERM)
+        say(f"{now:.1f} ignored")
+    except BaseException as exc:
+        say(f"{now:.1f} {exc!r}")
+
+for now in (1000.0, 1000.0, 1000.9, 1001.1, 1002.0):
+    swallow()
+now = 1010.0
+signal.raise_signal(signal.SIGTERM)
+say("not reached")
+"""
+    result = run(QUEUED + text)
+    assert result.status == 143, result
+    assert result.lines() == [
+        "1000.0 SystemExit(143)",
+        "1000.0 ignored",
+        "1000.9 ignored",
+        "1001.1 SystemExit(143)",
+        "1002.0 ignored",
+        *EIGHT,
+        "user atexit",
+    ], result
+
+
 def test_a_second_ctrl_c_cuts_the_drain_short() -> None:
     """It means: now. The rest is reported as lost, and everything else ends in order."""
     text = """

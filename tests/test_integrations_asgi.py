@@ -14,7 +14,7 @@ import pytest
 from process import run
 
 import counterpunch
-from counterpunch import Job, Status
+from counterpunch import InvalidOption, Job, Status
 from counterpunch.integrations.asgi import lifespan, wrap
 
 pytest_plugins = ["pytester"]
@@ -278,6 +278,16 @@ def test_other_scopes_go_straight_to_the_app() -> None:
 
     asyncio.run(main())
     assert seen == ["http", "websocket"]
+
+
+def wsgi_app(environ: Any, start_response: Any) -> list[bytes]:
+    return [b""]
+
+
+@pytest.mark.parametrize("app", [None, "fastapi_app:app", wsgi_app, lambda scope: None])
+def test_wrapping_what_is_no_asgi_app_is_an_error_at_the_call(app: Any) -> None:
+    with pytest.raises(InvalidOption, match=r"wrap: app=.* is not valid.*an ASGI app"):
+        wrap(app)
 
 
 def test_an_asyncio_program_drains_as_it_ends() -> None:

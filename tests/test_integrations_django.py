@@ -60,7 +60,7 @@ import counterpunch
 from counterpunch import InvalidOption, Job, Status, testing
 from counterpunch._hooks import process
 from counterpunch.integrations import _serving
-from counterpunch.integrations.django import apps
+from counterpunch.integrations.django.connections import connections_of_a_job
 
 LONG = 10.0
 
@@ -440,8 +440,8 @@ def test_the_hooks_are_installed_once() -> None:
 
     config = registry.get_app_config("counterpunch")
     config.ready()
-    assert process.around_perform.count(apps.connections_of_a_job) == 1
-    assert process.around_hooks.count(apps.connections_of_a_job) == 1
+    assert process.around_perform.count(connections_of_a_job) == 1
+    assert process.around_hooks.count(connections_of_a_job) == 1
 
 
 # The example

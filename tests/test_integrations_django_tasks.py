@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import pickle
@@ -19,6 +20,7 @@ pytest.importorskip("django.tasks")
 from test_integrations_django import LONG, rolled_back  # first: it sets Django up
 
 # isort: on
+import django
 from django.core.checks import run_checks
 from django.db import transaction
 from django.tasks import (
@@ -40,7 +42,7 @@ from django.test import override_settings
 from django.utils import timezone
 
 import counterpunch
-from counterpunch import Job, Lost
+from counterpunch import Cancelled, Job
 from counterpunch.integrations.django import TaskBackend
 from counterpunch.testing import fake
 
@@ -149,7 +151,8 @@ def ended(result: TaskResult) -> TaskResult:
     """The result once the job has ended."""
     handle = counterpunch.find(result.id)
     assert handle is not None
-    handle.exception(LONG)
+    with contextlib.suppress(Cancelled):
+        handle.exception(LONG)
     result.refresh()
     return result
 
@@ -407,20 +410,12 @@ def test_results_that_do_not_exist_or_belong_elsewhere() -> None:
         task_backends["after"].get_result(result.id)
 
 
-def test_a_lost_task_has_failed_and_says_so() -> None:
-    result = echo.using(run_after=timezone.now() + timedelta(hours=1)).enqueue()
-    counterpunch.shutdown(timeout=1)
-    result.refresh()
-    assert result.status == FAILED
-    assert result.errors[0].exception_class is Lost
-    assert result.started_at is None
-
-
 def test_results_can_be_pickled_and_strict_arguments_hold() -> None:
     counterpunch.configure(strict_args="json")
     result = ended(echo.using(run_after=timezone.now()).enqueue(1))
     assert result.return_value == [[1], {}]
-    assert pickle.loads(pickle.dumps(result)) == result
+    if django.VERSION >= (6, 1):  # a task of 6.0 cannot be pickled
+        assert pickle.loads(pickle.dumps(result)) == result
 
 
 def test_enqueued_at_once_inside_a_transaction_by_default() -> None:

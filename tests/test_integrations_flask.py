@@ -7,6 +7,7 @@ import os
 import threading
 import weakref
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -102,8 +103,25 @@ def test_without_a_context_the_only_app_is_taken() -> None:
     assert (app.name, second.name) == ("only", "second")
 
 
+def test_the_current_app_counts_not_the_one_of_the_request() -> None:
+    """A request of one app that enters the context of another."""
+    outer, inner = make_app("outer"), make_app("inner")
+    with outer.test_request_context("/"):
+        assert AppNameJob.perform_async().result(LONG) == "outer"
+        with inner.app_context():
+            assert AppNameJob.perform_async().result(LONG) == "inner"
+        assert AppNameJob.perform_in(0.001).result(LONG) == "outer"
+
+
+def test_a_job_of_an_app_that_was_not_set_up_runs_in_that_app() -> None:
+    """Where another app of the process is set up: it is not run in the wrong one."""
+    make_app("set up")
+    with Flask("forgotten").test_request_context("/"):
+        assert AppNameJob.perform_async().result(LONG) == "forgotten"
+
+
 def test_a_class_with_a_fresh_context_still_gets_the_app() -> None:
-    app = make_app("fresh")
+    app, other = make_app("fresh"), make_app("other")
 
     class FreshJob(Job):
         context = "fresh"
@@ -111,9 +129,17 @@ def test_a_class_with_a_fresh_context_still_gets_the_app() -> None:
         def perform(self) -> tuple[str, str | None]:
             return current_app.name, trace.get(None)
 
+    class ParentJob(FreshJob):
+        def perform(self) -> tuple[str, str | None]:
+            return FreshJob.perform_async().result(LONG)
+
     trace.set("left out")
-    with app.app_context():
-        assert FreshJob.perform_async().result(LONG) == ("fresh", None)
+    for kind in (FreshJob, ParentJob):
+        with app.app_context():
+            assert kind.perform_async().result(LONG) == ("fresh", None)
+            assert kind.perform_now() == ("fresh", None)
+        with other.test_request_context("/"):
+            assert kind.perform_async().result(LONG) == ("other", None)
 
 
 def test_teardown_functions_run_for_each_attempt_with_its_exception() -> None:
@@ -189,6 +215,55 @@ def test_a_waiting_job_does_not_keep_the_request_alive() -> None:
     gate.set()
 
 
+def test_a_job_after_the_commit_of_flask_sqlalchemys_session(tmp_path: Path) -> None:
+    """``db.session`` is one by app context, so a job has its own, removed by the teardown."""
+    flask_sqlalchemy = pytest.importorskip("flask_sqlalchemy")
+    app = make_app("sqlalchemy")
+    app.config["SQLALCHEMY_DATABASE_URI"] = f"sqlite:///{tmp_path}/shop.sqlite3"
+    db: Any = flask_sqlalchemy.SQLAlchemy(app)
+
+    class User(db.Model):  # type: ignore[misc,name-defined]
+        id = db.Column(db.Integer, primary_key=True)
+
+    sessions: list[Any] = []
+
+    class FindJob(Job):
+        def perform(self, user_id: int) -> bool:
+            sessions.append(db.session())
+            return db.session.get(User, user_id) is not None
+
+    handles: list[counterpunch.Handle[bool]] = []
+
+    def sign_up() -> None:
+        db.session.add(User())
+        db.session.flush()
+        handles.append(FindJob.using(after_commit=db.session).perform_async(len(handles) + 1))
+        assert handles[-1].status == "deferred"
+
+    @app.post("/")
+    def index() -> str:
+        sign_up()
+        db.session.commit()
+        assert handles[-1].result(LONG) is True
+        assert sessions[-1] is not db.session()
+        return "ok"
+
+    @app.post("/broken")
+    def broken() -> str:
+        sign_up()
+        raise ValueError("after the enqueue")
+
+    with app.app_context():
+        db.create_all()
+    assert app.test_client().post("/").text == "ok"
+    assert not sessions[-1].in_transaction()
+    assert app.test_client().post("/broken").status_code == 500
+    assert handles[-1].status == "discarded"
+    with pytest.raises(RuntimeError, match="outside of application context"):
+        FindJob.using(after_commit=db.session).perform_async(1)
+    assert len(handles) == counterpunch.stats().total.accepted == 2
+
+
 def test_jobs_work_from_the_command_line() -> None:
     app = make_app("cli")
     names: list[str | None] = []
@@ -210,7 +285,7 @@ def test_periodic_jobs_are_armed_by_the_first_request_of_a_process(
     monkeypatch.setattr(_serving, "start", lambda: started.append(os.getpid()))
     monkeypatch.setattr(_serving, "_seen", (0, 0))
     app = make_app("periodic")
-    app.add_url_rule("/", view_func=lambda: "ok")
+    app.add_url_rule("/", "index", lambda: "ok")
     app.testing = True
     app.test_client().get("/")
     assert started == []
@@ -219,13 +294,22 @@ def test_periodic_jobs_are_armed_by_the_first_request_of_a_process(
     app.test_client().get("/")
     assert started == [os.getpid()]
 
+    stranger = Flask("not set up")
+    stranger.test_client().get("/")
+
     class NewcomerJob(Job):  # imported by a view, say
         every = 3600
 
         def perform(self) -> None:
             pass
 
-    app.test_client().get("/")
+    stranger.test_client().get("/")
+    assert started == [os.getpid()]
+    # A request that is answered before any view counts as well: a site that is closed serves.
+    closed = Flask("closed")
+    closed.before_request(lambda: ("closed", 503))
+    Counterpunch(closed)
+    assert closed.test_client().get("/").status_code == 503
     assert started == [os.getpid()] * 2
     monkeypatch.setattr(os, "getpid", lambda: -1)
     app.test_client().get("/")
@@ -240,8 +324,7 @@ def test_setting_up_is_idempotent_and_checks_its_argument() -> None:
         extension.init_app(app)
         extension.init_app(app)
         assert app.extensions["counterpunch"] is extension
-        assert len(app.before_request_funcs[None]) == 1
-        installed = (process.around_perform, process.around_hooks, process.context_filters)
+        installed = (process.around_perform, process.around_hooks, process.copy_context)
         assert before in (None, installed), "the hooks of the process are installed once"
         before = installed
     with pytest.raises(InvalidOption, match=r"Counterpunch: app='app' .* a Flask app"):

@@ -8,7 +8,7 @@ from typing import Any
 from . import _commit, _strict
 from ._config import config
 from ._current import current_batch, current_job
-from ._hooks import caller_context, process, report
+from ._hooks import process, report
 from ._lane import Lane
 from ._parking import Parking, Sleeper
 from ._performing import Performing
@@ -133,7 +133,8 @@ class Admission(Performing):
                 if duplicate is not None:
                     return duplicate, None, False
         policy = self._room(lane) if at_once and needs_room else None
-        context = caller_context() if plan.options.context == "copy" else None
+        copied = plan.options.context == "copy"
+        context = process.copy_context() if copied else process.fresh_context()
         if context is not None and not len(context):
             context = None
         # Its number comes last: up to here nothing was accepted, and a number is counted.
@@ -312,7 +313,8 @@ class Admission(Performing):
         if lane.plan.check is None:
             raise TypeError(f"{job.__qualname__} cannot be run: it defines no perform()")
         lane.plan.check(*args, **kwargs)
-        context = caller_context() if lane.options.context == "copy" else None
+        copied = lane.options.context == "copy"
+        context = process.copy_context() if copied else process.fresh_context()
         key = None if lane.options.identity is None else _identity(lane, args, kwargs)
         number = lane.accepts()
         if lane.options.unique is not None:

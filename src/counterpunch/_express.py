@@ -10,10 +10,10 @@ the rest. The other end, a worker that runs such a job, is ``_execution.execute_
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from ._clock import monotonic
+from ._hooks import process
 from ._runtime import OPEN, accepting
 from .handle import NO_KWARGS, QUEUED, SCHEDULED, Handle
 from .options import due_in
@@ -60,7 +60,7 @@ def express_async(cls: Any, gate: Gate, plan: Plan) -> Callable[..., Handle[Any]
         call._number = lane.accepts()
         call.args = args
         call._kwargs = kwargs or NO_KWARGS
-        call._context = copy_context() or None  # an empty one is not worth its memory
+        call._context = process.copy_context() or None  # an empty one is not worth its memory
         call._enqueued = call._due = monotonic()
         call._state = QUEUED
         call.attempt = 0
@@ -102,7 +102,7 @@ def express_in(cls: Any, gate: Gate, plan: Plan) -> Callable[..., Handle[Any]]:
         call._number = lane.accepts()
         call.args = args
         call._kwargs = kwargs or NO_KWARGS
-        call._context = copy_context() or None
+        call._context = process.copy_context() or None
         call._enqueued = now = monotonic()
         call._due = due = now + delay
         call._state = SCHEDULED

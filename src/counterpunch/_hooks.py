@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = [
     "around_enqueue",
     "around_perform",
-    "caller_context",
     "logger",
     "on_error",
     "process",
@@ -44,7 +43,8 @@ class _Process:
         "around_hooks",
         "around_perform",
         "changed",
-        "context_filters",
+        "copy_context",
+        "fresh_context",
         "on_error",
     )
 
@@ -55,9 +55,10 @@ class _Process:
         #: For integrations: entered around the hooks that follow an attempt, where its own
         #: ``around_perform`` has been left already.
         self.around_hooks: tuple[Around, ...] = ()
-        #: For integrations: given the copy of the caller's context, on the caller's thread,
-        #: returns what the job gets instead.
-        self.context_filters: tuple[Callable[[Context], Context], ...] = ()
+        #: For integrations: called on the caller's thread, return the context variables that
+        #: a job gets; for classes with ``context = "copy"`` and with ``"fresh"``.
+        self.copy_context: Callable[[], Context] = copy_context
+        self.fresh_context: Callable[[], Context | None] = lambda: None
         #: Called after a change, so that the runtime can look at its classes again.
         self.changed: Callable[[], None] = lambda: None
 
@@ -79,14 +80,6 @@ class _Process:
 
 
 process = _Process()
-
-
-def caller_context() -> Context:
-    """A copy of the caller's context variables, without what an integration keeps out."""
-    context = copy_context()
-    for keep in process.context_filters:
-        context = keep(context)
-    return context
 
 
 def on_error(fn: ErrorHandler) -> Remove:

@@ -183,7 +183,6 @@ class State:
             and not lane.paused
             and not lane.away
             and not process.around_enqueue
-            and not process.context_filters
             and config.strict_args is None
             and config.backend is None
             and not open_batches

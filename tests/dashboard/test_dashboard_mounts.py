@@ -101,7 +101,7 @@ from django.test import Client
 from django.urls import path
 
 from counterpunch import Job
-from counterpunch.dashboard.django import urls
+from counterpunch.integrations.django.dashboard import urls
 
 
 class Held(Job):

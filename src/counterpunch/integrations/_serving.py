@@ -1,4 +1,9 @@
-"""A WSGI app learns that it serves from its requests: no server tells it otherwise."""
+"""A WSGI app learns that it serves from its requests: no server tells it otherwise.
+
+Setting it up is no sign, nor is ``get_wsgi_application()``: a preloading master does both, and
+must have no thread when it forks; so do reloaders' parents, shells and commands. Whoever knows
+better, as gunicorn's ``post_worker_init`` does, calls ``start()``.
+"""
 
 from __future__ import annotations
 

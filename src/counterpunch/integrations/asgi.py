@@ -8,6 +8,7 @@ Python runs there, and a lifespan is the one place where accepted jobs can still
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import sys
 import threading
@@ -17,6 +18,7 @@ from typing import Any
 
 from .._hooks import report
 from .._lifecycle import shutdown, start
+from ..errors import InvalidOption
 
 __all__ = ["lifespan", "wrap"]
 
@@ -72,7 +74,11 @@ def wrap(app: ASGIApp) -> ASGIApp:
     app that has a lifespan gets every message, ``lifespan.shutdown`` after the drain, so
     that jobs still find what the app is about to close. Its failures are passed on. For an
     app that has none the messages are answered here.
+
+    Raises:
+        InvalidOption: If ``app`` cannot be called as an ASGI app is.
     """
+    _check(app)
 
     async def wrapped(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -81,6 +87,17 @@ def wrap(app: ASGIApp) -> ASGIApp:
             await app(scope, receive, send)
 
     return wrapped
+
+
+def _check(app: ASGIApp) -> None:
+    """A WSGI app is called with two arguments, which would show with the first request only."""
+    try:
+        inspect.signature(app).bind(None, None, None)
+    except (TypeError, ValueError) as exc:
+        if isinstance(exc, ValueError):
+            return  # made in C: it says nothing about its arguments
+        allowed = f"an ASGI app, called with scope, receive and send ({exc})"
+        raise InvalidOption("wrap", "app", app, allowed) from None
 
 
 class _Lifespan:

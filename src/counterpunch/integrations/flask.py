@@ -8,12 +8,14 @@ arrive as usual.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import Context, ContextVar
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from flask import Flask, current_app, has_app_context, has_request_context
+from flask import Flask, request_started
+from flask import globals as flask_globals
 
 from .._hooks import process
 from ..errors import InvalidOption
@@ -28,6 +30,14 @@ __all__ = ["Counterpunch"]
 _app: ContextVar[Flask] = ContextVar("counterpunch_flask_app")
 #: Every app that was set up. Weak: an app factory under test makes many.
 _apps: WeakSet[Flask] = WeakSet()
+#: Where Flask keeps its contexts, which all have an ``app``: that of the app first, because
+#: it is what ``current_app`` means; then that of the request, which Flask 3.2 has no more.
+_CONTEXTS: tuple[ContextVar[Any], ...] = tuple(
+    sorted(
+        (value for value in vars(flask_globals).values() if isinstance(value, ContextVar)),
+        key=lambda variable: variable.name,
+    )
+)
 
 
 class Counterpunch:
@@ -60,38 +70,60 @@ class Counterpunch:
         _apps.add(app)
         _install()
 
-        def request_begins() -> None:
-            if not app.testing:
-                serving()
 
-        app.before_request(request_begins)
+def request_begins(app: Flask, **kwargs: object) -> None:
+    """The signal comes before the app's own functions, of which one may answer the request."""
+    if "counterpunch" in app.extensions and not app.testing:
+        serving()
 
 
 def _install() -> None:
     """Once per process, however many apps there are."""
-    if without_request not in process.context_filters:
-        process.add("context_filters", without_request)
+    request_started.connect(request_begins)  # again is the same as once
+    if app_context not in process.around_perform:
+        process.copy_context = without_request(process.copy_context)
+        process.fresh_context = with_the_app(process.fresh_context)
         process.add("around_perform", app_context)
         process.add("around_hooks", app_context)
 
 
-def without_request(context: Context) -> Context:
-    """On the caller's thread: the copied context without Flask's, but with the app's name."""
-    if not has_app_context() and not has_request_context():
+def without_request(copy: Callable[[], Context]) -> Callable[[], Context]:
+    """On the caller's thread: the copied context without Flask's, but with the app."""
+
+    def copy_context() -> Context:
+        context = copy()
+        for variable in _CONTEXTS:
+            held = context.get(variable)
+            if held is not None:
+                # A variable cannot be taken out of a Context: the others go into a new one.
+                kept = Context()
+                kept.run(_fill, context, held.app)
+                return kept
         return context
-    # A variable cannot be taken out of a Context, so the others are put into a new one.
-    kept = Context()
-    proxy: Any = current_app  # typed as the app that it stands for
-    kept.run(_fill, context, proxy._get_current_object())
-    return kept
+
+    return copy_context
 
 
 def _fill(context: Context, app: Flask) -> None:
-    for variable, value in context.items():
-        # "flask.app_ctx" and "flask.request_ctx"; Flask 3.2 has the first only.
-        if not variable.name.startswith("flask."):
-            variable.set(value)
+    for variable in context:
+        if variable not in _CONTEXTS:
+            variable.set(context[variable])
     _app.set(app)
+
+
+def with_the_app(fresh: Callable[[], Context | None]) -> Callable[[], Context | None]:
+    """The same for a class that wants no context variables of its caller."""
+
+    def fresh_context() -> Context | None:
+        held = next(filter(None, (variable.get(None) for variable in _CONTEXTS)), None)
+        app = _app.get(None) if held is None else held.app
+        context = fresh()
+        if app is not None:
+            context = Context() if context is None else context
+            context.run(_app.set, app)
+        return context
+
+    return fresh_context
 
 
 def app_context(handle: Handle[Any]) -> AbstractContextManager[Any]:

@@ -85,8 +85,14 @@ class Waiting:
         if session.in_nested_transaction():
             return  # a savepoint was released; the outermost commit counts
         entries, self._entries = self._entries, []
+        failure: BaseException | None = None
         for entry in entries:
-            entry.commit()
+            try:
+                entry.commit()
+            except BaseException as exc:  # a job's own, under testing.inline()
+                failure = failure or exc
+        if failure is not None:
+            raise failure
 
     def _after_soft_rollback(self, session: Any, transaction: Any) -> None:
         self._drop(lambda entry: any(one is transaction for one in entry.within))
@@ -94,6 +100,10 @@ class Waiting:
     def _after_transaction_end(self, session: Any, transaction: Any) -> None:
         if transaction.parent is None:  # closed without a commit: close() sends no rollback
             self._drop(lambda entry: True)
+
+    def __del__(self) -> None:
+        for entry in self._entries:  # the session was forgotten, not closed, and collected
+            entry.rollback()
 
     def _drop(self, which: Callable[[_Entry], bool]) -> None:
         dropped = [entry for entry in self._entries if which(entry)]

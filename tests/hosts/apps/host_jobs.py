@@ -83,7 +83,8 @@ served: set[int] = set()
 
 
 def answer(path: str) -> bytes:
-    """``/``: who answers. ``/jobs/<kind>``: enqueue. ``/slow``: enqueue late in the request."""
+    """``/``: who answers. ``/jobs/<kind>``: enqueue. ``/slow``: enqueue late in the request.
+    ``/block``: never answers."""
     ids: list[str] = []
     if path.startswith("/jobs/"):
         ids = enqueue(path.removeprefix("/jobs/"))
@@ -91,4 +92,7 @@ def answer(path: str) -> bytes:
         note("waiting", str(os.getpid()))
         time.sleep(0.5)
         ids = enqueue("short")
+    elif path == "/block":
+        note("blocked", str(os.getpid()))
+        time.sleep(600)
     return json.dumps({"pid": os.getpid(), "ids": ids}).encode()

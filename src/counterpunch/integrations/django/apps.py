@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
 
-from asgiref.sync import AsyncToSync, SyncToAsync, ThreadSensitiveContext
 from django.apps import AppConfig
 from django.core import mail
 from django.core.signals import request_finished, request_started
-from django.db import close_old_connections, connections
+from django.utils.module_loading import autodiscover_modules
 
-from ..._hooks import process
 from .._serving import serving
-from .._worker import on_a_worker
-
-if TYPE_CHECKING:
-    from ...handle import Handle
+from .connections import install
 
 __all__ = ["CounterpunchConfig"]
 
@@ -31,10 +23,13 @@ class CounterpunchConfig(AppConfig):  # type: ignore[misc]  # Any where Django i
     verbose_name = "counterpunch"
 
     def ready(self) -> None:
-        """Install the hooks of the process; once, though tests may load apps again."""
-        if connections_of_a_job not in process.around_perform:
-            process.add("around_perform", connections_of_a_job)
-            process.add("around_hooks", connections_of_a_job)
+        """Install the hooks of the process; once, though tests may load apps again.
+
+        And import the module ``jobs`` of each app that has one, as the admin site does with
+        ``admin``: periodic jobs, which nothing else may ever import, are to be known.
+        """
+        install()
+        autodiscover_modules("jobs")
         for signal in (request_started, request_finished):
             signal.connect(_serve, dispatch_uid="counterpunch")
 
@@ -48,44 +43,3 @@ def _serve(**kwargs: object) -> None:
     under_test = "django.test" in sys.modules and hasattr(mail, "outbox")
     if not under_test:
         serving()
-
-
-@contextmanager
-def connections_of_a_job(handle: Handle[Any]) -> Iterator[None]:
-    """Around an attempt, and around its hooks: as Django does around a request.
-
-    Connections belong to threads, and nobody else closes those of a job's thread. A job that
-    runs on its caller's thread (``perform_now``, ``caller_runs``, a test mode) uses the
-    caller's connections, and they are left alone.
-    """
-    if handle._lane.plan.is_async:
-        with _thread_of_its_own():
-            yield
-    elif on_a_worker(handle):
-        close_old_connections()
-        try:
-            yield
-        finally:
-            close_old_connections()
-    else:
-        yield
-
-
-@contextmanager
-def _thread_of_its_own() -> Iterator[None]:
-    """For an ``async def perform``: where the ORM's blocking calls of one attempt run.
-
-    The context that the job has from a request would send them to that request's thread,
-    into its transaction. Runs on the event loop of the jobs, so nothing is waited for.
-    """
-    key = ThreadSensitiveContext()
-    # Both live in context variables, so this changes the job's own context only.
-    SyncToAsync.thread_sensitive_context.set(key)
-    AsyncToSync.executors.current = None
-    try:
-        yield
-    finally:
-        executor = SyncToAsync.context_to_thread_executor.pop(key, None)
-        if executor is not None:
-            executor.submit(connections.close_all)
-            executor.shutdown(wait=False)

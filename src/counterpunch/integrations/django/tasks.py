@@ -14,9 +14,14 @@ Each queue name has a pool: the one of ``configure(pools=...)`` if it names one,
 its own with ``workers`` threads (an int for all queues, or a dict by name; default 2).
 ``after_commit`` is as in ``using(...)``; by default tasks are enqueued at once.
 
-A result is known in the process that enqueued the task, for as long as ``configure(history,
-history_ttl)`` remember it. A task that was cancelled, discarded or lost counts as failed,
-with counterpunch's error for it.
+A result can be had from any thread of the process that enqueued the task, and from no other
+process, for as long as ``configure(history, history_ttl)`` remember it. A task that was
+cancelled, discarded or lost counts as failed, with counterpunch's error for it. If it had not
+begun there is no ``task_finished`` for it, which is the signal of a task that was executed;
+``configure(on_lost)``, the log and the result tell of it.
+
+A task is found by the import path of its function, so a function has the name of its task,
+as the decorator gives it.
 """
 
 from __future__ import annotations
@@ -31,7 +36,7 @@ from django.conf import settings
 from django.tasks import Task, TaskContext, TaskResult, TaskResultStatus
 from django.tasks.backends.base import BaseTaskBackend
 from django.tasks.base import TaskError
-from django.tasks.exceptions import InvalidTaskBackend, TaskResultDoesNotExist
+from django.tasks.exceptions import InvalidTask, InvalidTaskBackend, TaskResultDoesNotExist
 from django.tasks.signals import task_enqueued, task_finished, task_started
 from django.utils import timezone
 from django.utils.json import normalize_json
@@ -43,6 +48,7 @@ from ..._job import Job, JobMeta
 from ..._queries import find
 from ...errors import InvalidOption
 from ...handle import RUNNING, SUCCEEDED, TERMINAL, Handle
+from .connections import install
 
 __all__ = ["TaskBackend"]
 
@@ -97,6 +103,7 @@ class TaskBackend(BaseTaskBackend):  # type: ignore[misc]  # Any where Django is
 
     def __init__(self, alias: str, params: Mapping[str, Any]) -> None:
         super().__init__(alias, params)
+        install()
         unknown = set(self.options) - {"workers", "after_commit"}
         if unknown:
             raise InvalidTaskBackend(
@@ -137,17 +144,20 @@ class TaskBackend(BaseTaskBackend):  # type: ignore[misc]  # Any where Django is
 
         Raises:
             TypeError: If an argument is no JSON value.
-            InvalidTask: If the task does not fit this backend.
+            InvalidTask: If the task does not fit this backend, or is not where its function's
+                import path leads.
             QueueFull, ShuttingDown: As ``perform_async``.
         """
         self.validate_task(task)
-        options: dict[str, Any] = {"priority": task.priority}
+        _check_path(task)
+        priority = int(task.priority)  # Django lets a whole float pass
+        options: dict[str, Any] = {"priority": priority}
         if task.run_after is not None:
             options["at"] = task.run_after.astimezone()
         if self.options.get("after_commit"):
             options["after_commit"] = self.options["after_commit"]
         changed = {
-            "priority": task.priority,
+            "priority": priority,
             "queue_name": task.queue_name,
             "run_after": None if task.run_after is None else task.run_after.isoformat(),
             "backend": self.alias,
@@ -205,6 +215,19 @@ def _result(handle: Handle[Any], status: TaskResultStatus | None = None) -> Task
         else:
             result.errors.append(_error(handle._failure(), handle.error))
     return result
+
+
+def _check_path(task: Task) -> None:
+    """At the call, where the mistake is: the worker could only lose the job."""
+    try:
+        found = import_string(task.module_path)
+    except ImportError as exc:
+        found = exc
+    if getattr(found, "func", None) is not task.func:
+        raise InvalidTask(
+            f"the import path {task.module_path!r} leads to {found!r} and not to the task: "
+            f"put @task on the function, and let the module keep it under the function's name"
+        )
 
 
 def _task(path: str, options: Mapping[str, Any]) -> Task:

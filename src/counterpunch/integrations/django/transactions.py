@@ -10,6 +10,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.utils.connection import ConnectionDoesNotExist
 
 from ...errors import InvalidOption
+from .connections import install
 
 __all__ = ["Database", "database"]
 
@@ -22,7 +23,9 @@ def database(owner: str, value: bool | str) -> Database:
     """
     alias = value if isinstance(value, str) else DEFAULT_DB_ALIAS
     try:
-        return Database(connections[alias])
+        found = Database(connections[alias])
+        install()  # a job that waits for a database uses one, INSTALLED_APPS or not
+        return found
     except ConnectionDoesNotExist:
         known = ", ".join(map(repr, connections))
         allowed = f"True or an alias of DATABASES: {known}"

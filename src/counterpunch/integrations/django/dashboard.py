@@ -1,4 +1,4 @@
-"""The Django shell: one line in a URLconf."""
+"""The dashboard in a Django site: one line in its URLconf."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import re_path
 from django.views.decorators.csrf import csrf_exempt
 
-from .message import MAX_BODY, PHRASES, Request, fields
-from .routes import failure, respond
-from .settings import Settings
+from ...dashboard.message import MAX_BODY, PHRASES, Request, fields
+from ...dashboard.routes import failure, respond
+from ...dashboard.settings import Settings
 
 __all__ = ["urls"]
 
