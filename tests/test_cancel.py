@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -272,8 +273,9 @@ def short_paths(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     logger = logging.getLogger("counterpunch")
     level = logger.level
     logger.setLevel(logging.WARNING)
-    for name in ("around_enqueue", "around_perform", "around_hooks", "context_filters"):
+    for name in ("around_enqueue", "around_perform", "around_hooks"):
         monkeypatch.setattr(process, name, ())
+    monkeypatch.setattr(process, "copy_context", contextvars.copy_context)
     yield
     logger.setLevel(level)
     process.changed()
