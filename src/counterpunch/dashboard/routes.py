@@ -12,8 +12,13 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 from .._dump import dump
 from .._hooks import report
 from .._metrics import CONTENT_TYPE, metrics
-from . import actions, pages, security, source
+from . import actions, security, source
+from .frame import Frame, failure_page, threads_page
+from .job_page import job_page
+from .list_page import list_page
 from .message import Request, Response
+from .overview_page import overview_page
+from .periodic_page import periodic_page
 from .plain import clip
 from .settings import Settings
 
@@ -51,7 +56,7 @@ def failure(request: Request, status: int, text: str, *extra: tuple[str, str]) -
     """An answer that says why there is no other."""
     if _wants_json(request):
         return _json({"error": text}, status, *extra)
-    return _html(pages.failure(request.prefix, status, text), status, *extra)
+    return _html(failure_page(request.prefix, status, text), status, *extra)
 
 
 def _respond(request: Request, settings: Settings) -> Response:
@@ -105,25 +110,25 @@ def _route(parts: list[str]) -> tuple[tuple[str, ...], Handler] | None:
 
 def _overview(asked: _Asked) -> Response:
     data = source.overview(asked.settings.health())
-    return _page(asked, data, lambda frame: pages.overview(frame, data))
+    return _page(asked, data, lambda frame: overview_page(frame, data))
 
 
 def _listing(asked: _Asked) -> Response:
     query = {name: value[:_LENGTH] for name, value in asked.request.query.items()}
     data = source.listing(asked.parts[0], query, asked.settings.arguments)
-    return _page(asked, data, lambda frame: pages.listing(frame, data))
+    return _page(asked, data, lambda frame: list_page(frame, data))
 
 
 def _periodic(asked: _Asked) -> Response:
     data = source.periodic()
-    return _page(asked, data, lambda frame: pages.periodic(frame, data))
+    return _page(asked, data, lambda frame: periodic_page(frame, data))
 
 
 def _job(asked: _Asked) -> Response:
     data = source.job(asked.parts[1][:_LENGTH], asked.settings.arguments)
     if data is None:
         return failure(asked.request, 404, _NO_JOB)
-    return _page(asked, data, lambda frame: pages.job(frame, data))
+    return _page(asked, data, lambda frame: job_page(frame, data))
 
 
 _NO_JOB = (
@@ -144,7 +149,7 @@ def _threads(asked: _Asked) -> Response:
     if asked.wants_json:
         return _json({"process": source.process(), "threads": text})
     data = {"process": source.process(), "threads": text}
-    return _page(asked, data, lambda frame: pages.threads(frame, data))
+    return _page(asked, data, lambda frame: threads_page(frame, data))
 
 
 def _health(asked: _Asked) -> Response:
@@ -216,7 +221,7 @@ def _back(address: str, note: str, parts: list[str]) -> str:
 # Forms of an answer
 
 
-def _page(asked: _Asked, data: Any, render: Callable[[pages.Frame], str]) -> Response:
+def _page(asked: _Asked, data: Any, render: Callable[[Frame], str]) -> Response:
     if asked.wants_json:
         return _json(data)
     request = asked.request
@@ -226,7 +231,7 @@ def _page(asked: _Asked, data: Any, render: Callable[[pages.Frame], str]) -> Res
         token = security.token_of(request)
         extra.append(security.cookie(request, token))
     query = urlencode([(n, v[:_LENGTH]) for n, v in request.query.items() if n != "note"])
-    frame = pages.Frame(
+    frame = Frame(
         prefix=request.prefix,
         here=request.path + (f"?{query}" if query else ""),
         process=data["process"],
