@@ -2,8 +2,10 @@
 "use strict";
 (() => {
   // On a narrow screen the menu scrolls, and the page one is on may be out of sight.
+  // Not scrollIntoView: Chromium would go on from there at the first Tab, past the skip link.
   const current = document.querySelector("#menu [aria-current]");
-  if (current) current.scrollIntoView({ block: "nearest", inline: "center" });
+  const list = current && current.closest("ul");
+  if (list) list.scrollLeft = current.offsetLeft - (list.clientWidth - current.offsetWidth) / 2;
 
   const seconds = Number(document.body.dataset.refresh);
   const button = document.getElementById("live");
