@@ -250,6 +250,7 @@ REFUSED: list[tuple[str, Any, str]] = [
     *[("once_per", value, "'host', 'process'") for value in ("cluster", None)],
     *[("tags", value, "a tuple of strings") for value in ("mail", (1,), None)],
     *[("log_args", value, "True or False") for value in (1, None, "no")],
+    *[("redact", value, "a tuple of names of perform") for value in ("password", 1, (1,), True)],
     *[("backend", value, "None: jobs run in threads") for value in ("celery", 1)],
 ]
 

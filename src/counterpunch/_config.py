@@ -28,6 +28,7 @@ class Config:
         self.history: int = 1000
         self.history_ttl: float | None = 3600.0
         self.log_args: bool = True
+        self.starved_after: float | None = 60.0
         self.on_lost: OnLost | None = None
         self.signals: bool = False
         self.backend: Any = None
@@ -65,6 +66,7 @@ _CHECKS: Mapping[str, Callable[[str, str, Any], Any]] = {
     "history": _whole(0),
     "history_ttl": _seconds(0.0),
     "log_args": _flag,
+    "starved_after": _seconds(0.0),
     "on_lost": _callable,
     "signals": _flag,
     "backend": _backend,
@@ -82,6 +84,7 @@ def configure(
     history: int = _UNSET,
     history_ttl: float | timedelta | None = _UNSET,
     log_args: bool = _UNSET,
+    starved_after: float | timedelta | None = _UNSET,
     on_lost: OnLost | None = _UNSET,
     signals: bool = _UNSET,
     backend: Any = _UNSET,
@@ -101,6 +104,9 @@ def configure(
         history: Finished jobs that ``find`` and ``jobs`` remember. Default 1000.
         history_ttl: Seconds for which they are remembered. Default 3600; None has no limit.
         log_args: False keeps arguments out of logs and of the lost report. Default True.
+        starved_after: A job queued for more than so many seconds is reported in the log, once,
+            with the stacks of the workers that it waits for; looked at every ten seconds.
+            Default 60; None reports none. A paused class waits on purpose.
         on_lost: Called once per stop with the list of handles of the jobs that did not
             run or did not end, on the thread that stops the process.
         signals: True installs the SIGTERM handler that lets a script, ``flask run`` or

@@ -119,8 +119,14 @@ class Counts(NamedTuple):
     statuses. ``attempts`` counts started attempts. ``oldest_wait`` is the age in seconds
     of the job that has been queued longest, 0.0 if none is. ``retries`` counts failed
     attempts that another one was to follow. ``wait_times`` are the seconds from due to
-    started, ``run_times`` those from started to ended, of each attempt. ``threads`` are
-    those of the workers; in the total the scheduler's and the event loop's come on top.
+    started, ``run_times`` those from started to ended, of each attempt that has ended.
+    ``threads`` are those of the workers; in the total the scheduler's and the event loop's
+    come on top.
+
+    ``wait_times`` and ``run_times`` always hold the same attempts: all that the statuses and
+    ``retries`` count as ended, at most ``attempts`` of them. No lock joins the two, so they
+    may be ahead by those that are at their end at that instant, one per worker at most, and
+    so may ``discards`` be ahead of ``discarded``. When no job runs they agree.
     """
 
     accepted: int

@@ -12,13 +12,13 @@ import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ._arguments import shown_arguments
 from ._config import config
 from ._current import current_job
 from ._execution import Abandon
 from ._hooks import report, safely
 from ._parking import Sleeper
 from ._runtime import DRAINING, STOPPED, Runtime
-from .errors import shorten
 from .handle import TERMINAL, Handle, Status
 
 if TYPE_CHECKING:
@@ -246,10 +246,8 @@ def _publish(result: ShutdownReport) -> None:
         return
     lines = []
     for call in result.lost[:LOGGED]:
-        shown = ""
-        if config.log_args and call._lane.options.log_args:
-            shown = f" args={shorten(call.args)} kwargs={shorten(call._kwargs)}"
-        lines.append(f"  {call.job.__qualname__} {call.id}{shown}: {call.error}")
+        arguments = shown_arguments(call) or ""
+        lines.append(f"  {call.job.__qualname__}({arguments}) {call.id}: {call.error}")
     if len(result.lost) > LOGGED:
         lines.append(f"  and {len(result.lost) - LOGGED} more")
     message = "the process stopped after %.2f s; jobs lost: %d\n%s"

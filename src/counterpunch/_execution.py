@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterator
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ._config import config
+from ._arguments import shown_arguments
 from ._current import current, current_batch
 from ._hooks import logger, process, report, safely
 from ._timings import FOLD_MASK
-from .errors import Cancelled, Discard, shorten
+from .errors import Cancelled, Discard
 from .handle import CANCELLED, DISCARDED, FAILED, RETRYING, RUNNING, SUCCEEDED, Handle, Status
 
 if TYPE_CHECKING:
@@ -446,11 +446,7 @@ def _one_line(exc: BaseException) -> str:
 def _log(level: int, call: Handle[Any], message: str, *args: object, **kwargs: Any) -> None:
     if not logger.isEnabledFor(level):
         return
-    arguments = ""
-    if config.log_args and call._lane.options.log_args:
-        parts = [shorten(arg) for arg in call.args]
-        parts += [f"{name}={shorten(value)}" for name, value in call._kwargs.items()]
-        arguments = ", ".join(parts)
+    arguments = shown_arguments(call) or ""
     head = "%s(%s) %s attempt %d "
     name = call.job.__qualname__
     extra = {"job_id": call.id, "job": name, "attempt": call.attempt}

@@ -289,25 +289,24 @@ class Lane:
 
         ``queued`` is what was accepted and is nowhere else, so the sum is exact by
         construction; what is read first lies furthest down a job's way, so a job on the
-        move is at worst still counted where it came from.
+        move is at worst still counted where it came from. The distributions are read in
+        between: an attempt is noted there first and counted as ended afterwards, so they are
+        never behind the counters, and ahead by the attempts that are at their end just now.
         """
-        before = reading = self._reading()
+        _, settled, found = self._whole_reading()
         for _ in range(100):
-            latest = self._reading()
-            if latest[-1] - sum(latest[:-2]) >= 0:  # else a job was seen twice, on its way back
-                reading = latest
-                if latest == before:
-                    break
-            before = latest
-        *elsewhere, attempts, accepted = reading
+            if settled:
+                break
+            sound, settled, latest = self._whole_reading()
+            if sound:
+                found = latest
+        (*elsewhere, retries, _, accepted), (wait_times, run_times), discards, attempts = found
         succeeded, failed, cancelled, discarded, lost, running, retrying, scheduled, deferred = (
             elsewhere
         )
         queued = accepted - sum(elsewhere)
         if queued < 0:  # in each of a hundred readings; never yet observed
             running, queued = running + queued, 0
-        timings = self.timings
-        wait_times, run_times = timings.durations.read()
         return Counts(
             accepted=accepted,
             deferred=deferred,
@@ -323,18 +322,31 @@ class Lane:
             workers=self._workers(running),
             attempts=attempts,
             oldest_wait=self.oldest_wait(now) if queued else 0.0,
-            retries=timings.retries.value,
-            discards=Discards(**{cause: n.value for cause, n in timings.discards.items()}),
+            retries=retries,
+            discards=discards,
             wait_times=wait_times,
             run_times=run_times,
             threads=self.pool.threads(),
         )
 
+    def _whole_reading(self) -> tuple[bool, bool, tuple[Any, ...]]:
+        """The counters with the distributions, and what to think of them: whether no job was
+        seen twice, on its way back, and whether nothing changed meanwhile either."""
+        timings = self.timings
+        before = self._reading()
+        times = timings.durations.read()
+        discards = Discards(**{cause: count.value for cause, count in timings.discards.items()})
+        after = self._reading()
+        sound = before[-1] >= sum(before[:-3])
+        # Attempts from afterwards: the distributions hold none that it does not count.
+        return sound, sound and before == after, (before, times, discards, after[-2])
+
     def _reading(self) -> tuple[int, ...]:
         ended = tuple(count.value for count in self.ended.values())
         running = len(self.running)
         waiting = (len(self.retrying), len(self.scheduled), len(self.deferred))
-        return (*ended, running, *waiting, self.attempts.value, self.accepted.value)
+        counted = (self.timings.retries.value, self.attempts.value, self.accepted.value)
+        return (*ended, running, *waiting, *counted)
 
     def _workers(self, running: int) -> WorkerCounts:
         total = self.pool.hired()

@@ -35,9 +35,9 @@ class Loop:
         self.tasks: set[asyncio.Task[Any]] = set()
         #: The task of each running job.
         self.jobs: dict[Handle[Any], asyncio.Task[Any]] = {}
-        self._thread = threading.Thread(target=self._run, name="counterpunch-loop", daemon=True)
+        self.thread = threading.Thread(target=self._run, name="counterpunch-loop", daemon=True)
         self._up = threading.Event()
-        self._thread.start()
+        self.thread.start()
         self._up.wait(START_SECONDS)
 
     def _run(self) -> None:
@@ -53,7 +53,7 @@ class Loop:
     @property
     def ident(self) -> int | None:
         """Of its thread."""
-        return self._thread.ident
+        return self.thread.ident
 
     def call(self, fn: Any, *args: Any) -> bool:
         """Run ``fn(*args)`` on the loop; False if it is closed."""
@@ -92,10 +92,10 @@ class Loop:
     def join(self) -> int | None:
         """Wait for the thread to end after ``stop``: at once if nothing ran, a little longer
         than its tasks may clean up otherwise. Its ident if it still runs."""
-        if threading.get_ident() == self._thread.ident:
+        if threading.get_ident() == self.thread.ident:
             return None
-        self._thread.join(GRACE_SECONDS * 1.25)
-        return self._thread.ident if self._thread.is_alive() else None
+        self.thread.join(GRACE_SECONDS * 1.25)
+        return self.thread.ident if self.thread.is_alive() else None
 
 
 #: Tasks that are cancelled at the deadline get this long for their ``finally`` blocks.
@@ -134,6 +134,7 @@ class LoopPool(Pool):
         worker.ident = threading.get_ident()
         worker.name = f"counterpunch-{self.name}_{next(self._numbers)}"
         self.workers.add(worker)
+        self.runtime.watchdog.woken_by(self)
         try:
             while not await self._serve_some(loop, worker):
                 pass
@@ -158,6 +159,8 @@ class LoopPool(Pool):
         if self.surplus and self._leave(self.surplus):
             return True
         await self._sleep(loop)
+        if self.runtime.watchdog.asleep:
+            self.runtime.watchdog.woken_by(self)
         if self.queued() > 1:
             self.offer()  # as in Pool._serve: others relied on this one getting up
         return False

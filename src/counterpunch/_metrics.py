@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from ._counts import BOUNDS, Counts, Times
 from ._health import health
 from ._queries import stats
+from ._runtime import current
 
 __all__ = ["CONTENT_TYPE", "metrics"]
 
@@ -23,13 +24,22 @@ def metrics() -> str:
     """The state of this process as Prometheus text, version 0.0.4.
 
     All names begin with ``counterpunch_``, all times are seconds, and ``job`` is the class's
-    qualified name. What ends in ``_total`` only rises, until the process (or, after
-    ``shutdown()``, the runtime) starts afresh at zero. Several server processes behind one
-    port answer each for itself: scrape each, or add a label.
+    qualified name. Several server processes behind one port answer each for itself: scrape
+    each, or add a label.
+
+    Counters and histograms only rise. They start at zero in a new process, in a forked one,
+    and with the first enqueue after a ``shutdown()``: the one kind of fall that ``rate()``
+    and ``increase()`` expect. ``counterpunch_start_time_seconds`` says when that was.
     """
     snapshot = stats()
     families = [
         _family("healthy", "gauge", "1 if health() is ok.", [("", {}, int(health().ok))]),
+        _family(
+            "start_time_seconds",
+            "gauge",
+            "When the counters began at zero, in seconds since the epoch.",
+            [("", {}, current().since)],
+        ),
         _family("threads", "gauge", "Threads of this library.", [("", {}, snapshot.total.threads)]),
     ]
     for name, kind, text, samples in _FAMILIES:

@@ -10,12 +10,12 @@ from typing import Any
 from .errors import InvalidOption
 from .options import Options, resolve
 
-__all__ = ["HOOKS", "Plan"]
+__all__ = ["HOOKS", "POSITIONAL_REST", "Plan"]
 
 #: The optional methods of a job class that the runtime calls, in the order of one attempt.
 HOOKS = ("on_enqueue", "before", "on_success", "on_error", "on_failure", "after")
 
-_POSITIONAL_REST, _KEYWORD_REST, _COROUTINE = 0x04, 0x08, 0x80  # inspect.CO_* flags
+POSITIONAL_REST, _KEYWORD_REST, _COROUTINE = 0x04, 0x08, 0x80  # inspect.CO_* flags
 
 
 class Plan:
@@ -55,6 +55,8 @@ class Plan:
         self.check: Callable[..., object] | None = None
         if perform is not None:
             self.check = _signature_check(job.__qualname__, *perform)
+        if isinstance(self.options.redact, frozenset) and "redact" in job.__dict__:
+            self._check_redact(job, self.options.redact)
         #: A call without keywords fits ``perform`` if it has this many arguments.
         self.least, self.most = (1, 0) if self.check is None else _arity(self.check)
         self.is_async = perform is not None and bool(_flags(perform[0]) & _COROUTINE)
@@ -79,6 +81,17 @@ class Plan:
             and options.pool is None
             and options.context == "copy"
         )
+
+    def _check_redact(self, job: type, redact: frozenset[str]) -> None:
+        """A misspelt name would hide nothing. A base class may name more than one job has."""
+        code = getattr(self.check, "__code__", None)
+        if code is None or code.co_flags & _KEYWORD_REST:
+            return
+        names = code.co_varnames
+        unknown = sorted(redact - set(names))
+        if unknown:
+            allowed = f"names of perform's parameters: {', '.join(names) or 'it has none'}"
+            raise InvalidOption(job.__qualname__, "redact", unknown[0], allowed)
 
     on_enqueue: bool
     before: bool
@@ -129,7 +142,7 @@ def _arity(check: Any) -> tuple[int, int]:
     code = check.__code__
     if code.co_kwonlyargcount > len(check.__kwdefaults__ or ()):
         return 1, 0  # none: a keyword is missing
-    most = sys.maxsize if code.co_flags & _POSITIONAL_REST else code.co_argcount
+    most = sys.maxsize if code.co_flags & POSITIONAL_REST else code.co_argcount
     return code.co_argcount - len(check.__defaults__ or ()), most
 
 
@@ -146,7 +159,7 @@ def _parameters(function: FunctionType, bound: bool) -> str:
         parts.append(f"{name}=None" if optional else name)
         if index + 1 == code.co_posonlyargcount:
             parts.append("/")
-    if code.co_flags & _POSITIONAL_REST:
+    if code.co_flags & POSITIONAL_REST:
         parts.append(f"*{names[rest]}")
         rest += 1
     elif keyword_only:

@@ -256,6 +256,9 @@ class Pool:
                 look_again(self.runtime)
 
     def _serve(self, worker: Worker) -> None:
+        watchdog = self.runtime.watchdog
+        if watchdog.asleep:
+            watchdog.woken_by(self)
         rested = monotonic()
         talks = logger.isEnabledFor(logging.INFO)
         while True:
@@ -308,6 +311,8 @@ class Pool:
             woken = self.parking.park(worker.sleeper, self._second_look, IDLE_SECONDS)
             if not woken and self._retire():
                 return
+            if woken and watchdog.asleep:
+                watchdog.woken_by(self)
             # While this thread got up, enqueues relied on it and woke nobody else. One job
             # is for itself; if there are more, the next sleeper gets up.
             if self.queued() > 1:

@@ -17,6 +17,7 @@ from ._installed import installed
 from ._lane import Lane
 from ._pool import Pool
 from ._scheduler import Scheduler
+from ._watchdog import Watchdog
 from .errors import InvalidOption
 from .handle import (
     Handle,
@@ -48,6 +49,8 @@ class State:
     def __init__(self, threads: bool = True, clock: Clock | None = None) -> None:
         self.threads = threads
         self.clock: Clock = SystemClock() if clock is None else clock
+        #: When the counters began at zero, in epoch seconds.
+        self.since = self.clock.time()
         self.wall_offset = self.clock.time() - self.clock.monotonic()
         self.pid = os.getpid()
         self.here = fork_mark()
@@ -60,6 +63,7 @@ class State:
         self.lanes: dict[type, Lane] = {}
         self.pools: dict[object, Pool] = {}
         self.scheduler = Scheduler(self.clock, self.whole.release, threads)
+        self.watchdog = Watchdog(self.whole)
         #: Where ``wait_idle`` and the drain sleep; a worker wakes them as it falls asleep.
         self.resting = self.scheduler.resters
         self.watchers: dict[Handle[Any], deque[Watcher]] = {}
@@ -148,6 +152,10 @@ class State:
             if self._loops[0] is not made:  # another thread was faster
                 made.stop()
         return self._loops[0]
+
+    def loops(self) -> list[Any]:
+        """The threads of the event loop: one, or none yet."""
+        return [loop.thread for loop in list(self._loops)]
 
     def loop_threads(self) -> set[int]:
         """The thread of the event loop, if it was started."""

@@ -97,6 +97,7 @@ class Steering(Waiting):
         """
         lane = self.lane(job)
         lane.halt(paused=True)
+        self.watchdog.wake()  # its queue may grow without a worker ever getting up
         for call in lane.queued_calls():
             self.turned_away(call)
 

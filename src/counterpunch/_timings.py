@@ -98,7 +98,7 @@ class Slot(NamedTuple):
 class Timings:
     """What the lane of a class records about time; ``note`` is the hot path."""
 
-    __slots__ = ("_lane", "_ring", "discards", "durations", "note", "retries", "tick")
+    __slots__ = ("_depths", "_lane", "_ring", "discards", "durations", "note", "retries", "tick")
 
     def __init__(self, lane: Lane) -> None:
         self._lane = lane
@@ -108,6 +108,8 @@ class Timings:
         self.retries = Count()
         self.discards = {cause: Count() for cause in Discards._fields}
         self._ring: deque[_Sample] = deque(maxlen=SLOTS + 1)
+        #: How many jobs were queued as a slot began: the slot, and the number.
+        self._depths: deque[tuple[int, int]] = deque(maxlen=SLOTS + 1)
         #: The monotonic instant at which the next slot begins.
         self.tick = 0.0
         self.sample(lane.monotonic())
@@ -129,6 +131,27 @@ class Timings:
         slot = int(now // SLOT_SECONDS)
         self.tick = (slot + 1) * SLOT_SECONDS
         self._ring.append(self._now(slot))
+
+    def note_depth(self, now: float, waiting: int) -> None:
+        """For the watchdog, at the start of each slot: the length of the queue."""
+        self._depths.append((int(now // SLOT_SECONDS), waiting))
+
+    def depths(self, now: float, waiting: int) -> list[int]:
+        """How many jobs were queued at the start of each slot of the ring, oldest first; the
+        last is ``waiting``, how many are now.
+
+        A slot without a note is like the one before it: the watchdog looks as long as there
+        is work, and once more when there is none.
+        """
+        last = int(now // SLOT_SECONDS)
+        notes = [*self._depths.copy(), (last + 1, waiting)]
+        found, position, depth = [], 0, 0
+        for slot in range(last - SLOTS + 2, last + 2):
+            while position < len(notes) and notes[position][0] <= slot:
+                depth = notes[position][1]
+                position += 1
+            found.append(depth)
+        return found
 
     def recent(self, now: float) -> tuple[list[Slot], _Sample]:
         """The slots of the ring, oldest first and the current one last, and their sum."""

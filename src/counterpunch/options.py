@@ -62,6 +62,7 @@ class Options(SimpleNamespace):
     once_per: str
     tags: frozenset[str]
     log_args: bool
+    redact: frozenset[str] | Callable[[str, Any], object] | None
     backend: Any
 
 
@@ -177,6 +178,17 @@ def _tags(owner: str, option: str, value: Any) -> frozenset[str]:
     raise _fail(owner, option, value, "a tuple of strings")
 
 
+def _redact(owner: str, option: str, value: Any) -> Any:
+    if value is None or callable(value):
+        return value
+    # A text is a sequence of texts as well, and would hide parameters of one letter.
+    names = isinstance(value, (tuple, list, set, frozenset))
+    if names and all(isinstance(name, str) for name in value):
+        return frozenset(value)
+    allowed = "a tuple of names of perform's parameters, a function of name and value, or None"
+    raise _fail(owner, option, value, allowed)
+
+
 def _flag(owner: str, option: str, value: Any) -> bool:
     if isinstance(value, bool):
         return value
@@ -214,6 +226,7 @@ DEFAULTS: Mapping[str, Any] = {
     "once_per": "host",
     "tags": (),
     "log_args": True,
+    "redact": None,
     "backend": None,
 }
 
@@ -242,6 +255,7 @@ CHECKS: Mapping[str, Check] = {
     "once_per": _one_of("host", "process"),
     "tags": _tags,
     "log_args": _flag,
+    "redact": _redact,
     "backend": _backend,
 }
 

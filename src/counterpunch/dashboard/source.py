@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from heapq import nsmallest
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from .. import _clock
-from .._config import config
+from .._arguments import shown_arguments
 from .._counts import Counts
 from .._dump import stacks
 from .._health import Health
@@ -300,17 +300,7 @@ def _waited(call: Handle[Any], due: float, now: float) -> float | None:
 
 def _arguments(call: Handle[Any]) -> str | None:
     """As they would be written in Python; None if its class, or the process, hides them."""
-    if not (config.log_args and call._lane.options.log_args):
-        return None
-    parts = [show(value, 200) for value in call.args[:20]]
-    parts += [f"{clip(name, 50)}={show(value, 200)}" for name, value in _first(call._kwargs, 20)]
-    if len(call.args) > 20 or len(call._kwargs) > 20:
-        parts.append("…")
-    return ", ".join(parts)
-
-
-def _first(mapping: Mapping[str, Any], limit: int) -> Iterable[tuple[str, Any]]:
-    return list(mapping.items())[:limit]
+    return shown_arguments(call, lambda value: show(value, 200), 20)
 
 
 def _progress(progress: Any) -> dict[str, Any] | None:

@@ -1,0 +1,122 @@
+"""What looks after a process while there is work: the queue depths, and jobs that starve.
+
+It is a timer of the scheduler, set once a pool has no worker to spare, and gone when every
+worker sleeps again: neither an idle process nor one with threads to spare wakes up for it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import TYPE_CHECKING
+
+from ._config import config
+from ._hooks import report
+from ._scheduler import Timer
+from ._stacks import describe
+from ._timings import SLOT_SECONDS
+
+if TYPE_CHECKING:
+    from ._lane import Lane
+    from ._pool import Pool
+    from ._runtime import Runtime
+
+__all__ = ["Watchdog"]
+
+#: So many jobs are named in one record.
+NAMED = 10
+
+
+class Watchdog:
+    """Looks at the queues of one runtime at the start of each slot of ten seconds."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+        #: One entry while it sleeps; taking it is the right to wake it. A worker that gets
+        #: up asks for it first, which costs next to nothing.
+        self.asleep: deque[None] = deque([None] if runtime.threads else ())
+        #: The numbers of the jobs of a class that were found starving at the last look.
+        self._starving: dict[Lane, set[int]] = {}
+
+    def woken_by(self, pool: Pool) -> None:
+        """On a worker that gets up, if ``asleep``: begin to look if it is the last one.
+
+        While another sleeps, or may still be hired, no job of the pool waits for long.
+        """
+        spare = pool.parking.sleepers or (pool.vacancies and config.max_threads is None)
+        if not spare:
+            self.wake()
+
+    def wake(self) -> None:
+        """Begin to look, unless it does already. For any thread."""
+        if self.runtime.phase not in ("open", "quiet"):
+            return  # the drain looks for itself
+        try:
+            self.asleep.pop()
+        except IndexError:
+            return
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        now = self.runtime.clock.monotonic()
+        due = (now // SLOT_SECONDS + 1) * SLOT_SECONDS
+        self.runtime.scheduler.add(Timer(self.look), due)
+
+    def look(self) -> None:
+        """On the scheduler's thread; runs no code of a user."""
+        runtime = self.runtime
+        try:
+            now = runtime.clock.monotonic()
+            for lane in list(runtime.lanes.values()):
+                lane.timings.note_depth(now, lane.waiting())
+                self._report_starving(lane, now)
+        finally:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        if self._resting():
+            self.asleep.append(None)
+            # A worker that got up before it saw the entry relies on this second look.
+            if not self._resting():
+                self.wake()
+        else:
+            self._set_timer()
+
+    def _resting(self) -> bool:
+        runtime = self.runtime
+        if runtime.phase not in ("open", "quiet"):
+            return True
+        busy = any(not pool.idle() for pool in list(runtime.pools.values()))
+        return not busy and not any(lane.waiting() for lane in list(runtime.lanes.values()))
+
+    def _report_starving(self, lane: Lane, now: float) -> None:
+        """Each job once, when it is first found; one record for all of a class."""
+        limit = config.starved_after
+        if limit is None or lane.paused or lane.oldest_wait(now) <= limit:
+            self._starving.pop(lane, None)
+            return
+        calls = [call for call in lane.queued_calls() if now - call._due > limit]
+        known = self._starving.get(lane, set())
+        new = [call for call in calls if call._number not in known]
+        self._starving[lane] = {call._number for call in calls}
+        if not new:
+            return
+        pools = {lane.home(call) for call in new}
+        workers = [worker for pool in pools for worker in list(pool.workers)]
+        stacks = "\n".join(describe(self.runtime, workers, now)) or "it has no worker\n"
+        oldest = min(new, key=lambda call: call._due)
+        ids = [call.id for call in new[:NAMED]]
+        if len(new) > NAMED:
+            ids.append(f"and {len(new) - NAMED} more")
+        name = lane.job.__qualname__
+        report(
+            logging.WARNING,
+            "%s: %d queued for more than starved_after=%g s, the oldest for %.3g s: %s\n%s",
+            name,
+            len(new),
+            limit,
+            now - oldest._due,
+            ", ".join(ids),
+            stacks,
+            extra={"job_id": oldest.id, "job": name, "attempt": oldest.attempt},
+        )
