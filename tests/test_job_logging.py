@@ -8,7 +8,7 @@ import threading
 import pytest
 
 import counterpunch
-from counterpunch import Job, JobLogFilter, Retry
+from counterpunch import InvalidOption, Job, JobLogFilter, Retry, job
 
 SOON = 10.0  # seconds
 
@@ -72,6 +72,94 @@ def test_arguments_are_left_out_for_a_class_that_says_so(caplog):
     counterpunch.configure(log_args=False)
     Logged.perform_async("hunter2", "fail").exception(SOON)
     assert "hunter2" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "redact",
+    [
+        ("password", "tokens", "pin"),
+        lambda name, value: value if name == "user" else "[hidden]",
+    ],
+)
+def test_arguments_are_hidden_by_name(caplog, redact):
+    """Positional or named, surplus ones too; the rest is shown, and perform gets them all."""
+    got = []
+
+    class Login(Job):
+        def perform(self, user: str, password: str, *tokens: str, pin: int = 0) -> None:
+            got.append((user, password, tokens, pin))
+            raise KeyError("gone")
+
+    Login.redact = redact
+    caplog.set_level(logging.DEBUG, "counterpunch")
+    Login.perform_async("ada", "hunter2", "t0ken", "t1ken", pin=1234).exception(SOON)
+    Login.perform_async("ada", password="hunter2").exception(SOON)
+    Login.perform_in(3600, "bob", "hunter2")
+    counterpunch.shutdown(timeout=SOON)  # the report of what was lost
+    assert got == [("ada", "hunter2", ("t0ken", "t1ken"), 1234), ("ada", "hunter2", (), 0)]
+    texts = [record.getMessage() for record in caplog.records]
+    for secret in ("hunter2", "t0ken", "t1ken", "1234"):
+        assert not [text for text in texts if secret in text]
+    hidden = "[hidden]" if isinstance(redact, tuple) else "'[hidden]'"
+    assert f"Login('ada', {hidden}, {hidden}, {hidden}, pin={hidden}) " in texts[0]
+    assert any(f"Login('ada', password={hidden}) " in text for text in texts)
+    assert f"Login('bob', {hidden}) " in texts[-1]
+
+
+def test_a_redact_that_raises_hides(caplog):
+    """Rather too little is shown than too much; the log says that it raised."""
+
+    class Broken(Logged):
+        def redact(name, value):
+            raise SystemExit
+
+    caplog.set_level(logging.DEBUG, "counterpunch")
+    Broken.perform_async("hunter2").result(SOON)
+    assert "hunter2" not in caplog.text
+    assert "Broken: redact raised SystemExit" in caplog.text
+    assert "Broken([hidden]) " in caplog.text
+
+
+def test_a_misspelt_name_to_hide_is_refused():
+    """It would hide nothing. A base class may name more than each of its jobs has."""
+    with pytest.raises(InvalidOption, match=r"Typo: redact='passwort' .*: password"):
+
+        class Typo(Job):
+            redact = ("passwort",)
+
+            def perform(self, password: str) -> None: ...
+
+    class Base(Job):
+        redact = ("password", "token")
+
+    class Mail(Base):
+        def perform(self, user: str, token: str) -> None: ...
+
+    class Open(Job):
+        redact = ("password",)
+
+        def perform(self, **fields: str) -> None: ...
+
+    assert Mail.options["redact"] == {"password", "token"}
+    assert Open.options["redact"] == {"password"}
+
+
+def test_a_function_and_an_async_job_hide_too(caplog):
+    """The decorator takes the option; so does async def."""
+
+    @job(redact=("password",))
+    def login(user: str, password: str) -> None: ...
+
+    class Later(Job):
+        redact = ("password",)
+
+        async def perform(self, user: str, password: str) -> None: ...
+
+    caplog.set_level(logging.DEBUG, "counterpunch")
+    login.perform_async("ada", "hunter2").result(SOON)
+    Later.perform_async("ada", "hunter2").result(SOON)
+    assert "hunter2" not in caplog.text
+    assert caplog.text.count("('ada', [hidden])") == 4
 
 
 class Keep(logging.Handler):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import threading
+import time
 
 import pytest
 
@@ -163,10 +165,41 @@ def test_counters_only_rise_while_jobs_run():
     assert sum(before.values()) > 0
 
 
+def test_a_fall_of_the_counters_shows_as_a_new_start():
+    """After a shutdown the next enqueue counts from one, and the start time has risen."""
+    Metered.perform_async("ok").result(SOON)
+    before = parse(counterpunch.metrics())
+    started = value(before, "counterpunch_start_time_seconds")
+    assert abs(started - time.time()) < 60
+    counterpunch.shutdown(timeout=SOON)
+    stopped = parse(counterpunch.metrics())
+    assert value(stopped, "counterpunch_jobs_ended_total", job="Metered", status="succeeded") == 1
+    assert value(stopped, "counterpunch_start_time_seconds") == started
+    Metered.perform_async("ok").result(SOON)
+    after = parse(counterpunch.metrics())
+    assert value(after, "counterpunch_jobs_accepted_total", job="Metered") == 1
+    assert value(after, "counterpunch_start_time_seconds") > started
+
+
 def test_a_real_parser_reads_it():
-    """The parser of the official client accepts every family (where it is installed)."""
-    parser = pytest.importorskip("prometheus_client.parser")
+    """The parser of the official client accepts every family, a hostile label included."""
+    if not os.environ.get("COUNTERPUNCH_REQUIRE_HOSTS"):
+        pytest.importorskip("prometheus_client.parser")
+    from prometheus_client.parser import text_string_to_metric_families
+
+    name = 'Bad"\\\n{}Name'
+    bad = type(Job)(name, (Job,), {"perform": lambda self: None, "__qualname__": name})
+    bad.perform_async().result(SOON)
     Metered.perform_async("once").result(SOON)
-    families = {f.name: f for f in parser.text_string_to_metric_families(counterpunch.metrics())}
+    text = counterpunch.metrics()
+    families = {f.name: f for f in text_string_to_metric_families(text)}
+    for family in families.values():
+        assert family.documentation
+        assert family.type in ("counter", "gauge", "histogram")
     assert families["counterpunch_run_seconds"].type == "histogram"
-    assert families["counterpunch_jobs_accepted"].type == "counter"
+    accepted = families["counterpunch_jobs_accepted"]
+    assert accepted.type == "counter"
+    assert {s.labels["job"] for s in accepted.samples} == {name, "Metered"}
+    assert sum(len(f.samples) for f in families.values()) == len(
+        [line for line in text.splitlines() if not line.startswith("#")]
+    )

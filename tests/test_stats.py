@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from typing import Any
 
@@ -188,6 +189,51 @@ def test_a_snapshot_is_frozen() -> None:
         after.total.accepted = 5  # type: ignore[misc]
     with pytest.raises(AttributeError):
         after.total = before.total  # type: ignore[misc]
+
+
+def test_distributions_agree_with_the_counters_under_load() -> None:
+    """Read while jobs end, fail and retry: wait and run times hold the same attempts, never
+    fewer than have ended, never more than were started, and one per worker ahead at most."""
+
+    class Busy(Job):
+        workers = 2
+        retry = Retry(max_attempts=2, wait=0, jitter=0, on=(OSError,))
+
+        def perform(self, number: int) -> None:
+            if number % 3 == 0 and self.attempt == 1:
+                raise OSError
+            if number % 7 == 0:
+                raise Discard
+
+    logging.getLogger("counterpunch").setLevel(logging.CRITICAL)
+    stop = threading.Event()
+
+    def feed() -> None:
+        while not stop.is_set():
+            Busy.perform_bulk([(number,) for number in range(100)])
+            counterpunch.wait_idle(LONG, scheduled=True)
+
+    feeder = threading.Thread(target=feed, daemon=True)
+    feeder.start()
+    ahead = []
+    try:
+        while not ahead or Busy.stats().succeeded < 2000:
+            seen = Busy.stats()
+            ended = seen.succeeded + seen.failed + seen.discards.raised + seen.retries
+            assert seen.wait_times.total == seen.run_times.total <= seen.attempts
+            assert seen.discarded <= sum(seen.discards)
+            ahead.append(seen.run_times.total - (ended - seen.discards.raised + seen.discarded))
+    finally:
+        stop.set()
+        feeder.join(LONG)
+        logging.getLogger("counterpunch").setLevel(logging.NOTSET)
+    assert min(ahead) >= 0
+    assert max(ahead) <= 2
+    assert counterpunch.wait_idle(LONG, scheduled=True)
+    seen = Busy.stats()
+    assert seen.run_times.total == seen.attempts
+    assert seen.attempts == seen.succeeded + seen.discarded + seen.retries
+    assert sum(seen.discards) == seen.discarded
 
 
 def test_a_class_that_was_never_used() -> None:
