@@ -42,6 +42,7 @@ class _Process:
         "around_enqueue",
         "around_hooks",
         "around_perform",
+        "at_work",
         "changed",
         "copy_context",
         "fresh_context",
@@ -55,6 +56,8 @@ class _Process:
         #: For integrations: entered around the hooks that follow an attempt, where its own
         #: ``around_perform`` has been left already.
         self.around_hooks: tuple[Around, ...] = ()
+        #: Called on the thread of each worker as it begins: this process has jobs to do.
+        self.at_work: tuple[Callable[[], object], ...] = ()
         #: For integrations: called on the caller's thread, return the context variables that
         #: a job gets; for classes with ``context = "copy"`` and with ``"fresh"``.
         self.copy_context: Callable[[], Context] = copy_context

@@ -15,6 +15,7 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from ._execution import admitted, attempt_async, broken
+from ._hooks import process, safely
 from ._pool import Pool, Worker
 from .handle import CANCELLED, Handle, Status
 
@@ -134,6 +135,8 @@ class LoopPool(Pool):
         worker.ident = threading.get_ident()
         worker.name = f"counterpunch-{self.name}_{next(self._numbers)}"
         self.workers.add(worker)
+        for begin in process.at_work:
+            safely("at_work", None, begin)
         self.runtime.watchdog.woken_by(self)
         try:
             while not await self._serve_some(loop, worker):

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from ._clock import monotonic
 from ._config import config
 from ._execution import broken, execute, execute_plain
-from ._hooks import logger, process, report
+from ._hooks import logger, process, report, safely
 from ._parking import Parking, Sleeper, take_one
 from .handle import QUEUED
 
@@ -233,6 +233,8 @@ class Pool:
         thread.name = worker.name = f"counterpunch-{self.name}_{next(self._numbers)}"
         worker.ident = thread.ident
         self.workers.add(worker)
+        for begin in process.at_work:
+            safely("at_work", None, begin)
         try:
             self._serve(worker)
         except BaseException as exc:  # the executor would keep it to itself

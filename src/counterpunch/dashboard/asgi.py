@@ -24,7 +24,7 @@ def asgi(**options: Any) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
 
     Args:
         options: See ``Settings``: ``authorize``, ``can_view``, ``arguments``, ``refresh``,
-            ``health``.
+            ``health``, ``processes``.
 
     Raises:
         InvalidOption: For an option that is not allowed.

@@ -26,7 +26,8 @@ class Frame:
     """What all pages have around them.
 
     ``here`` is the address below ``prefix``; ``token`` is None if whoever asks may only
-    look; ``note`` says what came of the last action.
+    look; ``note`` says what came of the last action; ``together``: there is a page over all
+    processes.
     """
 
     prefix: str
@@ -36,6 +37,7 @@ class Frame:
     refresh: float
     note: str | None
     counts: Mapping[str, int]
+    together: bool = False
 
     def link(self, path: str, text: object, **attributes: Any) -> Html:
         """A link to one of our own pages."""
@@ -112,7 +114,8 @@ def document(frame: Frame, title: str, *content: object, beside: Html | None = N
             tag(
                 "footer",
                 None,
-                "Only this process is shown; others on this or another host have their own jobs. ",
+                _scope(frame, here),
+                " ",
                 frame.link("/threads", "Threads"),
                 " ",
                 frame.link("/health", "Health"),
@@ -121,6 +124,15 @@ def document(frame: Frame, title: str, *content: object, beside: Html | None = N
             ),
         ),
     )
+
+
+def _scope(frame: Frame, here: str) -> str:
+    if here == "processes":
+        return (
+            "Shown are the processes of this user on this host that serve their numbers; "
+            "on other hosts there may be more."
+        )
+    return "Only this process is shown; others on this or another host have their own jobs."
 
 
 def _head(prefix: str, title: str) -> Html:
@@ -152,7 +164,8 @@ def _process(process: Mapping[str, Any]) -> list[object]:
 
 def _menu(frame: Frame, here: str) -> Html:
     items = []
-    for path, text in MENU:
+    pages = (*MENU, ("processes", "Processes")) if frame.together else MENU
+    for path, text in pages:
         count = frame.counts.get(path)
         badge = tag("span", {"class": "badge"}, f"{count:,}") if count else None
         current = "page" if path == here or (not path and here == "overview") else None

@@ -20,7 +20,10 @@ from .message import Request, Response
 from .overview_page import overview_page
 from .periodic_page import periodic_page
 from .plain import clip
+from .process import process
+from .processes_page import processes_page
 from .settings import Settings
+from .snapshot import processes
 
 __all__ = ["failure", "respond"]
 
@@ -44,6 +47,8 @@ class _Asked(NamedTuple):
 
 def respond(request: Request, settings: Settings) -> Response:
     """Answer one request. Blocks on nothing, and never raises."""
+    if settings.beacon is not None:
+        settings.beacon.light()
     try:
         response = _respond(request, settings)
     except Exception as exc:
@@ -67,7 +72,7 @@ def _respond(request: Request, settings: Settings) -> Response:
     if not security.may_view(request, settings):
         return failure(request, 403, "You may not look at this page.")
     found = _route(parts)
-    if found is None:
+    if found is None or (parts == ["processes"] and settings.beacon is None):
         return failure(request, 404, "There is no such page.")
     allowed, handler = found
     if request.method not in allowed:
@@ -96,7 +101,7 @@ def _route(parts: list[str]) -> tuple[tuple[str, ...], Handler] | None:
             return _READ, _listing
         case ["job", _]:
             return _READ, _job
-        case ["find" | "periodic" | "threads" | "health" | "metrics" as name]:
+        case ["find" | "periodic" | "threads" | "health" | "metrics" | "processes" as name]:
             return _READ, _SINGLE[name]
         case ["job", _, action] if action in actions.JOB_ACTIONS:
             return _WRITE, _act
@@ -147,20 +152,27 @@ def _find(asked: _Asked) -> Response:
 def _threads(asked: _Asked) -> Response:
     text = dump()
     if asked.wants_json:
-        return _json({"process": source.process(), "threads": text})
-    data = {"process": source.process(), "threads": text}
+        return _json({"process": process(), "threads": text})
+    data = {"process": process(), "threads": text}
     return _page(asked, data, lambda frame: threads_page(frame, data))
 
 
 def _health(asked: _Asked) -> Response:
     """For a load balancer: 200 or 503, as JSON."""
     found = asked.settings.health()
-    data = {"process": source.process(), "ok": found.ok, "reasons": list(found.reasons)}
+    data = {"process": process(), "ok": found.ok, "reasons": list(found.reasons)}
     return _json(data, 200 if found.ok else 503)
 
 
 def _metrics(asked: _Asked) -> Response:
     return Response(200, metrics().encode(), CONTENT_TYPE, security.HEADERS)
+
+
+def _processes(asked: _Asked) -> Response:
+    settings = asked.settings
+    problem = None if settings.beacon is None else settings.beacon.problem
+    data = processes(settings.directory, settings.health(), problem)
+    return _page(asked, data, lambda frame: processes_page(frame, data))
 
 
 _SINGLE: dict[str, Handler] = {
@@ -169,6 +181,7 @@ _SINGLE: dict[str, Handler] = {
     "threads": _threads,
     "health": _health,
     "metrics": _metrics,
+    "processes": _processes,
 }
 
 
@@ -239,6 +252,7 @@ def _page(asked: _Asked, data: Any, render: Callable[[Frame], str]) -> Response:
         refresh=asked.settings.refresh,
         note=actions.NOTES.get(request.query.get("note", "")),
         counts=source.badges(),
+        together=asked.settings.beacon is not None,
     )
     return _html(render(frame), 200, *extra)
 

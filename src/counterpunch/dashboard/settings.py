@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from .._health import Health, health
 from ..errors import InvalidOption
 from ..options import _flag, _seconds
+from .beacon import Beacon
 from .message import Request
+from .snapshot import beacon_for
 
 __all__ = ["Settings"]
 
 Allows = Callable[[Request], bool]
+
+_DIRECTORY = "True, False, or the absolute path of a directory that only this user may enter"
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,12 @@ class Settings:
             looks again. Default 5.
         health: What decides on the banner and on ``/health``; for other thresholds
             ``functools.partial(counterpunch.health, max_wait=300)``.
+        processes: True adds a page over all processes of this user on this host that were
+            told so. Each of them, from its first page or job on, serves its numbers on a Unix
+            socket that only this user can open, in a private directory:
+            ``$XDG_RUNTIME_DIR/counterpunch``, or ``counterpunch-<uid>`` in the temporary
+            directory. An absolute path is another directory: one for each app keeps apps
+            apart. Default False: nothing listens.
 
     Raises:
         InvalidOption: For an option that is not allowed.
@@ -42,6 +54,8 @@ class Settings:
     arguments: bool = True
     refresh: float = 5.0
     health: Callable[[], Health] = health
+    processes: bool | str = False
+    beacon: Beacon | None = field(init=False, default=None, repr=False)
 
     def __post_init__(self) -> None:
         for name in ("authorize", "can_view"):
@@ -52,3 +66,16 @@ class Settings:
             raise InvalidOption("dashboard", "health", self.health, "a function like health()")
         _flag("dashboard", "arguments", self.arguments)
         _seconds(0.0, none=False)("dashboard", "refresh", self.refresh)
+        if self.processes is not False:
+            where = self.processes
+            if where is not True and not (isinstance(where, str) and os.path.isabs(where)):
+                raise InvalidOption("dashboard", "processes", where, _DIRECTORY)
+            if not hasattr(socket, "AF_UNIX"):
+                raise InvalidOption("dashboard", "processes", where, "False: no Unix sockets here")
+            beacon = beacon_for(self.directory, self.health)
+            object.__setattr__(self, "beacon", beacon)  # frozen, and this is its making
+
+    @property
+    def directory(self) -> str | None:
+        """That of the sockets; None is the default one."""
+        return self.processes if isinstance(self.processes, str) else None

@@ -7,15 +7,12 @@ one step and cut to a page before anything is said about a single job, so a queu
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Mapping
-from datetime import datetime, timezone
+from datetime import datetime
 from heapq import nsmallest
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from .. import _clock
 from .._arguments import shown_arguments
 from .._counts import Counts
 from .._dump import stacks
@@ -26,6 +23,7 @@ from .._runtime import Runtime, current
 from .._timings import SLOT_SECONDS
 from ..handle import FAILED, LOST, RUNNING, SUCCEEDED, TERMINAL, Handle, Status
 from .plain import clip, plain, show
+from .process import process
 
 __all__ = [
     "LISTS",
@@ -36,7 +34,6 @@ __all__ = [
     "listing",
     "overview",
     "periodic",
-    "process",
     "retried",
 ]
 
@@ -46,36 +43,6 @@ ERROR_LINE = 300  # characters of an error in a list
 
 #: The newer job of each that was retried from a page; both remain to be seen.
 retried: WeakKeyDictionary[Handle[Any], str] = WeakKeyDictionary()
-
-
-def process() -> dict[str, Any]:
-    """Which process answers. Counts and jobs are those of this one alone."""
-    runtime = current()
-    return {
-        "host": os.uname().nodename,
-        "pid": os.getpid(),
-        "started_at": _iso(_started()),
-        "python": sys.version.split()[0],
-        "phase": runtime.phase,
-        "threads": runtime.thread_count(),
-    }
-
-
-def _started() -> float:
-    """When this process started, in epoch seconds; when the module was imported, at worst."""
-    try:
-        with open("/proc/self/stat") as file:
-            ticks = int(file.read().rpartition(")")[2].split()[19])  # field 22: starttime
-        with open("/proc/uptime") as file:
-            up = float(file.read().split()[0])
-        age = up - ticks / os.sysconf("SC_CLK_TCK")
-        # In some containers the two files count from different boots.
-        return _clock.SystemClock.time() - age if age >= 0 else _IMPORTED
-    except (OSError, ValueError, IndexError):
-        return _IMPORTED
-
-
-_IMPORTED = _clock.SystemClock.time()
 
 
 def classes(runtime: Runtime) -> dict[str, Any]:
@@ -124,6 +91,7 @@ def overview(health: Health) -> dict[str, Any]:
                     "slot_seconds": SLOT_SECONDS,
                     "succeeded": [slot.succeeded for slot in slots],
                     "failed": [slot.failed for slot in slots],
+                    "queued": lane.timings.depths(now, counts.queued),
                 },
             }
         )
@@ -373,10 +341,6 @@ def periodic() -> dict[str, Any]:
             }
         )
     return {"process": process(), "periodic": rows}
-
-
-def _iso(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="seconds")
 
 
 def _moment(moment: datetime | None) -> str | None:

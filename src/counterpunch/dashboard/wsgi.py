@@ -19,7 +19,7 @@ def wsgi(**options: Any) -> WSGIApp:
 
     Args:
         options: See ``Settings``: ``authorize``, ``can_view``, ``arguments``, ``refresh``,
-            ``health``.
+            ``health``, ``processes``.
 
     Raises:
         InvalidOption: For an option that is not allowed.

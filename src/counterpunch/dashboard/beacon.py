@@ -1,0 +1,155 @@
+"""Serves this process's snapshot to the other processes of its user, on a Unix socket.
+
+One daemon thread, one connection after the other, one JSON text each; nothing is read from
+a client, and a slow one is cut off. It is asked for by ``processes=True`` at a mount, and
+begins with the first page or the first job of a process, so that a server that forks after
+it has set up the app has no thread before.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import json
+import logging
+import os
+import socket
+import struct
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from .._hooks import process, report
+from .process import birth
+from .sockets import Unsafe, directory, name_of
+
+__all__ = ["LIMIT", "Beacon", "peer_of", "register"]
+
+#: Bytes of one snapshot: some thousand classes.
+LIMIT = 1 << 20
+#: Seconds that a client may take to read it.
+SEND_SECONDS = 1.0
+
+
+class Beacon:
+    """One process's socket.
+
+    Args:
+        where: The directory, see ``sockets.directory``.
+        snapshot: What to serve: a value for JSON.
+    """
+
+    def __init__(self, where: str | None, snapshot: Callable[[], dict[str, Any]]) -> None:
+        self.where = where
+        self.snapshot = snapshot
+        self.problem: str | None = None
+        #: The process it was lit in, and its socket there.
+        self._pid = 0
+        self._socket: socket.socket | None = None
+        self._path = ""
+        self._lock = threading.Lock()
+
+    def light(self) -> None:
+        """Serve in this process, unless it does already. Never raises, never waits long."""
+        if self._pid == os.getpid() or not self._lock.acquire(blocking=False):
+            return
+        try:
+            if self._pid != os.getpid():
+                self._forget()
+                self._light()
+                self._pid = os.getpid()
+        except (OSError, Unsafe, RuntimeError) as exc:
+            self._pid = os.getpid()  # said once, not with every page
+            self.problem = f"this process cannot be seen by the others: {exc}"
+            report(logging.ERROR, "dashboard: %s", self.problem)
+        finally:
+            self._lock.release()
+
+    def _light(self) -> None:
+        where = directory(self.where)
+        path = os.path.join(where, name_of(os.getpid(), birth()))
+        # Under a name that nobody asks until it listens and its mode is right.
+        hidden = f"{path}.{os.urandom(4).hex()}"
+        server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            server.bind(hidden)
+            try:
+                os.chmod(hidden, 0o600)
+                server.listen(8)
+                os.rename(hidden, path)
+            except BaseException:
+                os.unlink(hidden)
+                raise
+            thread = threading.Thread(
+                target=self._serve, args=(server,), name="counterpunch-beacon", daemon=True
+            )
+            thread.start()
+        except BaseException:
+            server.close()
+            raise
+        self._socket, self._path = server, path
+        self.problem = None
+
+    def _serve(self, server: socket.socket) -> None:
+        while True:
+            try:
+                client, _ = server.accept()
+            except OSError:
+                return  # put out
+            with client:
+                try:
+                    self._answer(client)
+                except Exception as exc:
+                    if not isinstance(exc, OSError):  # the client has left
+                        report(logging.ERROR, "dashboard: no snapshot", exc_info=exc)
+
+    def _answer(self, client: socket.socket) -> None:
+        peer = peer_of(client)
+        if peer is not None and peer[1] != os.geteuid():
+            return  # the mode keeps others out already, except root
+        client.settimeout(SEND_SECONDS)
+        body = json.dumps(self.snapshot(), allow_nan=False).encode()
+        if len(body) <= LIMIT:
+            client.sendall(body)
+
+    def put_out(self) -> None:
+        """Serve no longer, and leave no socket behind."""
+        if self._pid != os.getpid():
+            self._forget()
+            return
+        server, self._socket, self._pid = self._socket, None, 0
+        if server is None:
+            return
+        with contextlib.suppress(OSError):
+            os.unlink(self._path)
+        with contextlib.suppress(OSError):
+            server.shutdown(socket.SHUT_RDWR)  # wakes the thread in accept()
+        server.close()
+
+    def _forget(self) -> None:
+        """In a forked child: let go of the parent's socket, which would seem alive after it."""
+        server, self._socket = self._socket, None
+        if server is not None:
+            server.close()
+
+    def after_fork(self) -> None:
+        """In a forked child; another thread may have held the lock."""
+        self._lock = threading.Lock()
+        self._forget()
+
+
+def peer_of(connection: socket.socket) -> tuple[int, int] | None:
+    """Pid and user id of the other end, as the kernel knows them; None where it does not say."""
+    option = getattr(socket, "SO_PEERCRED", None)
+    if option is None:
+        return None
+    size = struct.calcsize("3i")
+    pid, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, option, size))
+    return pid, uid
+
+
+def register(beacon: Beacon) -> None:
+    """Light it with the first job; close the socket at exit, and in every forked child."""
+    process.add("at_work", beacon.light)
+    atexit.register(beacon.put_out)
+    os.register_at_fork(after_in_child=beacon.after_fork)

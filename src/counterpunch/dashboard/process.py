@@ -1,0 +1,57 @@
+"""Which process this is: what every page says, because it shows no other's jobs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import datetime, timezone
+from typing import Any
+
+from .. import _clock
+from .._runtime import current
+from .plain import clip
+
+__all__ = ["birth", "process"]
+
+
+def process() -> dict[str, Any]:
+    """Host, pid and start time of the process that answers, and what it is."""
+    runtime = current()
+    return {
+        "host": os.uname().nodename,
+        "pid": os.getpid(),
+        "started_at": _iso(_started()),
+        "program": clip(os.path.basename(sys.argv[0]) if sys.argv else "", 60),
+        "python": sys.version.split()[0],
+        "phase": runtime.phase,
+        "threads": runtime.thread_count(),
+    }
+
+
+def birth() -> int:
+    """Clock ticks from the boot to the start of this process: with the pid, a name that no
+    other process of this host has had. 0 where the system does not tell."""
+    try:
+        with open("/proc/self/stat") as file:
+            return int(file.read().rpartition(")")[2].split()[19])  # field 22: starttime
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def _started() -> float:
+    """When this process started, in epoch seconds; when the module was imported, at worst."""
+    ticks = birth()
+    try:
+        with open("/proc/uptime") as file:
+            age = float(file.read().split()[0]) - ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        return _IMPORTED
+    # In some containers the two files count from different boots.
+    return _clock.SystemClock.time() - age if ticks and age >= 0 else _IMPORTED
+
+
+_IMPORTED = _clock.SystemClock.time()
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="seconds")

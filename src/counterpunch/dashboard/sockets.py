@@ -1,0 +1,87 @@
+"""The private directory in which each process of this user has its Unix socket.
+
+Only its owner may enter it (0700), and so may a socket in it (0600). A directory that
+somebody else made, or may write to, is refused: a stranger could put a socket of his own
+there, and the page would show what he says.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import tempfile
+from typing import NamedTuple
+
+__all__ = ["Address", "Unsafe", "addresses", "directory", "name_of"]
+
+#: So many processes are asked at most; more than anybody runs on one host.
+MOST = 256
+
+_NAME = re.compile(r"(\d{1,10})-(\d{1,20})\.sock", re.ASCII)
+
+
+class Unsafe(Exception):
+    """The directory is not ours alone; says what is wrong with it."""
+
+
+class Address(NamedTuple):
+    """A socket in the directory, and whose it is by its name."""
+
+    path: str
+    pid: int
+    birth: int
+
+
+def name_of(pid: int, birth: int) -> str:
+    """The name of a process's socket. A pid comes again, with its start time it does not."""
+    return f"{pid}-{birth}.sock"
+
+
+def directory(path: str | None = None) -> str:
+    """The directory, made if it is missing.
+
+    Args:
+        path: Where; None is ``counterpunch`` in ``$XDG_RUNTIME_DIR``, or else
+            ``counterpunch-<uid>`` in the system's temporary directory.
+
+    Raises:
+        Unsafe: If it is no directory, belongs to somebody else, or others have any right to it.
+        OSError: If it cannot be made.
+    """
+    if path is None:
+        runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+        if os.path.isabs(runtime) and os.path.isdir(runtime):
+            path = os.path.join(runtime, "counterpunch")
+        else:
+            path = os.path.join(tempfile.gettempdir(), f"counterpunch-{os.geteuid()}")
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        pass
+    found = os.lstat(path)  # not stat: a link could lead anywhere, and be changed later
+    if not stat.S_ISDIR(found.st_mode):
+        raise Unsafe(f"{path} is no directory")
+    if found.st_uid != os.geteuid():
+        raise Unsafe(f"{path} belongs to user {found.st_uid}, not to user {os.geteuid()}")
+    if found.st_mode & 0o077:
+        mode = stat.S_IMODE(found.st_mode)
+        raise Unsafe(f"others have rights to {path} (mode {mode:04o}); it must be 0700")
+    return path
+
+
+def addresses(path: str) -> list[Address]:
+    """The sockets in the directory, by pid. Anything else in it is left alone."""
+    found = []
+    for name in os.listdir(path):
+        match = _NAME.fullmatch(name)
+        full = os.path.join(path, name)
+        if match is None:
+            continue
+        try:
+            status = os.lstat(full)
+        except OSError:
+            continue  # gone meanwhile
+        if stat.S_ISSOCK(status.st_mode) and status.st_uid == os.geteuid():
+            found.append(Address(full, int(match[1]), int(match[2])))
+    return sorted(found, key=lambda one: (one.pid, one.birth))[:MOST]

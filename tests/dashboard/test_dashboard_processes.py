@@ -1,0 +1,311 @@
+"""The page over all processes of this host: real processes, private sockets, bounded waits."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import stat
+import threading
+import time
+
+import pytest
+from dashboard_client import SOON, Client
+from process import Script, run
+
+import counterpunch
+from counterpunch import InvalidOption, Job, dashboard
+from counterpunch.dashboard import snapshot, sockets
+from counterpunch.dashboard.beacon import LIMIT
+from counterpunch.dashboard.peers import PATIENCE, gather
+from counterpunch.dashboard.process import birth
+
+pytestmark = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="needs Unix sockets")
+
+#: A server process in short: a mount, one job, and then it waits.
+CHILD = """
+import os, sys, time
+from counterpunch import Job, dashboard
+
+class Mail(Job):
+    def perform(self, secret):
+        pass
+
+app = dashboard.wsgi(processes=sys.argv[1])
+Mail.perform_async("hunter2").result(10)
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def where(tmp_path, request):
+    """A private directory; what listens there ends with the test."""
+    path = str(tmp_path / "sockets")
+    yield path
+    beacon = snapshot._beacons.get(path)
+    if beacon is not None:
+        beacon.put_out()
+
+
+def names(where):
+    return sorted(os.listdir(where))
+
+
+def pid_of(script):
+    return script._process.pid
+
+
+def test_nothing_listens_unless_it_is_asked_for(tmp_path, monkeypatch):
+    """No socket, no directory, no thread, no page, no link."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    client = Client()
+    assert client.get("/processes").status == 404
+    assert "Processes" not in client.get("/").page.text
+    assert os.listdir(tmp_path) == []
+    assert not [t for t in threading.enumerate() if t.name == "counterpunch-beacon"]
+
+
+def test_the_default_directory_is_the_users_own(tmp_path, monkeypatch):
+    """In XDG_RUNTIME_DIR, or by user id in the temporary directory."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    assert sockets.directory() == str(tmp_path / "counterpunch")
+    monkeypatch.delenv("XDG_RUNTIME_DIR")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert sockets.directory() == str(tmp_path / f"counterpunch-{os.geteuid()}")
+    for name in names(tmp_path):
+        assert stat.S_IMODE(os.stat(tmp_path / name).st_mode) == 0o700
+
+
+def test_each_process_is_shown_and_the_dead_and_the_silent_do_not_hold_it_up(where):
+    """Three children: all answer; one is killed and one stopped, and the third still answers."""
+    with (
+        Script(CHILD, where) as first,
+        Script(CHILD, where) as second,
+        Script(CHILD, where) as third,
+    ):
+        children = (first, second, third)
+        for child in children:
+            child.until("ready")
+        client = Client(processes=where)
+        data = client.json("/processes")
+        shown = {one["process"]["pid"]: one for one in data["processes"]}
+        assert set(shown) == {os.getpid(), *map(pid_of, children)}
+        assert data["silent"] == []
+        assert data["process"]["pid"] == os.getpid()
+        for child in children:
+            one = shown[pid_of(child)]
+            assert one["process"]["host"] == os.uname().nodename
+            assert one["process"]["program"] == "script.py"
+            assert one["total"]["succeeded"] == 1
+        (mail,) = data["classes"]
+        assert (mail["job"], mail["processes"], mail["per_minute"]) == ("Mail", 3, 3)
+        answer = client.get("/processes")
+        assert "hunter2" not in answer.text
+        assert f"pid {pid_of(first)}" in answer.page.text
+        assert "this one" in answer.page.text
+        assert "the processes of this user on this host" in answer.page.text
+
+        first.signal(signal.SIGKILL)
+        first.finish()
+        second.signal(signal.SIGSTOP)
+        os.waitpid(pid_of(second), os.WUNTRACED)
+        before = time.monotonic()
+        data = client.json("/processes")
+        assert time.monotonic() - before < PATIENCE + SOON
+        shown = {one["process"]["pid"] for one in data["processes"]}
+        assert shown == {os.getpid(), pid_of(third)}
+        assert data["silent"] == [{"pid": pid_of(second), "reason": "no answer within 1 s"}]
+        assert [n for n in names(where) if n.startswith(f"{pid_of(first)}-")] == []
+        assert f"pid {pid_of(second)}: no answer" in client.get("/processes").page.text
+        second.signal(signal.SIGCONT)
+
+
+def test_the_sockets_are_private(where):
+    """0700 and 0600; named by pid and start time; gone after a normal exit."""
+    with Script(CHILD.replace("time.sleep(60)", "sys.stdin.read()"), where) as child:
+        child.until("ready")
+        assert stat.S_IMODE(os.lstat(where).st_mode) == 0o700
+        result = child.finish()
+        assert result.status == 0
+    assert names(where) == []
+
+    client = Client(processes=where)
+    client.get("/")
+    assert names(where) == [f"{os.getpid()}-{birth()}.sock"]
+    status = os.lstat(os.path.join(where, names(where)[0]))
+    assert stat.S_ISSOCK(status.st_mode)
+    assert stat.S_IMODE(status.st_mode) == 0o600
+
+
+def test_a_directory_that_is_not_ours_alone_is_refused(tmp_path, monkeypatch):
+    """Open to others, a link, a file, another user's: nothing listens, and the page says why."""
+    open_to_all = tmp_path / "open"
+    open_to_all.mkdir()
+    open_to_all.chmod(0o755)
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    link = tmp_path / "link"
+    link.symlink_to(private)
+    file = tmp_path / "file"
+    file.write_text("")
+    for path, why in (
+        (open_to_all, "others have rights to"),
+        (link, "is no directory"),
+        (file, "is no directory"),
+    ):
+        client = Client(processes=str(path))
+        answer = client.json("/processes")
+        assert why in answer["problem"]
+        assert [one["process"]["pid"] for one in answer["processes"]] == [os.getpid()]
+        assert why in client.get("/processes").page.text
+    assert os.listdir(open_to_all) == os.listdir(private) == []
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    with pytest.raises(sockets.Unsafe, match="belongs to user"):
+        sockets.directory(str(private))
+
+
+def test_a_forked_child_has_its_own_socket_and_lets_go_of_the_parents(where):
+    """The parent dies, and its socket does not seem alive because a child holds a copy."""
+    text = CHILD.replace(
+        "time.sleep(60)",
+        """
+child = os.fork()
+if child:
+    os.waitpid(child, 0)
+    sys.exit()
+before = os.listdir(sys.argv[1])
+Mail.perform_async("hunter2").result(10)
+after = os.listdir(sys.argv[1])
+own = [name for name in after if name.startswith(f"{os.getpid()}-")]
+print(f"forked {len(before)} {len(after)} {len(own)} {os.getpid()}", flush=True)
+time.sleep(60)
+""",
+    )
+    with Script(text, where) as parent:
+        parent.until("forked 1 2 1 ")
+        parent.signal(signal.SIGKILL)
+        parent._process.wait(SOON)
+        data = Client(processes=where).json("/processes")
+        shown = {one["process"]["pid"] for one in data["processes"]}
+        assert len(shown) == 2
+        assert pid_of(parent) not in shown
+        assert data["silent"] == []
+        assert [name for name in names(where) if name.startswith(f"{pid_of(parent)}-")] == []
+
+
+def test_a_preloading_parent_has_no_thread_and_no_socket(where):
+    """The mount alone starts nothing, so that a server may fork its workers after it."""
+    done = run(
+        """
+import os, sys, threading
+from counterpunch import Job, dashboard
+
+dashboard.wsgi(processes=sys.argv[1])
+print(threading.active_count(), os.path.exists(sys.argv[1]))
+""",
+        where,
+    )
+    assert done.lines() == ["1 False"]
+
+
+@contextlib.contextmanager
+def impostor(where, pid, answer, born=1):
+    """A socket in the directory that answers what it likes; None never answers."""
+    path = os.path.join(where, sockets.name_of(pid, born))
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    server.bind(path)
+    server.listen(8)
+    server.settimeout(SOON)
+
+    def serve():
+        with contextlib.suppress(OSError):
+            client, _ = server.accept()
+            with client:
+                client.settimeout(SOON)
+                client.sendall(answer)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    if answer is not None:
+        thread.start()
+    try:
+        yield
+    finally:
+        server.close()
+
+
+def test_what_the_others_say_is_not_trusted(where):
+    """Too long, no JSON, another shape, silence, markup: said so, within the time for all."""
+    sockets.directory(where)
+    good = snapshot.snapshot(counterpunch.health())
+    markup = {**good, "process": {**good["process"], "program": "<script>alert(1)</script>"}}
+    wrong = {**good, "total": {**good["total"], "running": "<b>"}}
+    with (
+        impostor(where, 11, b"[" * (LIMIT + 100_000)),
+        impostor(where, 12, b"<html>"),
+        impostor(where, 13, json.dumps(wrong).encode()),
+        impostor(where, 14, None),
+        impostor(where, 15, json.dumps(markup).encode()),
+        impostor(where, 16, b"[" * 100_000),
+        impostor(where, 17, b""),
+    ):
+        answer = Client(processes=where).get("/processes")
+    assert answer.status == 200
+    for line in (
+        "pid 11: its answer is too long",
+        "pid 12: its answer is no snapshot",
+        "pid 13: its answer is no snapshot",
+        "pid 14: no answer within 1 s",
+        "pid 16: its answer is no snapshot",
+        "pid 17: its answer is no snapshot",
+    ):
+        assert line in answer.page.text
+    assert [name for name, _ in answer.page.elements].count("script") == 1
+    assert "alert(1)" in answer.page.text
+
+
+def test_only_dead_sockets_are_removed(where):
+    """A pid that came again has another start time; files and odd names are left alone."""
+    sockets.directory(where)
+    with impostor(where, os.getpid(), None, born=1):
+        pass  # closed: nobody listens, though a process has that pid
+    for name in ("99-1.sock", "notes.txt", "0-0.sock.tmp"):
+        with open(os.path.join(where, name), "w"):
+            pass
+    with impostor(where, 98, None):
+        found = gather(where, (os.getpid(), birth()), patience=0.05)
+        assert found.snapshots == []
+        assert found.silent == [{"pid": 98, "reason": "no answer within 0.05 s"}]
+        assert names(where) == ["0-0.sock.tmp", "98-1.sock", "99-1.sock", "notes.txt"]
+
+
+def test_a_client_that_does_not_read_does_not_hold_up_the_others(where, monkeypatch):
+    """It is cut off after a while, and the next one is served."""
+    monkeypatch.setattr("counterpunch.dashboard.beacon.SEND_SECONDS", 0.05)
+
+    class Wide(Job):
+        def perform(self) -> None: ...
+
+    big = {"text": "x" * (LIMIT - 1000)}
+    monkeypatch.setattr(snapshot, "snapshot", lambda health: big)
+    settings = dashboard.Settings(processes=where)
+    settings.beacon.light()
+    path = os.path.join(where, names(where)[0])
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as lazy:
+        lazy.connect(path)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as eager:
+            eager.settimeout(SOON)
+            eager.connect(path)
+            said = b""
+            while part := eager.recv(1 << 16):
+                said += part
+    assert json.loads(said) == big
+
+
+@pytest.mark.parametrize("value", [1, "sockets", "", None])
+def test_a_bad_directory_is_refused_at_the_mount(value):
+    """Relative to what?"""
+    with pytest.raises(InvalidOption, match="dashboard: processes="):
+        dashboard.wsgi(processes=value)
