@@ -4,7 +4,8 @@ Standard library only, nothing to install:
 
     PYTHONPATH=src python3 examples/signup.py --port 8000
 
-Open the address it prints, or try the curl line below it. Ctrl-C or SIGTERM stops it: requests
+Open the address it prints, or try the curl line below it; the jobs are at ``/dashboard/``, for
+browsers on this machine. Ctrl-C or SIGTERM stops it: requests
 finish, then the accepted e-mails are sent, for up to 8 s. All of the environment is optional:
 
 * ``SMTP_URL``: ``smtp://user:password@host:port``, ``smtps://...`` or ``smtp://...?starttls=1``.
@@ -38,9 +39,10 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from wsgiref.types import StartResponse, WSGIEnvironment
+from wsgiref.util import shift_path_info
 
 import counterpunch
-from counterpunch import Discard, Job, QueueFull, Retry, ShuttingDown
+from counterpunch import Discard, Job, QueueFull, Retry, ShuttingDown, dashboard
 
 logger = logging.getLogger("signup")
 
@@ -119,7 +121,19 @@ class HTTPError(Exception):
         self.status, self.headers = status, headers
 
 
+def local(request: dashboard.Request) -> bool:
+    """A browser on this machine; by its name too, which a page of another site cannot have."""
+    host = request.headers.get("host", "").partition(":")[0]
+    return request.raw["REMOTE_ADDR"] == "127.0.0.1" and host in ("127.0.0.1", "localhost")
+
+
+jobs_page = dashboard.wsgi(can_view=local, authorize=local)
+
+
 def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    if environ["PATH_INFO"].split("/")[1:2] == ["dashboard"]:
+        shift_path_info(environ)  # the mount point goes to SCRIPT_NAME
+        return jobs_page(environ, start_response)
     headers: dict[str, str] = {}
     answer: str | dict[str, Any]
     try:
@@ -321,6 +335,7 @@ def main() -> None:
     with make_server(args.host, args.port, app, Server, RequestHandler) as server:
         url = f"http://{args.host}:{server.server_port}"
         print(f"listening on {url}", flush=True)
+        print(f"jobs: {url}/dashboard/", flush=True)
         print(f"try: curl -d email=ada@example.com -d name=Ada {url}/signup", flush=True)
         try:
             server.serve_forever()

@@ -341,6 +341,36 @@ def test_unknown_paths_and_methods(
     assert json.loads(text)["error"]
 
 
+def test_the_sign_up_server_has_a_page_of_its_jobs(
+    start: Callable[..., Signup], mailbox: Mailbox
+) -> None:
+    """Read and steered by a browser on this machine, and by nobody else."""
+    server = start(SMTP_URL=f"smtp://127.0.0.1:{mailbox.port}")
+    answer = server.sign_up("grace@example.com")
+    eventually(lambda: mailbox.waiting == 1, "a worker at the mailbox")
+    status, _, text = server.ask("GET", "/dashboard/")
+    assert (status, "HelloEmailJob" in text) == (200, True)
+    status, _, text = server.ask("GET", f"/dashboard/job/{answer['job_id']}.json")
+    job = json.loads(text)
+    assert (status, job["job"], job["progress"]["message"]) == (200, "HelloEmailJob", "sending")
+    assert job["process"]["pid"] == server.popen.pid
+    status, headers, text = server.ask("GET", "/dashboard/scheduled")
+    action = f"/dashboard/job/{answer['reminder_id']}/cancel"
+    assert f'action="{action}"' in text
+    cookie = headers["Set-Cookie"].partition(";")[0]
+    body = f"token={cookie.partition('=')[2]}".encode()
+    origin = f"http://127.0.0.1:{server.port}"
+    form = {"Content-Type": "application/x-www-form-urlencoded", "Cookie": cookie}
+    assert server.ask("POST", action, body, **form, Origin="http://evil.example")[0] == 403
+    assert server.job(answer["reminder_id"])["status"] == "scheduled"
+    assert server.ask("POST", action, body, **form, Origin=origin)[0] == 303
+    assert server.job(answer["reminder_id"])["status"] == "cancelled"
+    assert server.ask("GET", "/dashboard/", Host="evil.example")[0] == 403
+    assert server.ask("GET", "/dashboards")[0] == 404
+    mailbox.opened.set()
+    assert server.finished(answer["job_id"])["status"] == "succeeded"
+
+
 def test_smtp_url_names_the_server_and_the_login(
     start: Callable[..., Signup], mailbox: Mailbox
 ) -> None:
@@ -438,6 +468,42 @@ def test_the_tour_shows_each_part() -> None:
     assert sum(counts.get(status, 0) for status in ended) == 25
     assert "\x1b" not in process.output
     assert "Traceback" not in process.output
+
+
+@posix_signals
+def test_the_tour_serves_the_dashboard_while_it_runs() -> None:
+    """At the address it prints; ``--stay`` goes on until Ctrl-C."""
+    process = Process("-m", "counterpunch", "--fast", "--stay")
+    try:
+        address = r"^dashboard: http://127\.0\.0\.1:(\d+)/dashboard/$"
+        port = int(eventually(lambda: process.matches(address), "an address")[0])
+
+        def ask(path: str, **headers: str) -> tuple[int, str, str | None]:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LONG)
+            try:
+                connection.request("GET", path, headers=headers)
+                response = connection.getresponse()
+                return response.status, response.read().decode(), response.headers["Location"]
+            finally:
+                connection.close()
+
+        status, text, _ = ask("/dashboard/overview.json")
+        assert status == 200
+        assert json.loads(text)["process"]["pid"] == process.popen.pid
+        assert ask("/")[::2] == (302, "/dashboard/")
+        assert ask("/dashboard/", Host="evil.example")[0] == 403
+        eventually(lambda: "Jobs go on" in process.output, "the end of the tour")
+
+        def resized() -> bool:
+            classes = json.loads(ask("/dashboard/overview.json")[1])["classes"]
+            return any(row["job"] == "ResizeImage" for row in classes)
+
+        eventually(resized, "jobs after the tour")
+        process.popen.send_signal(signal.SIGINT)
+        assert process.end() == 130
+        assert "Traceback" not in process.output
+    finally:
+        process.kill()
 
 
 def test_the_tour_rewrites_its_lines_in_a_terminal() -> None:

@@ -3,20 +3,27 @@
 Five parts, each with real jobs: immediate, delayed, retried, cancelled, drained. Below the notes
 stands a line per pool; a terminal shows it change in place, a file or a pipe gets a new line
 whenever it changed. Only the public API is used, so this is also an example to read.
+
+Meanwhile the dashboard is served on loopback, at the address printed first. With ``--stay``
+jobs go on after the tour, and the page with them, until Ctrl-C.
 """
 
 import argparse
 import logging
 import os
 import shutil
+import socketserver
 import sys
+import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent import futures
-from typing import TextIO
+from typing import Any, TextIO
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+from wsgiref.util import shift_path_info
 
-from counterpunch import Job, Retry, Status, shutdown, stats, wait_idle
+from counterpunch import Job, Retry, Status, dashboard, shutdown, stats, wait_idle
 
 REFRESH = 0.05  # seconds between two looks at the pools
 FAST = 0.2  # what --fast multiplies every wait by
@@ -177,6 +184,53 @@ def tour(board: Board) -> None:
     board.refresh()
 
 
+class Server(socketserver.ThreadingMixIn, WSGIServer):
+    """A thread per request; none of them holds up the end of the process."""
+
+    daemon_threads = True
+
+
+class Handler(WSGIRequestHandler):
+    timeout = 5  # seconds for a browser that opens a connection and says nothing
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def local(request: dashboard.Request) -> bool:
+    """By this machine's own name: a page of another site cannot have that one."""
+    return request.headers.get("host", "").partition(":")[0] in ("127.0.0.1", "localhost")
+
+
+page = dashboard.wsgi(can_view=local, authorize=local, refresh=1)
+
+
+def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """The dashboard at /dashboard/, and everything else leads there."""
+    if shift_path_info(environ) == "dashboard":
+        return page(environ, start_response)
+    headers = [("Location", "/dashboard/"), ("Content-Type", "text/plain")]
+    start_response("302 Found", headers)
+    return [b""]
+
+
+def stay(board: Board) -> None:
+    """Jobs now and then, so that there is something to look at, until Ctrl-C."""
+    board.part("Jobs go on for the dashboard; Ctrl-C ends them")
+    for number in range(1_000_000_000):
+        ResizeImage.perform_bulk(
+            [(f"photo-{number}-{part}.jpg",) for part in range(1 + number % 9)]
+        )
+        SendReminder.perform_in(5.0, number)
+        if number % 4 == 0:
+            CallWebhook.using(
+                retry=Retry(max_attempts=2 + number // 4 % 2, wait=1.0, jitter=0)
+            ).perform_async("https://example.com/hook")
+        if number % 10 == 0 and not BuildReport.stats().running:
+            BuildReport.perform_async(f"report {number}")
+        board.until(lambda seconds: time.sleep(1.0) is None)
+
+
 class NoteLog(logging.Handler):
     """Notes the first line of each record: printed at once, it would cut through the board."""
 
@@ -190,14 +244,22 @@ def main() -> int:
         prog="python -m counterpunch", description="A short tour of background jobs in threads."
     )
     parser.add_argument("--fast", action="store_true", help=f"multiply every wait by {FAST}")
-    if parser.parse_args().fast:
+    parser.add_argument("--port", type=int, default=0, help="of the dashboard; 0 picks one")
+    parser.add_argument("--stay", action="store_true", help="go on after the tour, until Ctrl-C")
+    args = parser.parse_args()
+    if args.fast:
         pace = FAST
     logging.basicConfig(level=logging.ERROR, handlers=[NoteLog()])  # the tour tells the rest
     board = Board(sys.stdout, (ResizeImage, SendReminder, CallWebhook, BuildReport, SendReceipt))
-    try:
-        tour(board)
-    except KeyboardInterrupt:
-        return 130
+    with make_server("127.0.0.1", args.port, app, Server, Handler) as server:
+        threading.Thread(target=server.serve_forever, name="dashboard", daemon=True).start()
+        print(f"dashboard: http://127.0.0.1:{server.server_port}/dashboard/", flush=True)
+        try:
+            tour(board)
+            if args.stay:
+                stay(board)
+        except KeyboardInterrupt:
+            return 130
     return 0
 
 
