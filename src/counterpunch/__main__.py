@@ -9,6 +9,7 @@ jobs go on after the tour, and the page with them, until Ctrl-C.
 """
 
 import argparse
+import itertools
 import logging
 import os
 import shutil
@@ -217,10 +218,9 @@ def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable
 def stay(board: Board) -> None:
     """Jobs now and then, so that there is something to look at, until Ctrl-C."""
     board.part("Jobs go on for the dashboard; Ctrl-C ends them")
-    for number in range(1_000_000_000):
-        ResizeImage.perform_bulk(
-            [(f"photo-{number}-{part}.jpg",) for part in range(1 + number % 9)]
-        )
+    for number in itertools.count():
+        photos = [(f"photo-{number}-{part}.jpg",) for part in range(1 + number % 9)]
+        ResizeImage.perform_bulk(photos)
         SendReminder.perform_in(5.0, number)
         if number % 4 == 0:
             CallWebhook.using(
@@ -228,7 +228,10 @@ def stay(board: Board) -> None:
             ).perform_async("https://example.com/hook")
         if number % 10 == 0 and not BuildReport.stats().running:
             BuildReport.perform_async(f"report {number}")
-        board.until(lambda seconds: time.sleep(1.0) is None)
+        later = time.monotonic() + 1.0
+        while time.monotonic() < later:
+            board.refresh()
+            time.sleep(REFRESH)
 
 
 class NoteLog(logging.Handler):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
+from urllib.error import URLError
 from urllib.request import urlopen
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
@@ -29,6 +33,77 @@ def test_bare_wsgi(yard):
             assert answer.status == 200
             assert b"Gated" in answer.read()
         thread.join(SOON)
+
+
+def too_large(port, size):
+    """The status line that a client of a real server gets for a body of that size."""
+    head = (
+        f"POST /job/x/cancel HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {size}\r\n"
+        "Content-Type: application/x-www-form-urlencoded\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", port), SOON) as client:
+        client.sendall(head.encode() + b"a" * size)
+        return client.makefile("rb").readline()
+
+
+@pytest.mark.parametrize("size", [20_000, 1_000_000])
+def test_a_body_that_is_too_large_is_answered(size):
+    """wsgiref closes after the answer: with bytes unread the client would see a reset."""
+    with make_server("127.0.0.1", 0, dashboard.wsgi(), handler_class=Silent) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        assert b" 413 " in too_large(server.server_port, size)
+        thread.join(SOON)
+
+
+@pytest.mark.parametrize(
+    ("module", "command"),
+    [
+        ("waitress", ["waitress", "--listen=127.0.0.1:{port}", "mounted:app"]),
+        ("gunicorn", ["gunicorn", "-b", "127.0.0.1:{port}", "mounted:app"]),
+        ("gunicorn", ["gunicorn", "-k", "gthread", "-b", "127.0.0.1:{port}", "mounted:app"]),
+        ("uvicorn", ["uvicorn", "--port", "{port}", "mounted:asgi"]),
+    ],
+    ids=["waitress", "gunicorn sync", "gunicorn gthread", "uvicorn"],
+)
+def test_a_body_that_is_too_large_is_answered_by_real_servers(tmp_path, module, command):
+    """Whatever they do with the rest of it, and the next request is served."""
+    if not os.environ.get("COUNTERPUNCH_REQUIRE_HOSTS"):
+        pytest.importorskip(module)
+    (tmp_path / "mounted.py").write_text(
+        "from counterpunch import dashboard\n"
+        "app = dashboard.wsgi(authorize=bool)\nasgi = dashboard.asgi(authorize=bool)\n"
+    )
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    source = str(Path(dashboard.__file__).parents[2])
+    server = subprocess.Popen(
+        [sys.executable, "-m", *(part.format(port=port) for part in command)],
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{source}"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        give_up = time.monotonic() + SOON
+        while True:
+            try:
+                urlopen(f"http://127.0.0.1:{port}/health", timeout=SOON).close()
+                break
+            except URLError:
+                assert server.poll() is None
+                assert time.monotonic() < give_up
+                time.sleep(0.05)
+        for size in (20_000, 1_000_000):
+            assert b" 413 " in too_large(port, size)
+        with urlopen(f"http://127.0.0.1:{port}/health", timeout=SOON) as answer:
+            assert answer.status == 200
+    finally:
+        server.terminate()
+        try:
+            server.wait(SOON)
+        finally:
+            server.kill()
 
 
 def test_the_prefix_is_on_every_link(yard):

@@ -11,6 +11,9 @@ from .settings import Settings
 
 __all__ = ["wsgi"]
 
+#: Bytes of a refused body that are read all the same.
+DRAIN = 1 << 20
+
 WSGIApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
@@ -63,9 +66,21 @@ def _request(environ: dict[str, Any]) -> tuple[Request, Response | None]:
     if not (length.isascii() and length.isdigit()):
         return bare, failure(bare, 400, "The length of the request body is no number.")
     if len(length) > 9 or int(length) > MAX_BODY:
+        if len(length) <= 9 and int(length) <= DRAIN:
+            _drain(environ["wsgi.input"], int(length))
         return bare, failure(bare, 413, "The request body is too large.")
     body = environ["wsgi.input"].read(int(length)) if int(length) else b""
     return Request(**{**vars(bare), "body": body}), None
+
+
+def _drain(stream: Any, length: int) -> None:
+    """Read a body that is not wanted: wsgiref closes the connection after the answer, and
+    the kernel then resets one with unread bytes, so that the client does not see why."""
+    while length > 0:
+        part = stream.read(min(length, MAX_BODY))
+        if not part:
+            return
+        length -= len(part)
 
 
 def _decoded(text: str) -> str:
