@@ -14,7 +14,7 @@ from urllib.request import urlopen
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import pytest
-from dashboard_client import SOON, Client, Page, yes
+from dashboard_client import SOON, Client, Page, needs, yes
 
 from counterpunch import dashboard
 
@@ -68,8 +68,7 @@ def test_a_body_that_is_too_large_is_answered(size):
 )
 def test_a_body_that_is_too_large_is_answered_by_real_servers(tmp_path, module, command):
     """Whatever they do with the rest of it, and the next request is served."""
-    if not os.environ.get("COUNTERPUNCH_REQUIRE_HOSTS"):
-        pytest.importorskip(module)
+    needs(module)
     (tmp_path / "mounted.py").write_text(
         "from counterpunch import dashboard\n"
         "app = dashboard.wsgi(authorize=bool)\nasgi = dashboard.asgi(authorize=bool)\n"
@@ -125,7 +124,7 @@ def test_a_prefix_that_looks_like_a_host_stays_a_path(yard):
 
 def test_flask(yard):
     """DispatcherMiddleware; the rest of the app is untouched."""
-    flask = pytest.importorskip("flask")
+    flask = needs("flask")
     from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
     app = flask.Flask(__name__)
@@ -144,8 +143,8 @@ def test_flask(yard):
 @pytest.mark.parametrize("name", ["starlette.applications", "fastapi"])
 def test_starlette_and_fastapi(yard, name):
     """mount()."""
-    module = pytest.importorskip(name)
-    testclient = pytest.importorskip("starlette.testclient")
+    module = needs(name)
+    testclient = needs("starlette.testclient")
     app = getattr(module, "FastAPI", None) or module.Starlette
     app = app()
     app.mount("/jobs", dashboard.asgi(authorize=yes))
@@ -214,7 +213,7 @@ print("done")
 
 def test_django(tmp_path):
     """One line in the URLconf; Django's own CSRF check does not come in the way."""
-    pytest.importorskip("django")
+    needs("django")
     (tmp_path / "mounted_site.py").write_text(DJANGO)
     here = str(Path(__file__).parent)
     code = f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {here!r}]; import mounted_site"
