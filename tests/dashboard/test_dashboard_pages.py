@@ -62,6 +62,9 @@ def test_the_overview_has_a_row_per_class(yard):
     assert {"/waiting?job=Gated", "/running?job=Gated", "/failed?job=Failing"} <= links
     charts = [a["aria-label"] for name, a in page.elements if name == "svg"]
     assert "Failing, last 10 minutes: 0 succeeded, 1 failed; at most 1 in 10 s" in charts
+    assert gated["chart"]["queued"] == [0] * 59 + [1]
+    assert "Gated, queue over the last 10 minutes: now 1, at most 1" in charts
+    assert not [label for label in charts if label.startswith("Failing, queue")]
 
 
 def test_the_overview_says_what_is_wrong(yard):

@@ -1,4 +1,4 @@
-"""A small bar chart as SVG: what ended in each slot of the last minutes."""
+"""Small charts as SVG: what ended in each slot of the last minutes, and how long the queue was."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 from .markup import Html, tag
 
-__all__ = ["chart"]
+__all__ = ["chart", "depth_chart"]
 
-BAR, GAP, HEIGHT = 2, 1, 28
+BAR, GAP, HEIGHT, DEPTH = 2, 1, 28, 14
 
 
 def chart(name: str, data: Mapping[str, Any]) -> Html:
@@ -27,13 +27,57 @@ def chart(name: str, data: Mapping[str, Any]) -> Html:
         text += f"; at most {most:,} in {seconds:g} s"
     return tag(
         "svg",
-        {"class": "chart", "role": "img", "aria-label": text, "viewBox": f"0 0 {width} {HEIGHT}"},
+        {
+            "class": "chart",
+            "role": "img",
+            "aria-label": text,
+            "viewBox": f"0 0 {width} {HEIGHT}",
+            "preserveAspectRatio": "none",
+        },
         tag("path", {"class": "base", "d": f"M0 {HEIGHT - 0.5}H{width}"}),
         tag("path", {"class": "good", "d": _bars([0] * len(good), good, most)})
         if any(good)
         else "",
         tag("path", {"class": "bad", "d": _bars(good, bad, most)}) if any(bad) else "",
     )
+
+
+def depth_chart(name: str, data: Mapping[str, Any]) -> Html | None:
+    """The length of the queue over the same minutes, as an area; None if it was always empty.
+
+    A step per slot, like the bars above it: between two looks nothing is known.
+    """
+    depths = data["queued"]
+    most = max(depths, default=0)
+    if not most:
+        return None
+    minutes = round(len(depths) * data["slot_seconds"] / 60)
+    text = f"{name}, queue over the last {minutes} minutes: now {depths[-1]:,}, at most {most:,}"
+    step = BAR + GAP
+    tops = [f"{DEPTH - depth / most * (DEPTH - 1):.1f}" for depth in depths]
+    line = "".join(f"V{top}h{step}" for top in tops)
+    width = len(depths) * step
+    return tag(
+        "svg",
+        {
+            "class": "depth",
+            "role": "img",
+            "aria-label": text,
+            "viewBox": f"0 0 {width} {DEPTH}",
+            "preserveAspectRatio": "none",
+        },
+        tag("path", {"class": "area", "d": f"M0 {DEPTH}{line}V{DEPTH}z"}),
+    )
+
+
+def _svg(kind: str, text: str, width: int, height: int) -> dict[str, str]:
+    return {
+        "class": kind,
+        "role": "img",
+        "aria-label": text,
+        "viewBox": f"0 0 {width} {height}",
+        "preserveAspectRatio": "none",  # as wide as a phone
+    }
 
 
 def _bars(below: list[int], values: list[int], most: int) -> str:

@@ -157,7 +157,7 @@ def _process(process: Mapping[str, Any]) -> list[object]:
         tag("b", None, process["host"]),
         f" · pid {process['pid']} · since ",
         when(process["started_at"]),
-        f" · Python {process['python']}",
+        tag("span", {"class": "wide"}, f" · Python {process['python']}"),
         None if phase == "open" else tag("strong", {"class": "phase"}, f" · {phase}"),
     ]
 

@@ -52,23 +52,21 @@ def _filters(frame: Frame, data: Mapping[str, Any]) -> Html:
         "scheduled": ("scheduled", "retrying", "deferred"),
         "finished": ("succeeded", "failed", "cancelled", "discarded", "lost"),
     }.get(name, ())
-    parts = [
-        tag("label", {"for": "job"}, "Class"),
-        _select("job", chosen["job"], "all", names),
-    ]
+    parts = [_field("job", "Class", _select("job", chosen["job"], "all", names))]
     if statuses:
-        parts += [
-            tag("label", {"for": "status"}, "Status"),
-            _select("status", chosen["status"], "all", statuses),
-        ]
-    parts += [
-        tag("label", {"for": "tag"}, "Tag"),
-        tag("input", {"id": "tag", "name": "tag", "value": chosen["tag"] or None, "size": "12"}),
-        tag("button", None, "Filter"),
-    ]
+        select = _select("status", chosen["status"], "all", statuses)
+        parts.append(_field("status", "Status", select))
+    attributes = {"id": "tag", "name": "tag", "value": chosen["tag"] or None, "size": "12"}
+    parts.append(_field("tag", "Tag", tag("input", attributes)))
+    parts.append(tag("button", None, "Filter"))
     if any(chosen.values()):
         parts.append(frame.link(f"/{name}", "Clear"))
     return tag("form", {"class": "filters", "action": f"{frame.prefix}/{name}"}, parts)
+
+
+def _field(name: str, text: str, control: Html) -> Html:
+    """A label and its control, which stay together when the line breaks."""
+    return tag("span", None, tag("label", {"for": name}, text), " ", control)
 
 
 def _select(name: str, chosen: str, none: str, values: Any) -> Html:

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from .cells import small
-from .chart import chart
+from .chart import chart, depth_chart
 from .frame import Frame, document, table
 from .markup import NONE, Html, duration, join, tag
 
@@ -59,7 +59,7 @@ def overview_page(frame: Frame, data: Mapping[str, Any]) -> str:
     if not data["classes"]:
         content.append(tag("p", {"class": "empty"}, "No job has been enqueued in this process."))
     else:
-        content.append(_classes(frame, data["classes"]))
+        content += [_classes(frame, data["classes"]), _legend()]
     chip = tag("span", {"class": "state succeeded"}, "healthy") if health["ok"] else None
     return document(frame, "Overview", *content, beside=chip)
 
@@ -83,7 +83,7 @@ def _classes(frame: Frame, classes: list[Mapping[str, Any]]) -> Html:
                 frame.link(f"/finished{query}", name),
                 tag("span", {"class": "state paused"}, "paused") if row["paused"] else None,
             ),
-            chart(name, row["chart"]),
+            join(chart(name, row["chart"]), depth_chart(name, row["chart"])),
             join(
                 _number(frame, status["queued"], f"/waiting{query}", "bad" if full else None),
                 small(f"oldest {duration(row['oldest_wait'])}") if row["oldest_wait"] else None,
@@ -103,6 +103,15 @@ def _classes(frame: Frame, classes: list[Mapping[str, Any]]) -> Html:
             cells.append(frame.button(f"/class/{verb.lower()}", verb, name, job=name))
         rows.append(cells)
     return table("Job classes", columns, rows, "classes")
+
+
+def _legend() -> Html:
+    """What the colours of the charts mean; each chart has its own scale."""
+    parts = [
+        tag("span", {"class": f"key {kind}"}, text)
+        for kind, text in (("good", "succeeded"), ("bad", "failed"), ("area", "waiting"))
+    ]
+    return tag("p", {"class": "legend"}, parts, "in slots of 10 s, each chart to its own scale")
 
 
 def _number(frame: Frame, count: int, path: str, kind: str | None = None) -> Html:

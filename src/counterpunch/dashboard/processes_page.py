@@ -21,7 +21,7 @@ def processes_page(frame: Frame, data: Mapping[str, Any]) -> str:
         "Process", "Started", "Health", "Waiting", "Running", "Delayed", "Done / min",
         "Failed", "Oldest wait",
     ]  # fmt: skip
-    content.append(table("Processes", columns, rows, "numbers"))
+    content.append(table("Processes", columns, rows, "numbers processes"))
     if data["silent"]:
         content.append(tag("h2", None, "Not shown"))
         silent = [tag("li", None, f"pid {one['pid']}: {one['reason']}") for one in data["silent"]]
