@@ -136,6 +136,41 @@ def test_a_quiet_and_a_stopped_process_are_not_ok():
     assert not counterpunch.health()
 
 
+def test_a_process_that_drains_is_not_ok():
+    """Asked by a job while the drain waits for it."""
+    seen = []
+
+    class Asking(Job):
+        def perform(self) -> None:
+            entered.set()
+            while current().phase == "open":
+                threading.Event().wait(0.001)
+            seen.append(counterpunch.health().reasons)
+
+    entered = threading.Event()
+    Asking.perform_async()
+    assert entered.wait(SOON)
+    counterpunch.shutdown(timeout=SOON)
+    assert seen == [("the process is stopping and accepts no new jobs",)]
+
+
+def test_no_thread_to_be_had_is_a_reason(monkeypatch):
+    """The system refuses one: the jobs wait, and it is said."""
+
+    def refused(self):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refused)
+        handle = Gated.perform_async()
+        health = counterpunch.health()
+    assert health.reasons == ("Gated: no worker could be started, and 1 wait for one",)
+    Gated.gate.set()
+    Gated.perform_async()
+    handle.result(SOON)
+    assert counterpunch.health()
+
+
 @pytest.mark.parametrize(
     "threshold", [{"max_fill": -1}, {"max_wait": float("nan")}, {"max_failures": 0}]
 )

@@ -75,7 +75,7 @@ def _of_a_class(
         if wait > max_wait:
             yield f"the oldest queued job has waited {wait:.3g} s, more than {max_wait:g} s"
         if lane.runtime.threads and lane.pool.hired() == 0:
-            yield f"{waiting} jobs wait and no worker could be started"
+            yield f"no worker could be started, and {waiting} wait for one"
     overrun = 0
     for call in list(lane.running):
         timeout, started = call._option("timeout"), call._started

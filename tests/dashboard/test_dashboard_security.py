@@ -386,6 +386,31 @@ def test_arguments_are_hidden_by_an_option(yard):
     assert client.json(f"/job/{yard.running.id}")["result"] is None
 
 
+@pytest.mark.parametrize("redact", [("password",), lambda name, value: value[:1] + "***"])
+def test_single_arguments_are_hidden_by_name_or_by_a_function(redact):
+    """On every page and in JSON; what a function returns is shown, escaped like the rest."""
+
+    class Login(Job):
+        def perform(self, user: str, password: str, note: str = "") -> None:
+            raise KeyError
+
+    logging.getLogger("counterpunch").setLevel(logging.CRITICAL)
+    Login.redact = redact
+    Login.perform_async("<ada>", "hunter2").exception(SOON)
+    handle = Login.perform_in(3600, "<ada>", password="hunter2")
+    client = Client()
+    for route in ("/failed", "/finished", "/scheduled", f"/job/{handle.id}"):
+        check_harmless(client, route)
+        assert "hunter2" not in client.get(route).text
+        assert "hunter2" not in client.get(route, accept="application/json").text
+    (row,) = client.json("/scheduled")["jobs"]
+    if isinstance(redact, tuple):
+        assert row["arguments"] == "'<ada>', password=[hidden]"
+    else:
+        assert row["arguments"] == "'<***', password='h***'"
+    logging.getLogger("counterpunch").setLevel(logging.NOTSET)
+
+
 def test_a_page_that_cannot_be_made_is_a_500_without_details(yard):
     """The reason is in the log, not on the page."""
 

@@ -33,15 +33,7 @@ def job_page(frame: Frame, data: Mapping[str, Any]) -> str:
         buttons(frame, data),
         tag("h2", None, "Timings"),
         _story(data),
-        tag("h2", None, "About"),
-        _facts(facts),
     ]
-    if data["data"]:
-        rows: list[tuple[str, object]] = [
-            (name, tag("code", {"class": "arguments"}, _value(value)))
-            for name, value in data["data"].items()
-        ]
-        content += [tag("h2", None, "Status data"), _facts(rows)]
     if data["stack"]:
         content += [
             tag("h2", None, "Where it is"),
@@ -50,6 +42,13 @@ def job_page(frame: Frame, data: Mapping[str, Any]) -> str:
     if data["traceback"]:
         title = "Error" if data["status"] in ("failed", "retrying") else "Reason"
         content += [tag("h2", None, title), tag("pre", {"tabindex": "0"}, data["traceback"])]
+    if data["data"]:
+        rows: list[tuple[str, object]] = [
+            (name, tag("code", {"class": "arguments"}, _value(value)))
+            for name, value in data["data"].items()
+        ]
+        content += [tag("h2", None, "Status data"), _facts(rows)]
+    content += [tag("h2", None, "About"), _facts(facts)]
     return document(frame, data["job"], *content, beside=state(data))
 
 

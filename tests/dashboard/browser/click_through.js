@@ -49,7 +49,7 @@ const check = async (browser, options) => {
   await page.goto(`${base}/running`);
   const job = await page.locator("tbody th a").first().getAttribute("href");
   for (const path of ["/", "/running", "/waiting", "/scheduled", "/failed", "/finished",
-    "/periodic", "/threads", job.slice(new URL(base).pathname.length)]) {
+    "/periodic", "/threads", "/processes", job.slice(new URL(base).pathname.length)]) {
     await page.goto(base + path);
     await page.locator("h1").waitFor();
     await accessible(page);

@@ -1,4 +1,7 @@
-"""Serves a dashboard over a few jobs for the browser's test; prints its port, ends with stdin."""
+"""Serves a dashboard over a few jobs for the browser's test; prints its port, ends with stdin.
+
+Its argument is the directory for the sockets of the page over all processes.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +65,7 @@ def main() -> None:
     Mail.perform_bulk([(user,) for user in range(40)])
     Mail.perform_in(3600, 5)
     Hostile.perform_async("<b>bold</b>", "</td><script>alert(3)</script>")
-    app = dashboard.wsgi(authorize=lambda request: True, refresh=0.5)
+    app = dashboard.wsgi(authorize=lambda request: True, refresh=0.5, processes=sys.argv[1])
 
     def mounted(environ, start_response):
         if not environ["PATH_INFO"].startswith("/jobs"):

@@ -29,10 +29,10 @@ def missing() -> str | None:
 
 
 @pytest.fixture
-def address() -> Iterator[str]:
+def address(tmp_path: Path) -> Iterator[str]:
     """A server in a process of its own, gone with the test."""
     server = subprocess.Popen(
-        [sys.executable, str(HERE / "server.py")],
+        [sys.executable, str(HERE / "server.py"), str(tmp_path / "sockets")],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
