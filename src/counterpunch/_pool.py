@@ -313,7 +313,7 @@ class Pool:
             woken = self.parking.park(worker.sleeper, self._second_look, IDLE_SECONDS)
             if not woken and self._retire():
                 return
-            if woken and watchdog.asleep:
+            if watchdog.asleep and not self.parking.sleepers:
                 watchdog.woken_by(self)
             # While this thread got up, enqueues relied on it and woke nobody else. One job
             # is for itself; if there are more, the next sleeper gets up.
