@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -33,6 +34,28 @@ def test_bare_wsgi(yard):
             assert answer.status == 200
             assert b"Gated" in answer.read()
         thread.join(SOON)
+
+
+def test_the_readmes_own_dispatch(yard):
+    """The block for a bare WSGI app, as it stands there: mounted at /jobs, and only there."""
+    readme = Path(__file__).parents[2] / "README.md"
+    blocks = re.findall(r"^```python\n(.*?)^```", readme.read_text(encoding="utf-8"), re.M | re.S)
+    (block,) = [block for block in blocks if "shift_path_info(environ)" in block]
+    namespace: dict = {}
+    exec(block, namespace)
+
+    def links(path):
+        started = []
+        environ = {"REQUEST_METHOD": "GET", "SCRIPT_NAME": "", "PATH_INFO": path}
+        body = namespace["application"](environ, lambda *start: started.append(start[0]))
+        assert started == ["200 OK"]
+        return [a["href"] for name, a in Page(b"".join(body).decode()).elements if "href" in a]
+
+    assert all(link.startswith(("/jobs/", "#")) for link in links("/jobs/waiting"))
+    assert f"/jobs/job/{yard.waiting.id}" in links("/jobs/waiting")
+    assert links("/jobs")
+    environ = {"REQUEST_METHOD": "GET", "SCRIPT_NAME": "", "PATH_INFO": "/signup"}
+    assert namespace["application"](environ, None) is None, "the user's own app answers here"
 
 
 def too_large(port, size):
