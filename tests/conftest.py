@@ -29,6 +29,7 @@ def fresh_runtime() -> Iterator[None]:
         history=1000,
         history_ttl=3600.0,
         log_args=True,
+        starved_after=60.0,
         on_lost=None,
         signals=False,
         backend=None,

@@ -42,7 +42,6 @@ def stuck():
     yield handle
     Stuck.gate.set()
     counterpunch.wait_idle(SOON)
-    counterpunch.configure(starved_after=60.0)
 
 
 def records(caplog):
@@ -180,7 +179,6 @@ def test_a_starving_async_job_shows_where_the_others_wait(caplog):
         current().event_loop().call(gate.set)
         first.result(SOON)
         second.result(SOON)
-        counterpunch.configure(starved_after=60.0)
 
 
 def test_the_depth_of_a_queue_over_time(stuck):

@@ -264,6 +264,7 @@ def process() -> None:
         history=100,
         history_ttl=None,
         log_args=False,
+        starved_after=timedelta(minutes=1),
         on_lost=lambda lost: print([one.id for one in lost]),
         signals=True,
     )
