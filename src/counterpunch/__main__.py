@@ -11,6 +11,7 @@ jobs go on after the tour, and the page with them, until Ctrl-C.
 import argparse
 import itertools
 import logging
+import math
 import os
 import shutil
 import socketserver
@@ -218,16 +219,17 @@ def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable
 def stay(board: Board) -> None:
     """Jobs now and then, so that there is something to look at, until Ctrl-C."""
     board.part("Jobs go on for the dashboard; Ctrl-C ends them")
-    for number in itertools.count():
-        photos = [(f"photo-{number}-{part}.jpg",) for part in range(1 + number % 9)]
-        ResizeImage.perform_bulk(photos)
-        SendReminder.perform_in(5.0, number)
-        if number % 4 == 0:
-            CallWebhook.using(
-                retry=Retry(max_attempts=2 + number // 4 % 2, wait=1.0, jitter=0)
-            ).perform_async("https://example.com/hook")
-        if number % 10 == 0 and not BuildReport.stats().running:
-            BuildReport.perform_async(f"report {number}")
+    for second in itertools.count():
+        # A tide of a minute and a half: at its height more than four workers can do.
+        tide = round(14 - 12 * math.cos(second * 2 * math.pi / 90))
+        ResizeImage.perform_bulk([(f"photo-{second}-{part}.jpg",) for part in range(tide)])
+        SendReminder.perform_in(5.0, second)
+        if second % 3 == 0:  # the third attempt gets through; some are not given it
+            attempts = 2 if second % 21 == 0 else 3
+            retry = Retry(max_attempts=attempts, wait=1.0, jitter=0)
+            CallWebhook.using(retry=retry).perform_async("https://example.com/hook")
+        if second % 10 == 0 and not BuildReport.stats().running:
+            BuildReport.perform_async(f"report {second}")
         later = time.monotonic() + 1.0
         while time.monotonic() < later:
             board.refresh()
