@@ -10,7 +10,8 @@ One line mounts it, see ``wsgi`` and ``asgi``; in Django ``counterpunch.integrat
 It shows whoever reaches it classes, arguments and tracebacks: mount it where only the right
 people come, or pass ``can_view``. It changes nothing unless ``authorize`` is given.
 
-It shows the one process that answers, and says which that is.
+It shows the one process that answers, and says which that is; ``processes=True`` adds a page
+over all processes of this user on this host. Nothing listens unless that is asked for.
 """
 
 from .asgi import asgi

@@ -123,6 +123,8 @@ def _number(frame: Frame, count: int, path: str, kind: str | None = None) -> Htm
 def _pair(times: Mapping[str, float | None]) -> Html:
     if times["p50"] is None:
         return NONE
-    return join(
-        duration(times["p50"]), tag("span", {"class": "dot"}, " · "), duration(times["p95"])
+    # The figure stays with its unit when the pair is broken into two lines.
+    low, high = (
+        duration(times[name]).replace(" ", "\N{NO-BREAK SPACE}") for name in ("p50", "p95")
     )
+    return join(low, tag("span", {"class": "dot"}, " · "), high)
