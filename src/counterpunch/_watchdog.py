@@ -75,7 +75,8 @@ class Watchdog:
 
     def _go_on(self) -> None:
         if self._resting():
-            self.asleep.append(None)
+            if not self.asleep:
+                self.asleep.append(None)
             # A worker that got up before it saw the entry relies on this second look.
             if not self._resting():
                 self.wake()

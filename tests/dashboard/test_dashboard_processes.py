@@ -140,6 +140,15 @@ def test_the_sockets_are_private(where):
     assert stat.S_IMODE(status.st_mode) == 0o600
 
 
+def test_a_page_asked_for_at_the_very_end_leaves_no_socket(where):
+    """The process is about to exit, and its server still answers."""
+    client = Client(processes=where)
+    client.get("/")
+    snapshot._beacons[where].put_out()
+    assert client.get("/processes").status == 200
+    assert names(where) == []
+
+
 def test_a_directory_that_is_not_ours_alone_is_refused(tmp_path, monkeypatch):
     """Open to others, a link, a file, another user's: nothing listens, and the page says why."""
     open_to_all = tmp_path / "open"

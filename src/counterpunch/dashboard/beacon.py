@@ -47,11 +47,12 @@ class Beacon:
         self._pid = 0
         self._socket: socket.socket | None = None
         self._path = ""
+        self._ended = False
         self._lock = threading.Lock()
 
     def light(self) -> None:
         """Serve in this process, unless it does already. Never raises, never waits long."""
-        if self._pid == os.getpid() or not self._lock.acquire(blocking=False):
+        if self._pid == os.getpid() or self._ended or not self._lock.acquire(blocking=False):
             return
         try:
             if self._pid != os.getpid():
@@ -75,7 +76,7 @@ class Beacon:
             server.bind(hidden)
             try:
                 os.chmod(hidden, 0o600)
-                server.listen(8)
+                server.listen(64)
                 os.rename(hidden, path)
             except BaseException:
                 os.unlink(hidden)
@@ -113,7 +114,8 @@ class Beacon:
             client.sendall(body)
 
     def put_out(self) -> None:
-        """Serve no longer, and leave no socket behind."""
+        """Serve no longer, and leave no socket behind; a page asked for later lights no other."""
+        self._ended = True
         if self._pid != os.getpid():
             self._forget()
             return
