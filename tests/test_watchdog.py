@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 
 import pytest
 
@@ -46,6 +47,14 @@ def stuck():
 
 def records(caplog):
     return [record for record in caplog.records if "starved_after" in record.getMessage()]
+
+
+def eventually_awake(watchdog):
+    """A helper wakes it where the scheduler's thread is to be started for it."""
+    deadline = time.monotonic() + SOON
+    while watchdog.asleep:
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.001)
 
 
 def test_a_starving_job_is_reported_once_with_the_stack_it_waits_for(stuck, caplog):
@@ -102,7 +111,7 @@ def test_who_waits_less_or_on_purpose_is_not_reported(stuck, caplog):
 def test_it_wakes_with_the_last_worker_and_sleeps_when_all_do(stuck):
     """Busy: it looks. Idle again: it does not, and the next job wakes it."""
     watchdog = current().watchdog
-    assert not watchdog.asleep
+    eventually_awake(watchdog)
     watchdog.look()
     assert not watchdog.asleep, "there is still a job"
     Stuck.gate.set()
@@ -174,7 +183,7 @@ def test_a_starving_async_job_shows_where_the_others_wait(caplog):
         (record,) = records(caplog)
         assert second.id in record.getMessage()
         assert "in deep" in record.getMessage()
-        assert not current().watchdog.asleep
+        eventually_awake(current().watchdog)
     finally:
         current().event_loop().call(gate.set)
         first.result(SOON)

@@ -6,6 +6,7 @@ worker sleeps again: neither an idle process nor one with threads to spare wakes
 
 from __future__ import annotations
 
+import _thread
 import logging
 from collections import deque
 from typing import TYPE_CHECKING
@@ -44,8 +45,17 @@ class Watchdog:
         While another sleeps, or may still be hired, no job of the pool waits for long.
         """
         spare = pool.parking.sleepers or (pool.vacancies and config.max_threads is None)
-        if not spare:
+        if spare:
+            return
+        if not self.runtime.scheduler.stranded():
             self.wake()
+            return
+        try:
+            # The first job is not held up by the start of the scheduler's thread, which
+            # waits for it. Looked up late: gevent replaces it.
+            _thread.start_new_thread(self.wake, ())
+        except RuntimeError:
+            pass  # no thread to be had: the next worker to get up tries again
 
     def wake(self) -> None:
         """Begin to look, unless it does already. For any thread."""
