@@ -131,9 +131,10 @@ class Timings:
         slot = int(now // SLOT_SECONDS)
         self.tick = (slot + 1) * SLOT_SECONDS
         self._ring.append(self._now(slot))
+        self.note_depth(now, self._lane.waiting())
 
     def note_depth(self, now: float, waiting: int) -> None:
-        """For the watchdog, at the start of each slot: the length of the queue."""
+        """At the start of a slot, for whoever looks first: the length of the queue."""
         self._depths.append((int(now // SLOT_SECONDS), waiting))
 
     def depths(self, now: float, waiting: int) -> list[int]:

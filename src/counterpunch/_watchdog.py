@@ -1,7 +1,9 @@
 """What looks after a process while there is work: the queue depths, and jobs that starve.
 
-It is a timer of the scheduler, set once a pool has no worker to spare, and gone when every
-worker sleeps again: neither an idle process nor one with threads to spare wakes up for it.
+It is a timer of the scheduler, set once a pool has no worker to spare. Its first look comes
+when a job could starve by then, the next ones at the start of each slot of ten seconds, for as
+long as something is queued or runs. So a process with threads to spare never wakes up for it,
+and an idle one once, ``starved_after`` seconds after it was last that busy.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ NAMED = 10
 
 
 class Watchdog:
-    """Looks at the queues of one runtime at the start of each slot of ten seconds."""
+    """Looks at the queues of one runtime while there is work."""
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
@@ -61,15 +63,16 @@ class Watchdog:
         """Begin to look, unless it does already. For any thread."""
         if self.runtime.phase not in ("open", "quiet"):
             return  # the drain looks for itself
+        limit = config.starved_after
+        if limit is None:
+            return
         try:
             self.asleep.pop()
         except IndexError:
             return
-        self._set_timer()
+        self._look_at(self.runtime.clock.monotonic() + limit)
 
-    def _set_timer(self) -> None:
-        now = self.runtime.clock.monotonic()
-        due = (now // SLOT_SECONDS + 1) * SLOT_SECONDS
+    def _look_at(self, due: float) -> None:
         self.runtime.scheduler.add(Timer(self.look), due)
 
     def look(self) -> None:
@@ -91,7 +94,8 @@ class Watchdog:
             if not self._resting():
                 self.wake()
         else:
-            self._set_timer()
+            now = self.runtime.clock.monotonic()
+            self._look_at((now // SLOT_SECONDS + 1) * SLOT_SECONDS)
 
     def _resting(self) -> bool:
         runtime = self.runtime
