@@ -13,6 +13,8 @@ __all__ = [
     "Count",
     "Counts",
     "Discards",
+    "Sample",
+    "Slot",
     "Stats",
     "Times",
     "WorkerCounts",
@@ -152,6 +154,24 @@ class Counts(NamedTuple):
 
 #: The counts of a class that has not been used.
 NO_COUNTS = Counts(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, WorkerCounts(0, 0, 0), 0, 0.0)
+
+
+class Sample(NamedTuple):
+    """The counters of a class as they were when a slot of the ring began."""
+
+    slot: int
+    succeeded: int
+    failed: int
+    retries: int
+    waits: Times
+    runs: Times
+
+
+class Slot(NamedTuple):
+    """What ended in one slot of the ring."""
+
+    succeeded: int
+    failed: int
 
 
 class Stats(NamedTuple):

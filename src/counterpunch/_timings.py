@@ -13,16 +13,16 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from ._counts import BOUNDS, NO_TIMES, Count, Discards, Times
+from ._counts import BOUNDS, NO_TIMES, Count, Discards, Sample, Slot, Times
 from .handle import FAILED, LOST, SUCCEEDED
 
 if TYPE_CHECKING:
     from ._lane import Lane
     from .handle import Handle
 
-__all__ = ["FOLD_MASK", "SLOTS", "SLOT_SECONDS", "Durations", "Slot", "Timings"]
+__all__ = ["FOLD_MASK", "SLOTS", "SLOT_SECONDS", "Durations", "Timings"]
 
 #: The ring has this many slots of this many seconds: the last ten minutes.
 SLOT_SECONDS = 10.0
@@ -77,24 +77,6 @@ def _times(values: list[float]) -> Times:
     return Times(tuple(high - low for low, high in edges), sum(values))
 
 
-class _Sample(NamedTuple):
-    """The counters of a class as they were when a slot of the ring began."""
-
-    slot: int
-    succeeded: int
-    failed: int
-    retries: int
-    waits: Times
-    runs: Times
-
-
-class Slot(NamedTuple):
-    """What ended in one slot of the ring."""
-
-    succeeded: int
-    failed: int
-
-
 class Timings:
     """What the lane of a class records about time; ``note`` is the hot path."""
 
@@ -107,7 +89,7 @@ class Timings:
         #: Failed attempts that another one was to follow.
         self.retries = Count()
         self.discards = {cause: Count() for cause in Discards._fields}
-        self._ring: deque[_Sample] = deque(maxlen=SLOTS + 1)
+        self._ring: deque[Sample] = deque(maxlen=SLOTS + 1)
         #: How many jobs were queued as a slot began: the slot, and the number.
         self._depths: deque[tuple[int, int]] = deque(maxlen=SLOTS + 1)
         #: The monotonic instant at which the next slot begins.
@@ -154,14 +136,14 @@ class Timings:
             found.append(depth)
         return found
 
-    def recent(self, now: float) -> tuple[list[Slot], _Sample]:
+    def recent(self, now: float) -> tuple[list[Slot], Sample]:
         """The slots of the ring, oldest first and the current one last, and their sum."""
         last = int(now // SLOT_SECONDS)
         latest = self._now(last + 1)
         samples = [*self._ring.copy(), latest]
         slots = []
         position = 0
-        at_start: list[_Sample] = []
+        at_start: list[Sample] = []
         for slot in range(last - SLOTS + 1, last + 2):
             # The value at the start of a slot is that of the first note made in it or later.
             while samples[position].slot < slot and samples[position] is not latest:
@@ -170,7 +152,7 @@ class Timings:
         for start, end in pairwise(at_start):
             slots.append(Slot(end.succeeded - start.succeeded, end.failed - start.failed))
         first = at_start[0]
-        return slots, _Sample(
+        return slots, Sample(
             last,
             latest.succeeded - first.succeeded,
             latest.failed - first.failed,
@@ -179,9 +161,9 @@ class Timings:
             latest.runs.since(first.runs),
         )
 
-    def _now(self, slot: int) -> _Sample:
+    def _now(self, slot: int) -> Sample:
         ended = self._lane.ended
-        return _Sample(
+        return Sample(
             slot,
             ended[SUCCEEDED].value,
             ended[FAILED].value + ended[LOST].value,
