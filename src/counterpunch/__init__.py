@@ -18,6 +18,7 @@ from ._lifecycle import quiet, shutdown, start, wait_idle
 from ._periodic import periodic
 from ._queries import find, jobs, stats
 from .errors import (
+    BackendError,
     Cancelled,
     CounterpunchError,
     Discard,
@@ -25,7 +26,9 @@ from .errors import (
     Duplicate,
     InvalidOption,
     Lost,
+    NotSupported,
     QueueFull,
+    RemoteError,
     ShuttingDown,
 )
 from .handle import Handle, Status
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "BackendError",
     "Batch",
     "Cancelled",
     "CounterpunchError",
@@ -55,8 +59,10 @@ __all__ = [
     "Job",
     "JobLogFilter",
     "Lost",
+    "NotSupported",
     "QueueFull",
     "Rate",
+    "RemoteError",
     "Retry",
     "ShutdownReport",
     "ShuttingDown",

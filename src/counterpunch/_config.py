@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from ._backend import check_backend
 from .errors import InvalidOption
-from .options import MOST_WORKERS, _backend, _flag, _one_of, _seconds, _whole
+from .options import MOST_WORKERS, _flag, _one_of, _seconds, _whole
 
 if TYPE_CHECKING:
     from .handle import Handle
@@ -69,7 +70,7 @@ _CHECKS: Mapping[str, Callable[[str, str, Any], Any]] = {
     "starved_after": _seconds(0.0),
     "on_lost": _callable,
     "signals": _flag,
-    "backend": _backend,
+    "backend": check_backend,
 }
 
 _UNSET: Any = object()
@@ -111,7 +112,9 @@ def configure(
             run or did not end, on the thread that stops the process.
         signals: True installs the SIGTERM handler that lets a script, ``flask run`` or
             waitress drain. Main thread only. Default False.
-        backend: Where jobs go instead of threads, see ``counterpunch.backends``.
+        backend: Where jobs go instead of threads: an engine of ``counterpunch.backends``. A
+            class with a ``backend`` of its own goes there; a periodic class stays in threads,
+            and so does every class inside a test mode. Default None.
 
     Raises:
         InvalidOption: For a value that is not allowed. Nothing is changed then.

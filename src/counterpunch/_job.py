@@ -334,7 +334,7 @@ class Job(metaclass=JobMeta):
     def cancelled(self) -> bool:
         """True once the job's cancel token is set: by ``handle.cancel()``, by ``timeout``,
         or because the process stops and its time is nearly up."""
-        return self.handle._lane.runtime.cancel_requested(self.handle)
+        return self.handle._cancel_requested()
 
     def check_cancelled(self) -> None:
         """Raise ``Cancelled`` if the cancel token is set; the job then ends as cancelled."""
@@ -376,6 +376,7 @@ def _of_identity(cls: type[Job], identity: tuple[Hashable, ...]) -> list[Handle[
             f"identity(...) over perform's arguments"
         )
     runtime = current()
+    runtime.must_be_here(cls, "its identities are not known", cls._plan.options)
     lane = runtime.lanes.get(cls)
     if lane is None:
         return []

@@ -22,7 +22,7 @@ from .handle import CANCELLED, Handle, Status
 if TYPE_CHECKING:
     from ._lane import Lane
 
-__all__ = ["Loop", "LoopPool", "execute_here"]
+__all__ = ["Loop", "LoopPool", "execute_here", "run_to_end"]
 
 #: An enqueue waits no longer than this for the thread of the loop to come up.
 START_SECONDS = 1.0
@@ -243,11 +243,11 @@ def execute_here(call: Handle[Any], final: bool = False) -> None:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        status = _run_to_end(call, lane, context, final)
+        status = run_to_end(call, lane, context, final)
     else:
         results: list[Status] = []
         thread = threading.Thread(
-            target=lambda: results.append(_run_to_end(call, lane, context, final)), daemon=True
+            target=lambda: results.append(run_to_end(call, lane, context, final)), daemon=True
         )
         thread.start()
         thread.join()
@@ -255,7 +255,8 @@ def execute_here(call: Handle[Any], final: bool = False) -> None:
     lane.runtime.settle(call, status)
 
 
-def _run_to_end(call: Handle[Any], lane: Lane, context: Context, final: bool) -> Status:
+def run_to_end(call: Handle[Any], lane: Lane, context: Context, final: bool) -> Status:
+    """One attempt of an async job on a loop of its own; what follows is not carried out."""
     try:
         with asyncio.Runner() as runner:
             return runner.run(attempt_async(call, lane, final), context=context)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable
 from operator import add
 from typing import Any
 
+from ._backend import engines
 from ._counts import NO_COUNTS, Counts, Discards, Stats, WorkerCounts
 from ._function import job_class
 from ._runtime import Runtime, current
@@ -58,9 +59,21 @@ def find(id: str) -> Handle[Any] | None:
     """The handle of the job with this id, or None.
 
     Live jobs are always found, finished ones while ``configure(history=...,
-    history_ttl=...)`` remembers them; in the process that accepted them, only.
+    history_ttl=...)`` remembers them; in the process that accepted them, only. A job of an
+    engine is found in every process that has made the engine's backend.
+
+    Raises:
+        BackendError: If the id is an engine's, and it does not answer in time.
     """
-    return current().find(id) if isinstance(id, str) else None
+    if not isinstance(id, str):
+        return None
+    runtime = current()
+    found = runtime.find(id)
+    if found is None and runtime.threads:
+        for engine in list(engines):
+            if engine.knows(id) and (found := engine.find(id)) is not None:
+                break
+    return found
 
 
 def jobs(

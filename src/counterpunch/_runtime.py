@@ -14,6 +14,7 @@ from threading import get_ident
 from typing import Any
 
 from ._admission import Admission
+from ._backend import HERE, Capabilities
 from ._config import config
 from ._current import current_job
 from ._hooks import process, report
@@ -48,6 +49,10 @@ class Runtime(Admission):
             what is queued and due on its own thread.
         clock: Where times come from.
     """
+
+    #: Threads and test modes answer the protocol of ``_backend``, as engines do.
+    name = HERE
+    capabilities = Capabilities()
 
     def coroutine_of(self, call: Handle[Any]) -> Any:
         """The coroutine of a running async job; None if it is not on the loop."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from itertools import count
 from typing import TYPE_CHECKING, Any, cast
 
+from ._backend import engine_of
 from ._clock import Clock, SystemClock
 from ._config import config
 from ._current import open_batches
@@ -18,7 +19,7 @@ from ._lane import Lane
 from ._pool import Pool
 from ._scheduler import Scheduler
 from ._watchdog import Watchdog
-from .errors import InvalidOption
+from .errors import InvalidOption, NotSupported
 from .handle import (
     Handle,
 )
@@ -106,6 +107,19 @@ class State:
             if self.phase is STOPPED:
                 lane.halt(paused=False)  # too late for the sweep to have seen it
         return lane
+
+    def must_be_here(self, job: type, what: str, options: Any) -> None:
+        """
+        Raises:
+            NotSupported: If the jobs of the class run on an engine, where this process can
+                neither see nor hold all of them.
+        """
+        engine = engine_of(options, config.backend) if self.threads else None
+        if engine is not None:
+            raise NotSupported(
+                f"{job.__qualname__} runs on {engine.name}, so {what} in this process; keep the "
+                f"class here with backend='threads', or use the engine's own tools"
+            )
 
     def _pool(self, job: type, options: Any) -> Pool:
         name = options.pool

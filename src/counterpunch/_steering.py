@@ -96,6 +96,7 @@ class Steering(Waiting):
         enqueue looks after the job has entered it; so none slips past.
         """
         lane = self.lane(job)
+        self.must_be_here(job, "it cannot be paused", lane.options)
         lane.halt(paused=True)
         self.watchdog.wake()  # its queue may grow without a worker ever getting up
         for call in lane.queued_calls():
@@ -103,6 +104,7 @@ class Steering(Waiting):
 
     def resume(self, job: type) -> None:
         lane = self.lane(job)
+        self.must_be_here(job, "it cannot be resumed", lane.options)
         lane.paused = False
         lane.halted = False
         if lane.stopped:  # the order matters: a stop that comes in between must be seen
@@ -112,6 +114,7 @@ class Steering(Waiting):
     def cancel_all(self, job: type) -> int:
         """Cancel every live job of a class; the number of those that will never start."""
         lane = self.lane(job)
+        self.must_be_here(job, "its jobs cannot all be cancelled", lane.options)
         return sum(1 for call in list(self.live(lane)) if call.cancel())
 
     def cancel_requested(self, call: Handle[Any]) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from concurrent.futures import CancelledError
 
 __all__ = [
+    "BackendError",
     "Cancelled",
     "CounterpunchError",
     "Discard",
@@ -17,7 +18,9 @@ __all__ = [
     "Duplicate",
     "InvalidOption",
     "Lost",
+    "NotSupported",
     "QueueFull",
+    "RemoteError",
     "ShuttingDown",
 ]
 
@@ -63,6 +66,23 @@ class Discarded(CounterpunchError):
 
 class Lost(CounterpunchError):
     """Raised by ``result()`` of a job that the stop of the process cut off."""
+
+
+class BackendError(CounterpunchError):
+    """Raised by an enqueue, or by a handle, when an engine failed or did not answer in time.
+
+    An enqueue that raises it with "no answer" may or may not have reached the broker; after
+    any other cause the job was not accepted. The cause is chained.
+    """
+
+
+class NotSupported(CounterpunchError):
+    """Raised where a job's engine is asked for what it cannot do; the message says what can."""
+
+
+class RemoteError(CounterpunchError):
+    """Raised by ``result()`` of a job that failed in another process, with an exception that
+    cannot be made again here. The message is its text, ``handle.error`` its traceback."""
 
 
 class Discard(CounterpunchError):

@@ -422,6 +422,9 @@ class Handle(Generic[R]):
             more = self._more = _More()
         return more
 
+    def _cancel_requested(self) -> bool:
+        return self._lane.runtime.cancel_requested(self)
+
     def _move(self, status: Status) -> None:
         """Change the state; the hot path does without the check, tests prove it there."""
         if status not in TRANSITIONS[self._state]:

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from . import _commit
+from ._backend import HERE, check_backend
 from .errors import InvalidOption
 from .rate import Rate
 from .retry import Retry, exception_types
@@ -195,12 +196,6 @@ def _flag(owner: str, option: str, value: Any) -> bool:
     raise _fail(owner, option, value, "True or False")
 
 
-def _backend(owner: str, option: str, value: Any) -> Any:
-    if value is None:
-        return None
-    raise _fail(owner, option, value, "None: jobs run in threads, no engine is supported yet")
-
-
 DEFAULTS: Mapping[str, Any] = {
     "workers": 2,
     "max_jobs": 100_000,
@@ -256,7 +251,7 @@ CHECKS: Mapping[str, Check] = {
     "tags": _tags,
     "log_args": _flag,
     "redact": _redact,
-    "backend": _backend,
+    "backend": check_backend,
 }
 
 
@@ -279,6 +274,14 @@ def resolve(cls: type, owner: str) -> Options:
         raise InvalidOption(owner, "unique", options.unique, allowed)
     if options.every is not None and options.cron is not None:
         raise InvalidOption(owner, "cron", options.cron, "None, because the class also has every")
+    if options.backend not in (None, HERE):
+        for name in ("every", "cron"):
+            if getattr(options, name) is not None:
+                allowed = (
+                    "None on an engine: a period is kept in the process that start() armed it "
+                    "in; let a small class with backend='threads' enqueue this one"
+                )
+                raise InvalidOption(owner, name, getattr(options, name), allowed)
     if isinstance(options.cron, str):
         from .cron import Cron
 

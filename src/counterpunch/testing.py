@@ -53,6 +53,8 @@ class _Mode(Runtime):
 class _Inline(_Mode):
     """Runs each job where it is enqueued, to its end."""
 
+    name = "inline"
+
     def place(self, call: Handle[Any], due: float | None) -> None:
         if due is not None:
             self._schedule(call, due)
@@ -77,6 +79,8 @@ class _Inline(_Mode):
 
 
 class _Recording(_Mode):
+    name = "fake"
+
     def __init__(self, start: float | None) -> None:
         super().__init__(start)
         #: How many enqueues came before: in virtual time many jobs have the same instant.

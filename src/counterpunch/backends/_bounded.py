@@ -1,0 +1,90 @@
+"""Calls into an engine's client that return in time, whatever the network does.
+
+Each client has timeouts and retries of its own, by default of minutes or of none at all. A
+call is therefore made on a helper thread, and waited for so long and no longer. Helpers are
+kept: some clients have a connection per thread.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextvars import copy_context
+from typing import Any, TypeVar
+
+from ..errors import BackendError
+
+__all__ = ["Bounded"]
+
+T = TypeVar("T")
+
+#: Helpers kept for the next call.
+KEPT = 16
+
+
+class Bounded:
+    """Makes calls on helper threads; no more than ``seconds`` each."""
+
+    def __init__(self, name: str, seconds: float) -> None:
+        self.name = name
+        self.seconds = seconds
+        self._pid = os.getpid()
+        self._idle: deque[Any] = deque()
+
+    def call(self, what: str, fn: Callable[[], T]) -> T:
+        """What ``fn()`` returns, in the caller's context variables.
+
+        Raises:
+            BackendError: If it raised, or has not returned in time; it may still go on.
+        """
+        if self._pid != os.getpid():  # a forked child has none of its parent's threads
+            self._idle, self._pid = deque(), os.getpid()
+        # Looked up late and through the module: gevent may have patched it meanwhile.
+        answer: Any = queue.SimpleQueue()
+        task = (copy_context(), fn, answer)
+        try:
+            self._idle.pop().put(task)
+        except IndexError:
+            inbox: Any = queue.SimpleQueue()
+            inbox.put(task)
+            helper = threading.Thread(
+                target=self._serve, args=(inbox, self._idle), name=f"{self.name}-call", daemon=True
+            )
+            try:
+                helper.start()
+            except RuntimeError:  # the interpreter is ending: no thread any more, no bound
+                self._run(*task)
+        try:
+            failure, value = answer.get(timeout=self.seconds)
+        except queue.Empty:
+            raise BackendError(
+                f"{what}: no answer from {self.name} within {self.seconds:g} s"
+            ) from None
+        if failure is not None:
+            kind = type(failure).__name__
+            raise BackendError(f"{what}: {self.name} failed: {kind}: {failure}") from failure
+        result: T = value
+        return result
+
+    def _serve(self, inbox: Any, idle: deque[Any]) -> None:
+        while True:
+            context, fn, answer = inbox.get()
+            kept = len(idle) < KEPT
+            self._run(context, fn, answer, (lambda: idle.append(inbox)) if kept else None)
+            if not kept:
+                return
+            context = fn = answer = None  # the job's arguments are not kept while it is idle
+
+    @staticmethod
+    def _run(context: Any, fn: Any, answer: Any, before: Callable[[], None] | None = None) -> None:
+        outcome: tuple[BaseException | None, Any]
+        try:
+            outcome = (None, context.run(fn))
+        except BaseException as exc:
+            outcome = (exc, None)
+        if before is not None:
+            before()  # first, so that the caller's next call finds this helper idle
+        answer.put(outcome)

@@ -1,0 +1,293 @@
+"""The worker's side of every engine: one delivered message, one attempt, one answer.
+
+An engine delivers at least once: the same message may come again after a worker was killed,
+or beside a worker that still runs it. The record in the result store tells a job that has
+ended, which is not run again, from one whose worker is gone, which is, a limited number of
+times. Without a result store neither is known.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextvars import Context
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from .._execution import admitted, attempt, broken
+from .._hooks import report
+from .._runtime import accepting
+from ..errors import RemoteError
+from ..handle import CANCELLED, FAILED, LOST, RETRYING, RUNNING, SUCCEEDED, Handle, Status, _More
+from ._encoding import decode, encode, pack
+from ._message import Message, find_class, options_in
+from ._record import Record, ended, failure_out, opening, value_out
+
+if TYPE_CHECKING:
+    from .._lane import Lane
+    from ._engine import RemoteEngine
+
+__all__ = ["STARTS", "AttemptHandle", "deliver"]
+
+#: A job whose workers are killed is started this often, or as often as its policy allows
+#: attempts if that is more; then it ends as lost, or it would kill workers for ever.
+STARTS = 3
+#: Seconds by which a message may come early and still run: clocks of machines differ.
+EARLY = 0.5
+#: Seconds between two reports of progress, and between two looks for a cancel mark.
+QUIET = 0.5
+#: Seconds for which a worker that has an outcome tries to store it: a restart of the broker.
+PATIENCE = 30.0
+
+
+class AttemptHandle(Handle[Any]):
+    """The job as it is seen from inside: ``self.handle`` and ``current_job()`` on a worker."""
+
+    __slots__ = ("_engine", "_looked", "_message")
+
+    def __init__(
+        self, engine: RemoteEngine, lane: Lane, message: Message, args: Any, kwargs: Any
+    ) -> None:
+        now, wall = lane.monotonic(), time.time()
+        super().__init__(lane, lane.accepts(), args, kwargs, Context(), now)
+        self._engine = engine
+        self._message = message
+        self._looked = now
+        self._enqueued = now - (wall - message.enqueued)
+        self._due = now - (wall - message.due)  # expires_in and the wait times count from here
+        self._more = more = _Reported(self)
+        more.options = options_in(message.options) or None
+        if message.first is not None:
+            more.first_started = now - (wall - message.first)
+
+    @property
+    def id(self) -> str:
+        """The id that the caller has."""
+        return self._message.id
+
+    def resume(self, known: Record) -> None:
+        """Go on from what earlier attempts have left, as in threads."""
+        more = self._extra()
+        more.error = known["error"]
+        more.progress = None if known["progress"] is None else tuple(known["progress"])
+        more.data = decode(known["data"])
+
+    def record(self, status: Status, **over: Any) -> Record:
+        """The job's record, as things are now."""
+        message, more, now = self._message, self._extra(), time.time()
+        passed = self._lane.monotonic()
+        record = opening(message, status)
+        record["attempt"] = self.attempt
+        if self._started is not None:
+            record["started"] = now - (passed - self._started)
+        if status not in (RUNNING, RETRYING):
+            record["finished"] = now
+        record["progress"] = None if more.progress is None else list(more.progress)
+        record["data"] = encode(more.data, "data") if more.data else None
+        record["error"], record["reason"] = more.error, more.reason
+        return {**record, **over}
+
+    def _cancel_requested(self) -> bool:
+        runtime = self._lane.runtime
+        if not runtime.cancel_requested(self) and self._rested():
+            self._ask()
+        return runtime.cancel_requested(self)
+
+    def _rested(self) -> bool:
+        now = self._lane.monotonic()
+        if now - self._looked < QUIET:
+            return False
+        self._looked = now
+        return True
+
+    def _ask(self) -> None:
+        try:
+            if self._engine.marked(self.id):
+                self._lane.runtime.cancels.add(self)
+        except Exception as exc:  # the job need not fail because the store is away
+            report(logging.WARNING, "%r: its cancel mark was not read", self, exc_info=exc)
+
+    def reported(self) -> None:
+        """Progress or data have changed: store them, and look for a cancel mark, in turn."""
+        if self._state is not RUNNING or not self._engine.keeps_results or not self._rested():
+            return
+        try:
+            self._engine.write(self.id, pack(self.record(RUNNING)))
+        except Exception as exc:
+            report(logging.WARNING, "%r: its progress was not stored", self, exc_info=exc)
+        self._ask()
+
+
+class _Reported(_More):
+    """The rare fields of a job, two of which the caller wants to see while it runs."""
+
+    __slots__ = ("_data", "_handle", "_progress")
+
+    def __init__(self, handle: AttemptHandle) -> None:
+        self._handle = handle
+        self._progress: Any = None
+        self._data: Any = None
+        super().__init__()
+
+    @property  # pyright: ignore[reportIncompatibleVariableOverride]  (a slot in the base)
+    def progress(self) -> Any:
+        return self._progress
+
+    @progress.setter
+    def progress(self, value: Any) -> None:
+        self._progress = value
+        self._handle.reported()
+
+    @property  # pyright: ignore[reportIncompatibleVariableOverride]
+    def data(self) -> Any:
+        return self._data
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        encode(value, "set_status")  # raises in the job, where the value comes from
+        self._data = value
+        self._handle.reported()
+
+
+def deliver(engine: RemoteEngine, message: Message) -> None:
+    """Run the attempt that a message stands for, and carry out what follows from it.
+
+    Raises:
+        Exception: The job's own once it has failed for good, so that the engine's tools see
+            a failure; what is no ``Exception`` comes as a ``RemoteError``.
+        ImportError, AttributeError, TypeError: If its class cannot be had or does not take
+            its arguments; the job has then failed.
+    """
+    known = engine.fetch(message.id) if engine.keeps_results else None
+    if ended(known):
+        report(logging.INFO, "%s %s came again after its end", message.job, message.id)
+        return
+    if message.due - time.time() > EARLY:
+        engine.again(message)
+        return
+    try:
+        call = _unpacked(engine, message, known)
+    except Exception as exc:
+        over = {"finished": time.time(), "error": f"{type(exc).__name__}: {exc}"}
+        record = {**opening(message, FAILED), **over, **failure_out(exc)}
+        _persist(engine, lambda: _store(engine, record))
+        raise
+    number = message.attempt
+    if known is not None and known["status"] == RUNNING.value and known["attempt"] >= number:
+        number = known["attempt"] + 1  # its worker is gone: it has not come to an end
+    retry = call._option("retry")
+    if number > max(STARTS, 1 if retry is None else retry.max_attempts, message.attempt):
+        reason = f"its worker was gone before it ended, {number - 1} times"
+        call.attempt = number - 1
+        call._lane.runtime.end(call, LOST, reason)
+        _persist(engine, lambda: _store(engine, call.record(LOST)))
+        report(logging.ERROR, "%r was lost: %s", call, reason)
+        return
+    call.attempt = number - 1
+    _attempt(engine, message, call)
+
+
+def _unpacked(engine: RemoteEngine, message: Message, known: Record | None) -> AttemptHandle:
+    job = find_class(message.job)
+    args = tuple(decode(value) for value in message.args)
+    kwargs = {name: decode(value) for name, value in message.kwargs.items()}
+    lane = accepting().lane(job)
+    if lane.plan.check is None:
+        raise TypeError(f"{job.__qualname__} cannot be run: it defines no perform()")
+    lane.plan.check(*args, **kwargs)  # the worker may have another version of the class
+    call = AttemptHandle(engine, lane, message, args, kwargs)
+    if known is not None:
+        call.resume(known)
+    return call
+
+
+def _attempt(engine: RemoteEngine, message: Message, call: AttemptHandle) -> None:
+    lane, runtime = call._lane, call._lane.runtime
+    starting = call.record(RUNNING, attempt=call.attempt + 1, started=time.time())
+    _persist(engine, lambda: _store(engine, starting))
+    # In this order: see RemoteEngine.cancel.
+    if engine.marked(call.id):
+        runtime.end(call, CANCELLED, "cancelled before it ran")
+        _persist(engine, lambda: _store(engine, call.record(CANCELLED)))
+        return
+    if not admitted(call, lane):  # it has waited too long, and was discarded
+        _persist(engine, lambda: _store(engine, call.record(call._state)))
+        return
+    try:
+        status = _run(call)
+    except BaseException as exc:  # not the user's code, which attempt() has caught
+        status = broken(call, exc)
+    if status is RETRYING:
+        _again(engine, message, call)
+        return
+    outcome, over = call._outcome, {}
+    runtime.settle(call, status)
+    if status is SUCCEEDED:
+        over = value_out(outcome)
+        if "unstorable" in over:
+            report(logging.WARNING, "%r: %s is not stored", call, over["unstorable"])
+    elif status is FAILED:
+        over = failure_out(outcome)
+    record = call.record(status, **over)
+    _persist(engine, lambda: _store(engine, record))
+    if status is FAILED:
+        if isinstance(outcome, Exception):
+            raise outcome
+        raise RemoteError(f"{call!r} failed: {type(outcome).__name__}: {outcome}")
+
+
+def _run(call: AttemptHandle) -> Status:
+    if not call._lane.plan.is_async:
+        return Context().run(attempt, call, call._lane, False, False)
+    from .._loop import run_to_end
+
+    return run_to_end(call, call._lane, Context(), False)
+
+
+def _again(engine: RemoteEngine, message: Message, call: AttemptHandle) -> None:
+    """The attempt failed and another follows. In this process it is over, and has failed."""
+    runtime, now = call._lane.runtime, time.time()
+    due = now + max(0.0, call._due - call._lane.monotonic())
+    started = now - (call._lane.monotonic() - (call._started or 0.0))
+    first = message.first if message.first is not None else started
+    record = call.record(RETRYING, due=due)
+    call._outcome = call._extra().exception
+    cancelled = runtime.cancel_requested(call)
+    runtime.settle(call, FAILED)
+    if cancelled or engine.marked(call.id):
+        reason = "cancelled while it ran; its next attempt was dropped"
+        over = {"status": CANCELLED.value, "reason": reason, "finished": now}
+        _persist(engine, lambda: _store(engine, {**record, **over}))
+        return
+    following = replace(message, attempt=call.attempt + 1, first=first, due=due)
+
+    def send() -> None:
+        _store(engine, record)
+        engine.again(following)
+
+    _persist(engine, send)
+
+
+def _store(engine: RemoteEngine, record: Record) -> None:
+    if engine.keeps_results:
+        engine.write(record["id"], pack(record))
+
+
+def _persist(engine: RemoteEngine, fn: Callable[[], None]) -> None:
+    """Do it, again and again for a while: the broker may just be restarting.
+
+    Raises:
+        Exception: The last one. The engine then counts the job as failed.
+    """
+    end, rest = time.monotonic() + PATIENCE, threading.Event()
+    while True:
+        try:
+            fn()
+            return
+        except Exception as exc:
+            if time.monotonic() > end:
+                raise
+            report(logging.WARNING, "%s: trying again: %s", engine.name, exc)
+        rest.wait(0.5)

@@ -1,0 +1,112 @@
+"""Arguments and results as strict JSON: what goes in comes out the same, or is refused.
+
+Plain JSON values go as they are. Dates, times, decimals, UUIDs, bytes and tuples go as an
+object with the single key ``"$"`` and what is needed to make them again; a dict of the
+user's that has such a key goes as pairs. An aware datetime keeps its instant and its offset
+from UTC, not the name of its zone.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from base64 import b64decode, b64encode
+from collections.abc import Callable
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from ..errors import shorten
+
+__all__ = ["Unencodable", "decode", "encode", "pack", "unpack"]
+
+MARK = "$"
+#: Deeper nesting than this is taken for a value that contains itself.
+DEPTH = 100
+
+_OUT: dict[type, tuple[str, Callable[[Any], Any]]] = {
+    datetime: ("datetime", datetime.isoformat),
+    date: ("date", date.isoformat),
+    time: ("time", time.isoformat),
+    timedelta: ("timedelta", lambda span: [span.days, span.seconds, span.microseconds]),
+    Decimal: ("decimal", str),
+    UUID: ("uuid", str),
+    bytes: ("bytes", lambda raw: b64encode(raw).decode("ascii")),
+}
+
+_IN: dict[str, Callable[[Any], Any]] = {
+    "datetime": datetime.fromisoformat,
+    "date": date.fromisoformat,
+    "time": time.fromisoformat,
+    "timedelta": lambda parts: timedelta(*parts),
+    "decimal": Decimal,
+    "uuid": UUID,
+    "bytes": b64decode,
+    "tuple": lambda items: tuple(decode(item) for item in items),
+    "dict": lambda pairs: {key: decode(value) for key, value in pairs},
+}
+
+
+class Unencodable(TypeError):
+    """A value that does not fit; ``path`` leads to it from the outermost one."""
+
+    def __init__(self, path: str, value: object, why: str) -> None:
+        super().__init__(f"{path}={shorten(value)}: {why}")
+
+
+def encode(value: Any, path: str, depth: int = 0) -> Any:
+    """``value`` as plain JSON values.
+
+    Args:
+        value: What to encode. Exact types only: an ``Enum`` that is a ``str`` as well, or a
+            number of NumPy's, would come back as something else.
+        path: What to call it in an error.
+        depth: For itself.
+
+    Raises:
+        Unencodable: (a ``TypeError``) if it would not come back the same.
+    """
+    kind = type(value)
+    if kind is str or kind is int or kind is bool or value is None:
+        return value
+    if kind is float:
+        if not math.isfinite(value):
+            raise Unencodable(path, value, "JSON has no NaN and no infinity")
+        return value
+    if depth == DEPTH:
+        raise Unencodable(path, kind, f"nested deeper than {DEPTH}, or containing itself")
+    if kind is list or kind is tuple:
+        items = [encode(item, f"{path}[{n}]", depth + 1) for n, item in enumerate(value)]
+        return items if kind is list else {MARK: "tuple", "v": items}
+    if kind is dict:
+        for key in value:
+            if type(key) is not str:
+                raise Unencodable(path, value, f"its key {shorten(key)} is no str")
+        pairs = {k: encode(item, f"{path}[{k!r}]", depth + 1) for k, item in value.items()}
+        return pairs if MARK not in pairs else {MARK: "dict", "v": list(pairs.items())}
+    if kind in _OUT:
+        name, out = _OUT[kind]
+        return {MARK: name, "v": out(value)}
+    why = f"{kind.__module__}.{kind.__qualname__} is no JSON value; pass an id or plain values"
+    raise Unencodable(path, value, why)
+
+
+def decode(value: Any) -> Any:
+    """What ``encode`` was given."""
+    if isinstance(value, list):
+        return [decode(item) for item in value]
+    if isinstance(value, dict):
+        if MARK in value:
+            return _IN[value[MARK]](value["v"])
+        return {key: decode(item) for key, item in value.items()}
+    return value
+
+
+def pack(plain: Any) -> str:
+    """Plain JSON values as text."""
+    return json.dumps(plain, allow_nan=False, separators=(",", ":"))
+
+
+def unpack(text: str | bytes) -> Any:
+    return json.loads(text)

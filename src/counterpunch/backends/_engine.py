@@ -1,0 +1,419 @@
+"""The caller's side of every engine: refuse, encode, record, send; and the table of options.
+
+An adapter gives four small methods (``publish``, ``read``, ``write``, ``withdraw``) and says
+what its engine can do. What is done with them is written here and in ``_delivery`` once.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+import uuid
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, NamedTuple, cast
+
+from .. import _commit
+from .._backend import Capabilities, engines
+from .._config import config
+from .._current import current_batch
+from .._hooks import process, report, safely
+from .._runtime import current
+from ..errors import CounterpunchError, InvalidOption, NotSupported
+from ..handle import (
+    CANCELLED,
+    DEFERRED,
+    DISCARDED,
+    LOST,
+    NO_KWARGS,
+    QUEUED,
+    RUNNING,
+    SCHEDULED,
+    TERMINAL,
+    Handle,
+    Status,
+)
+from ..options import _seconds, due_at, due_in
+from ._bounded import Bounded
+from ._delivery import deliver
+from ._encoding import Unencodable, decode, encode, pack, unpack
+from ._message import Message, find_class, options_in, options_out, path_of
+from ._record import Record, ended, opening
+from ._remote import RemoteHandle
+
+__all__ = ["OPTIONS", "RemoteEngine", "Rule", "load", "results_kept"]
+
+
+class Rule(NamedTuple):
+    """What becomes of an option of a class on an engine.
+
+    ``where``: ``"worker"``, it is kept, by the worker; ``"caller"``, by the process that
+    enqueues; ``"idle"``, there is nothing left for it to do; ``"refused"``, any value but
+    those of ``allowed``, unless the engine has ``flag``.
+    """
+
+    where: str
+    flag: str = ""
+    way_out: str = ""
+
+
+_PROCESS = "{0} is kept within one process: drop it, or keep the class here with backend='threads'"
+
+OPTIONS: Mapping[str, Rule] = {
+    "workers": Rule(
+        "refused",
+        "supports_serial",
+        "2 or more: 1 promises one job at a time, which many machines cannot keep; give the "
+        "class a queue of its own with a single worker, and set workers to 2",
+    ),
+    "max_jobs": Rule("refused", "supports_bounds", "the default: the broker's queue has no bound"),
+    "overflow": Rule(
+        "refused", "supports_bounds", "'raise': the broker's queue has no bound to answer for"
+    ),
+    "block_timeout": Rule("idle"),
+    "pool": Rule(
+        "refused", "supports_pool", "None: name a queue instead, queue=... of the backend"
+    ),
+    "priority": Rule("refused", "supports_priority", "0: the engine has no priorities"),
+    "retry": Rule("worker"),
+    "discard_on": Rule("worker"),
+    "timeout": Rule("worker"),
+    "expires_in": Rule("worker"),
+    "on_shutdown": Rule("idle"),
+    "delayed_on_shutdown": Rule("idle"),
+    "identity": Rule("idle"),
+    "unique": Rule("refused", "supports_unique", _PROCESS.format("None: uniqueness")),
+    "on_duplicate": Rule("idle"),
+    "rate": Rule("refused", "supports_rate", _PROCESS.format("None: a rate")),
+    "context": Rule("idle"),
+    "every": Rule("refused", "supports_periodic", _PROCESS.format("None: a period")),
+    "cron": Rule("refused", "supports_periodic", _PROCESS.format("None: a crontab")),
+    "timezone": Rule("idle"),
+    "jitter": Rule("idle"),
+    "once_per": Rule("idle"),
+    "tags": Rule("worker"),
+    "log_args": Rule("worker"),
+    "backend": Rule("caller"),
+}
+
+#: What a refused option may be all the same.
+_HARMLESS: Mapping[str, Any] = {"priority": 0, "overflow": "raise", "max_jobs": 100_000}
+
+
+def load(module: str, package: str) -> Any:
+    """An engine's module.
+
+    Raises:
+        ImportError: Naming what to install; the real error is chained.
+    """
+    try:
+        return import_module(module)
+    except ImportError as exc:
+        raise ImportError(
+            f"counterpunch.backends.{module.partition('.')[0]} needs {module}, which cannot be "
+            f"imported ({exc}): pip install '{package}'"
+        ) from exc
+
+
+def results_kept(owner: str, seconds: Any) -> float:
+    """``keep`` of a backend, checked.
+
+    Raises:
+        InvalidOption: If it is no number of seconds above 0.
+    """
+    return cast("float", _seconds(0.0, none=False, exclusive=True)(owner, "keep", seconds))
+
+
+class RemoteEngine:
+    """What the three adapters share.
+
+    Args:
+        timeout: Seconds that any call to the engine may take in a process that enqueues or
+            asks. Default 5.
+
+    Raises:
+        InvalidOption: For a timeout that is not above 0.
+    """
+
+    name = "engine"
+
+    def __init__(self, timeout: float) -> None:
+        check = _seconds(0.0, none=False, exclusive=True)
+        seconds = check(type(self).__name__, "timeout", timeout)
+        self._bounded = Bounded(self.name, cast("float", seconds))
+        engines.add(self)
+
+    # For an adapter to say
+
+    @property
+    def keeps_results(self) -> bool:
+        """False if there is no result store: then there is no status, result or cancel."""
+        return True
+
+    @property
+    def has_priorities(self) -> bool:
+        return False
+
+    @property
+    def longest_delay(self) -> float:
+        """Seconds. A longer one is sent in pieces: who gets a message early sends it on."""
+        return math.inf
+
+    def publish(self, message: Message, delay: float) -> None:
+        """Give a message to the broker, to be delivered in ``delay`` seconds, never earlier."""
+        raise NotImplementedError
+
+    def read(self, key: str) -> str | None:
+        """What ``write`` stored under a key."""
+        raise NotImplementedError
+
+    def write(self, key: str, text: str) -> None:
+        raise NotImplementedError
+
+    def withdraw(self, handle: Handle[Any]) -> None:
+        """Take a waiting message out of the broker where that is possible; the mark that
+        ``cancel`` has set stops it otherwise."""
+
+    # The protocol
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this engine can do. Asks nobody."""
+        kept = self.keeps_results
+        return Capabilities(
+            supports_priority=self.has_priorities,
+            supports_status=kept,
+            supports_get_result=kept,
+            supports_cancel=kept,
+            supports_reschedule=False,
+            supports_pause=False,
+            supports_identity=False,
+            supports_unique=False,
+            supports_rate=False,
+            supports_pool=False,
+            supports_serial=False,
+            supports_bounds=False,
+            supports_periodic=False,
+            supports_batch=False,
+            any_argument=False,
+            survives_exit=True,
+        )
+
+    def knows(self, id: str) -> bool:
+        return id.startswith(f"{self.name}-")
+
+    def enqueue(
+        self,
+        job: type,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: dict[str, Any] | None = None,
+    ) -> RemoteHandle[Any]:
+        """Record and send one job. Nothing of it stays in this process.
+
+        Raises:
+            TypeError: If the arguments do not fit ``perform`` or cannot be encoded.
+            InvalidOption: For an option that the engine cannot keep.
+            NotSupported: Inside an open ``Batch``.
+            CounterpunchError: If a worker could not import the class.
+            BackendError: If the broker or the result store failed or did not answer.
+        """
+        owner, runtime = job.__qualname__, current()
+        lane = runtime.lane(job)
+        if lane.plan.check is None:
+            raise TypeError(f"{owner} cannot be enqueued: it defines no perform()")
+        lane.plan.check(*args, **kwargs)
+        rest = dict(options or {})
+        after_commit = rest.pop("after_commit", None)
+        self.refuse(owner, {**vars(lane.options), **rest})
+        batch = current_batch.get()
+        if batch is not None and not batch.closed:
+            raise NotSupported(
+                f"{owner} was not enqueued: {batch!r} counts jobs of this process, and the "
+                f"class runs on {self.name}; keep it here with backend='threads'"
+            )
+        now = time.time()
+        due = now
+        if "delay" in rest:
+            due = now + due_in(owner, rest.pop("delay"))
+        if "at" in rest:
+            due = max(now, due_at(owner, rest.pop("at")))
+        try:
+            sent = [encode(value, f"args[{n}]") for n, value in enumerate(args)]
+            named = {name: encode(value, name) for name, value in kwargs.items()}
+        except Unencodable as exc:
+            raise TypeError(f"{owner} was not enqueued on {self.name}: {exc}") from None
+        id = f"{self.name}-{uuid.uuid4().hex}"
+        message = Message(id, path_of(job), sent, named, {}, now, due)
+        state = SCHEDULED if due > now else QUEUED
+        handle: RemoteHandle[Any] = RemoteHandle(
+            self, lane, args, kwargs or NO_KWARGS, opening(message, state)
+        )
+        handle._extra().options = rest or None
+        deferral = _commit.defer(cast(Any, _Sender(self)), owner, after_commit)
+        if deferral is not None:
+            handle._unsent.append(None)
+            handle._learn({**handle._known, "status": DEFERRED.value})
+        if process.around_enqueue or lane.plan.on_enqueue:
+            if not self._announced(handle):
+                return handle
+            self.refuse(owner, {**vars(lane.options), **(handle._extra().options or {})})
+        handle._known["options"] = options_out(owner, handle._extra().options or {})
+        if deferral is None:
+            self.send_first(handle)
+        else:
+            deferral.hold(handle, None)
+        return handle
+
+    def _announced(self, handle: RemoteHandle[Any]) -> bool:
+        """Middleware and hook, as for any job; False if one of them has ended it. It is then
+        a job of this process: it never went anywhere else."""
+        lane = handle._lane
+        try:
+            lane.runtime._announce(handle, lane)
+        finally:
+            if handle._state in TERMINAL:
+                lane.accepts()
+                handle._take_unsent()
+                reason = handle._extra().reason
+                record = {**handle._known, "status": handle._state.value, "reason": reason}
+                handle._known = {**record, "finished": time.time()}
+        return handle._state not in TERMINAL
+
+    def refuse(self, owner: str, options: Mapping[str, Any]) -> None:
+        """
+        Raises:
+            InvalidOption: For the first option that this engine cannot keep.
+        """
+        can = self.capabilities
+        for name, rule in OPTIONS.items():
+            value = options.get(name)
+            if rule.where != "refused" or getattr(can, rule.flag):
+                continue
+            harmless = value != 1 if name == "workers" else value in (None, _HARMLESS.get(name))
+            if not harmless:
+                raise InvalidOption(owner, name, value, f"on {self.name}: {rule.way_out}")
+
+    def send_first(self, handle: RemoteHandle[Any]) -> None:
+        """Record a new job, then send it: a worker may have it before this call returns."""
+        record = handle._known
+        now = time.time()
+        status = SCHEDULED if record["due"] > now else QUEUED
+        names = ("id", "job", "args", "kwargs", "options", "enqueued", "due")
+        priority = handle._option("priority")
+        message = Message(**{name: record[name] for name in names}, priority=priority)
+        record = opening(message, status)
+
+        def send() -> None:
+            if self.keeps_results:
+                self.write(message.id, pack(record))
+            self.send(message)
+
+        self._bounded.call(f"{handle.job.__qualname__} was not enqueued (id {message.id})", send)
+        handle._learn(record)
+
+    def send(self, message: Message) -> None:
+        """Publish a message so that it arrives at its due time, or earlier to be sent on."""
+        delay = max(0.0, message.due - time.time())
+        self.publish(message, min(delay, self.longest_delay))
+
+    def find(self, id: str) -> RemoteHandle[Any] | None:
+        """The handle of the job with this id, from whatever process; None if it is unknown.
+
+        Raises:
+            BackendError: If the result store does not answer.
+            NotSupported: If there is none.
+            ImportError, AttributeError: If the job's class cannot be imported here.
+        """
+        record = self.record_of(id, f"find({id!r})") if self.knows(id) else None
+        if record is None:
+            return None
+        lane = current().lane(find_class(record["job"]))
+        kwargs = {name: decode(value) for name, value in record["kwargs"].items()}
+        args = tuple(decode(value) for value in record["args"])
+        handle: RemoteHandle[Any] = RemoteHandle(self, lane, args, kwargs, record)
+        handle._extra().options = options_in(record["options"]) or None
+        return handle
+
+    def record_of(self, id: str, what: str) -> Record | None:
+        """The record of a job, in bounded time; None if there is none."""
+        if not self.keeps_results:
+            raise NotSupported(
+                f"{what}: this {self.name} backend has no result store, so nothing is known of "
+                f"a job once it is sent; configure one, see the backend's docstring"
+            )
+        return self._bounded.call(what, lambda: self.fetch(id))
+
+    def fetch(self, id: str) -> Record | None:
+        text = self.read(id)
+        return None if text is None else cast("Record", unpack(text))
+
+    def cancel(self, handle: RemoteHandle[Any]) -> bool:
+        """Set the mark, then look. A worker does the reverse: it records that it starts, then
+        looks for the mark. So of the two at least one sees the other."""
+        if handle.done():
+            return handle._state is CANCELLED
+        what = f"cancel() of {handle!r}"
+        self._bounded.call(what, lambda: self.write(_mark(handle.id), "1"))
+        record = handle._look()
+        if ended(record) or record["status"] == RUNNING.value:
+            return handle._state is CANCELLED
+        reason = "cancelled before it ran"
+        over = {"status": CANCELLED.value, "reason": reason, "finished": time.time()}
+
+        def end() -> None:
+            self.write(handle.id, pack({**record, **over}))
+            self.withdraw(handle)
+
+        self._bounded.call(what, end)
+        handle._learn({**record, **over})
+        return True
+
+    # For the worker
+
+    def marked(self, id: str) -> bool:
+        """True if somebody has cancelled the job."""
+        return self.keeps_results and self.read(_mark(id)) is not None
+
+    def perform(self, text: str) -> None:
+        """What the engine's worker calls with a message. Raises to tell it of a failure."""
+        deliver(self, Message.loads(text))
+
+    def again(self, message: Message) -> None:
+        """On a worker: send a message on, for its next attempt or because it came too early."""
+        self.send(message)
+
+
+def _mark(id: str) -> str:
+    return f"{id}-cancelled"
+
+
+class _Sender:
+    """Stands in for the runtime that a ``Deferral`` reports to: sends the job, or drops it."""
+
+    def __init__(self, engine: RemoteEngine) -> None:
+        import os
+
+        self.pid = os.getpid()
+        self._engine = engine
+
+    def undefer(self, handle: RemoteHandle[Any], due: float | None, committed: bool) -> None:
+        if not handle._take_unsent():
+            return  # cancelled meanwhile
+        if not committed:
+            self._end(handle, DISCARDED, "its transaction was rolled back")
+            return
+        try:
+            self._engine.send_first(handle)
+        except CounterpunchError as exc:
+            # The transaction has been committed: nobody is left to raise this to.
+            self._end(handle, LOST, str(exc))
+            report(logging.ERROR, "%r was lost: %s", handle, exc, exc_info=exc)
+            if config.on_lost is not None:
+                safely("on_lost", handle, config.on_lost, [handle])
+
+    @staticmethod
+    def _end(handle: RemoteHandle[Any], status: Status, reason: str) -> None:
+        over = {"status": status.value, "reason": reason, "finished": time.time()}
+        handle._learn({**handle._known, **over})

@@ -1,0 +1,268 @@
+"""The handle of a job that runs somewhere else: every question is asked of the result store.
+
+Nobody tells this process that a job has ended, so whoever waits looks again and again, with
+growing pauses. A terminal status is remembered and not asked for again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Generator
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from .._clock import monotonic
+from .._hooks import report, safely
+from ..errors import BackendError, CounterpunchError, NotSupported
+from ..handle import CANCELLED, FAILED, RUNNING, SUCCEEDED, TERMINAL, Handle, Status
+from ..handle import _moment as moment_of
+from ._encoding import decode
+from ._record import Record, failure_in, value_in
+
+if TYPE_CHECKING:
+    from .._lane import Lane
+    from ._engine import RemoteEngine
+
+__all__ = ["RemoteHandle"]
+
+R = TypeVar("R")
+
+#: Seconds between two looks: the first pause, its growth, and the longest.
+FIRST, GROWTH, LONGEST = 0.01, 1.5, 0.25
+
+
+class RemoteHandle(Handle[R], Generic[R]):
+    """A ``Handle`` by the id alone, in whatever process; see ``Handle`` for each method.
+
+    What asks the engine raises ``BackendError`` if it does not answer within the backend's
+    ``timeout``, or no longer knows the job; ``NotSupported`` if it keeps no results.
+    ``add_done_callback`` calls from a thread of this process that looks for the end, about
+    four times a second; a process that ends calls nobody.
+    """
+
+    __slots__ = ("_engine", "_id", "_known", "_pinned", "_unsent")
+
+    def __init__(
+        self, engine: RemoteEngine, lane: Lane, args: Any, kwargs: Any, record: Record
+    ) -> None:
+        super().__init__(lane, -1, args, kwargs, None, lane.monotonic())
+        self._engine = engine
+        self._id: str = record["id"]
+        self._pinned = False
+        #: Holds one entry while a transaction decides whether the job is sent. Who takes it
+        #: out decides what becomes of the job.
+        self._unsent: deque[None] = deque()
+        self._learn(record)
+
+    @property
+    def id(self) -> str:
+        """Unique, and the same in every process."""
+        return self._id
+
+    # What is known of it
+
+    def _learn(self, record: Record) -> None:
+        self._known = record
+        self.attempt = record["attempt"]
+        state = Status(record["status"])
+        if state is SUCCEEDED and record["unstorable"] is None:
+            self._outcome = value_in(record)
+        elif state is FAILED:
+            self._outcome = failure_in(record)
+        self._extra().reason = record["reason"]
+        self._state = state  # last: who sees a terminal state reads the rest
+
+    def _look(self) -> Record:
+        """The record as it is now, unless it cannot change any more."""
+        if self._pinned or self._state in TERMINAL or self._unsent:
+            return self._known
+        record = self._engine.record_of(self._id, f"{self!r}")
+        if record is None:
+            raise BackendError(
+                f"{self!r}: {self._engine.name} does not know it any longer; records are kept "
+                f"for as long as its result store is told to, see the backend's docstring"
+            )
+        self._learn(record)
+        return record
+
+    @property
+    def status(self) -> Status:
+        """Where the job is now."""
+        self._look()
+        return self._state
+
+    @property
+    def enqueued_at(self) -> datetime:
+        """When the job was accepted, aware, UTC, by the clock of who enqueued it."""
+        return moment_of(self._known["enqueued"])
+
+    @property
+    def run_at(self) -> datetime:
+        """When it, or its next attempt, is (or was) due, aware, UTC."""
+        return moment_of(self._look()["due"])
+
+    @property
+    def started_at(self) -> datetime | None:
+        """When the latest attempt started, aware, UTC, by the worker's clock."""
+        return self._instant("started")
+
+    @property
+    def finished_at(self) -> datetime | None:
+        """When the job reached its terminal status, aware, UTC, by the worker's clock."""
+        return self._instant("finished")
+
+    def _instant(self, name: str) -> datetime | None:
+        epoch = self._look()[name]
+        return None if epoch is None else moment_of(epoch)
+
+    @property
+    def progress(self) -> tuple[float, float | None, str] | None:
+        """As the job last reported it; a running job sends it at most twice a second."""
+        progress = self._look()["progress"]
+        return None if progress is None else tuple(progress)
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What the job stored with ``set_status``, sent as ``progress`` is."""
+        return decode(self._look()["data"]) or {}
+
+    @property
+    def error(self) -> str | None:
+        """Why it was discarded, cancelled or lost; else the latest failure with its traceback."""
+        record = self._look()
+        text: str | None = record["reason"] or record["error"]
+        return text
+
+    def as_dict(self) -> dict[str, Any]:
+        """The job as plain JSON values, by one look into the store."""
+        self._look()
+        self._pinned = True
+        try:
+            return super().as_dict()
+        finally:
+            self._pinned = False
+
+    # Waiting for it
+
+    def done(self) -> bool:
+        return self.status in TERMINAL
+
+    def running(self) -> bool:
+        return self.status is RUNNING
+
+    def cancelled(self) -> bool:
+        return self.status is CANCELLED
+
+    def result(self, timeout: float | None = None) -> R:
+        self._wait(timeout)
+        if self._state is SUCCEEDED and self._known["unstorable"] is not None:
+            raise CounterpunchError(
+                f"{self!r}: its return value cannot be stored: {self._known['unstorable']}"
+            )
+        return super().result(0)
+
+    def _wait(self, timeout: float | None) -> None:
+        end = None if timeout is None else monotonic() + timeout
+        pause, rest = FIRST, threading.Event()
+        while not self.done():
+            if end is not None:
+                left = end - monotonic()
+                if left <= 0:
+                    raise TimeoutError(f"{self!r} has not ended after {timeout:g} s")
+                pause = min(pause, left)
+            rest.wait(pause)
+            pause = min(LONGEST, pause * GROWTH)
+
+    def __await__(self) -> Generator[Any, None, R]:
+        """``await handle``: as ``result()``, without blocking the event loop."""
+        return self._arrive().__await__()
+
+    async def _arrive(self) -> R:
+        pause = FIRST
+        while not await asyncio.to_thread(self.done):
+            await asyncio.sleep(pause)
+            pause = min(LONGEST, pause * GROWTH)
+        return self.result(0)
+
+    def add_done_callback(self, fn: Callable[[Handle[R]], object]) -> None:
+        if self.done():
+            safely("a done callback", self, fn, self)
+        else:
+            _watch.add(self, fn)
+
+    # Steering it
+
+    def cancel(self) -> bool:
+        """True if the job will now never start (again); a running one is told, as in threads,
+        and sees it within about a second."""
+        if self._take_unsent():
+            self._learn({**self._known, "status": CANCELLED.value, "reason": "cancelled unsent"})
+            return True
+        return self._engine.cancel(self)
+
+    def _take_unsent(self) -> bool:
+        try:
+            self._unsent.pop()
+        except IndexError:
+            return False
+        return True
+
+    def reschedule(self, delay: float | timedelta) -> bool:
+        raise NotSupported(
+            f"{self!r}: {self._engine.name} cannot change when a job is due; cancel() it and "
+            f"enqueue it again with perform_in"
+        )
+
+    def run_now(self) -> bool:
+        return self.reschedule(0.0)
+
+    def retry(self) -> Handle[R]:
+        self._look()
+        return super().retry()
+
+
+class _Watch:
+    """One thread that looks for the end of every handle with a done callback."""
+
+    def __init__(self) -> None:
+        self._pid = os.getpid()
+        self._watched: deque[tuple[RemoteHandle[Any], Callable[[Any], object]]] = deque()
+        self._lock = threading.Lock()
+        self._running = False
+
+    def add(self, handle: RemoteHandle[Any], fn: Callable[[Any], object]) -> None:
+        if self._pid != os.getpid():  # forked: its thread is the parent's, and so are its jobs
+            self.__init__()  # type: ignore[misc]
+        with self._lock:
+            self._watched.append((handle, fn))
+            if not self._running:
+                self._running = True
+                name = "counterpunch-watch"
+                threading.Thread(target=self._run, name=name, daemon=True).start()
+
+    def _run(self) -> None:
+        rest = threading.Event()
+        while True:
+            for _ in range(len(self._watched)):
+                handle, fn = entry = self._watched.popleft()
+                try:
+                    over = handle.done()
+                except CounterpunchError as exc:
+                    report(logging.WARNING, "a done callback waits on: %s", exc)
+                    over = False
+                if over:
+                    safely("a done callback", handle, fn, handle)
+                else:
+                    self._watched.append(entry)
+            with self._lock:
+                if not self._watched:
+                    self._running = False
+                    return
+            rest.wait(LONGEST)
+
+
+_watch = _Watch()

@@ -1,0 +1,130 @@
+"""RQ: ``RQBackend(queue)`` or ``RQBackend("redis://localhost/0")``. The worker is RQ's own::
+
+    rq worker --with-scheduler -c shop.jobs --url redis://localhost/0
+
+``-c shop.jobs`` imports that module once, before the worker forks; without it each job's
+process imports the module of its class. **Without** ``--with-scheduler`` **on at least one
+worker, delayed jobs and retries never start.** ``pip install rq``.
+
+**Results**: in the same Redis, kept for ``keep`` seconds. **Priority**: none, RQ has only the
+order of the queues on a worker's command line. **Delays**: to the second, rounded up.
+
+**Delivery**: RQ forks a process for each job. If that is killed, the job goes back to the
+queue at once; if the whole worker is killed, another one finds its job some minutes later
+and puts it back. RQ keeps the job itself in Redis for as long as it waits or runs.
+
+**Time limit**: none. RQ's default of 180 s, which kills, is switched off; ``timeout`` of the
+class is the soft one.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from datetime import datetime, timezone
+from typing import Any
+
+from ..errors import InvalidOption
+from ..handle import Handle
+from ._delivery import STARTS
+from ._drained import drain_threads
+from ._engine import RemoteEngine, load, results_kept
+from ._message import Message
+
+__all__ = ["RQBackend", "perform"]
+
+rq: Any = load("rq", "rq")
+redis: Any = load("redis", "rq")
+
+#: Seconds for which a failed job stays in RQ's own registry, for its tools: a week.
+FAILED_SECONDS = 7 * 86_400
+
+
+class RQBackend(RemoteEngine):
+    """Jobs in a queue of RQ; see the module for what RQ does with them.
+
+    Args:
+        queue: An ``rq.Queue``, or the URL of a Redis server for the queue ``"default"``.
+        keep: Seconds for which a record is kept after it was last written. Default a day; a
+            job that waits longer than that still runs, but is not known meanwhile.
+        timeout: Seconds that a call to Redis may take in a process that enqueues or asks.
+            Default 5.
+
+    Raises:
+        InvalidOption: For a bad value.
+    """
+
+    name = "rq"
+
+    def __init__(self, queue: Any, *, keep: float = 86_400.0, timeout: float = 5.0) -> None:
+        super().__init__(timeout)
+        if isinstance(queue, str):
+            queue = rq.Queue(connection=redis.Redis.from_url(queue))
+        if not isinstance(queue, rq.Queue):
+            allowed = "an rq.Queue, or the URL of a Redis server"
+            raise InvalidOption("RQBackend", "queue", queue, allowed)
+        self.queue = queue
+        self.keep = results_kept("RQBackend", keep)
+
+    def __repr__(self) -> str:
+        return f"RQBackend(queue={self.queue.name!r})"
+
+    def publish(self, message: Message, delay: float) -> None:
+        options = {
+            "job_id": _job_id(message.id, message.attempt),
+            "job_timeout": -1,
+            "result_ttl": int(self.keep) or 1,
+            "failure_ttl": FAILED_SECONDS,
+            # Used up by killed workers only: a failure of the job is final for RQ.
+            "retry": rq.Retry(max=STARTS),
+            "description": message.job,
+        }
+        args = (message.dumps(), self.keep)
+        if delay > 0:
+            # RQ keeps whole seconds, and would start it up to one too early.
+            when = datetime.fromtimestamp(math.ceil(time.time() + delay), timezone.utc)
+            self.queue.enqueue_at(when, PERFORM, *args, **options)
+        else:
+            self.queue.enqueue(PERFORM, *args, **options)
+
+    def read(self, key: str) -> str | None:
+        raw = self.queue.connection.get(_key(key))
+        return raw.decode() if isinstance(raw, bytes) else raw
+
+    def write(self, key: str, text: str) -> None:
+        self.queue.connection.set(_key(key), text, px=max(1, int(self.keep * 1000)))
+
+    def withdraw(self, handle: Handle[Any]) -> None:
+        found = self.queue.fetch_job(_job_id(handle.id, handle.attempt + 1))
+        if found is not None:
+            found.delete()
+
+
+PERFORM = f"{__name__}.perform"
+
+
+def _key(name: str) -> str:
+    return f"counterpunch:{name}"
+
+
+def _job_id(id: str, attempt: int) -> str:
+    # Each attempt is a job of its own to RQ: one that runs cannot be enqueued again.
+    return f"{id}-{attempt}"
+
+
+def perform(text: str, keep: float) -> None:
+    """What an RQ worker imports and calls."""
+    job = rq.get_current_job()
+    worker = _backend(job, keep)
+    try:
+        worker.perform(text)
+    except BaseException:
+        job.retries_left = 0  # a failure, not a killed worker
+        raise
+    finally:
+        drain_threads()  # a forked process of RQ's leaves without any exit hook
+
+
+def _backend(job: Any, keep: float) -> RQBackend:
+    queue = rq.Queue(job.origin, connection=job.connection, serializer=job.serializer)
+    return RQBackend(queue, keep=keep)

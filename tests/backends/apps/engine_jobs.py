@@ -1,0 +1,230 @@
+"""Job classes that every backend runs, and the ledger in which they write what happened.
+
+They know of no engine. ``engine_site`` is the module that a worker is given; it imports this.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from typing import Any
+
+import counterpunch
+from counterpunch import Discard, Handle, Job, Rate, Retry, current_job, job
+
+
+def note(key: str, word: str) -> None:
+    """One line in the ledger; appending so little is atomic."""
+    with open(os.environ["ENGINE_LEDGER"], "a") as ledger:
+        ledger.write(f"{key} {word} {os.getpid()} {time.time()}\n")
+
+
+@contextmanager
+def around(handle: Handle[Any]) -> Iterator[None]:
+    """Around each attempt; registered by whoever runs jobs."""
+    if handle.job is Hooked:
+        note(handle.args[0], "enter")
+    yield
+    if handle.job is Hooked:
+        note(handle.args[0], "leave")
+
+
+class Add(Job):
+    def perform(self, one: int, two: int = 0) -> int:
+        return one + two
+
+
+class Echo(Job):
+    """Gives back what it was given."""
+
+    def perform(self, *args: Any, **kwargs: Any) -> Any:
+        return [list(args), kwargs]
+
+
+class Noted(Job):
+    def perform(self, key: str) -> int:
+        note(key, "ran")
+        return os.getpid()
+
+
+class Hooked(Job):
+    """Notes each hook in turn; fails as often as it is told to."""
+
+    retry = Retry(max_attempts=3, wait=0.2, factor=2, jitter=0)
+
+    def on_enqueue(self) -> None:
+        note(self.handle.args[0], "on_enqueue")
+
+    def before(self) -> None:
+        note(self.handle.args[0], "before")
+
+    def perform(self, key: str, failures: int = 0) -> int:
+        handle = current_job()
+        assert handle is self.handle
+        note(key, f"perform-{self.attempt}-{handle.id}")
+        if self.attempt <= failures:
+            raise OSError(5, f"attempt {self.attempt}")
+        return self.attempt
+
+    def on_success(self, result: int) -> None:
+        note(self.handle.args[0], f"on_success-{result}")
+
+    def on_error(self, exc: BaseException) -> None:
+        note(self.handle.args[0], "on_error")
+
+    def on_failure(self, exc: BaseException) -> None:
+        note(self.handle.args[0], "on_failure")
+
+    def after(self) -> None:
+        note(self.handle.args[0], "after")
+
+
+class Awkward(Exception):
+    """One that cannot be made again from its ``args``."""
+
+    def __init__(self, code: int, *, why: str) -> None:
+        super().__init__(f"{code}: {why}")
+        self.code = code
+
+
+class Raises(Job):
+    discard_on = (KeyError,)
+
+    def perform(self, what: str) -> None:
+        if what == "awkward":
+            raise Awkward(7, why="so")
+        if what == "exit":
+            raise SystemExit(3)
+        if what == "discard":
+            raise Discard("no longer wanted")
+        if what == "key":
+            raise KeyError("gone")
+        raise ArithmeticError(what, Decimal("1.5"))
+
+
+class Waits(Job):
+    """Runs until its cancel token is set."""
+
+    def perform(self, key: str) -> str:
+        note(key, "started")
+        for _ in range(600):
+            self.check_cancelled()
+            time.sleep(0.05)
+        return "never told"
+
+
+class Reports(Job):
+    def perform(self) -> str:
+        self.set_status(step="one", amount=Decimal("2.5"))
+        for _ in self.track(range(4)):
+            pass
+        self.set_status(step="two")
+        return "done"
+
+
+class Stands(Job):
+    """Reports progress, and stands until the ledger says to go on."""
+
+    def perform(self, key: str) -> str:
+        note(key, "started")
+        deadline = time.monotonic() + 20
+        for done in range(1000):
+            self.progress(done, 1000, "standing")
+            with open(os.environ["ENGINE_LEDGER"]) as ledger:
+                if f"{key} go " in ledger.read() or time.monotonic() > deadline:
+                    break
+            time.sleep(0.05)
+        return "went on"
+
+
+class Coroutine(Job):
+    async def perform(self, value: int) -> int:
+        handle = current_job()
+        assert handle is self.handle
+        return value * 2
+
+
+class Unstorable(Job):
+    def perform(self) -> Any:
+        return threading.Lock()
+
+
+class Dies(Job):
+    """Its process is killed in the middle of it, the first ``times`` times."""
+
+    def perform(self, key: str, times: int) -> int:
+        note(key, "started")
+        if self.attempt <= times:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return self.attempt
+
+
+class Stays(Job):
+    """Stays in the middle of its first attempt, for somebody to kill the worker."""
+
+    def perform(self, key: str) -> int:
+        note(key, "started")
+        if self.attempt == 1:
+            time.sleep(30)
+        return self.attempt
+
+
+class Parent(Job):
+    """Enqueues a job into the threads of the process it runs in."""
+
+    def perform(self, key: str) -> str:
+        return Child.perform_async(key).id
+
+
+class Child(Job):
+    backend = "threads"
+
+    def perform(self, key: str) -> None:
+        time.sleep(0.3)
+        note(key, "child")
+
+
+@job
+def shout(text: str) -> str:
+    return text.upper()
+
+
+# What only one process can keep
+
+
+class Unique(Add):
+    identity = staticmethod(lambda one, two=0: one)
+    unique = "active"
+
+
+class Rated(Add):
+    rate = Rate(100, per=1.0)
+
+
+class Serial(Add):
+    workers = 1
+
+
+class Bounded(Add):
+    max_jobs = 10
+
+
+class Overflowing(Add):
+    overflow = "discard"
+
+
+class Pooled(Add):
+    pool = "mail"
+
+
+class Urgent(Add):
+    priority = 5
+
+
+def watch_attempts() -> Any:
+    return counterpunch.around_perform(around)
