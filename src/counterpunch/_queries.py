@@ -10,7 +10,7 @@ from ._backend import engines
 from ._counts import NO_COUNTS, Counts, Discards, Stats, WorkerCounts
 from ._function import job_class
 from ._runtime import Runtime, current
-from .errors import InvalidOption
+from .errors import BackendError, InvalidOption
 from .handle import Handle, Status
 
 __all__ = ["find", "jobs", "stats"]
@@ -60,7 +60,7 @@ def find(id: str) -> Handle[Any] | None:
 
     Live jobs are always found, finished ones while ``configure(history=...,
     history_ttl=...)`` remembers them; in the process that accepted them, only. A job of an
-    engine is found in every process that has made the engine's backend.
+    engine is found in every process that has made the engine's backend, if that keeps results.
 
     Raises:
         BackendError: If the id is an engine's, and it does not answer in time.
@@ -69,11 +69,23 @@ def find(id: str) -> Handle[Any] | None:
         return None
     runtime = current()
     found = runtime.find(id)
-    if found is None and runtime.threads:
-        for engine in list(engines):
-            if engine.knows(id) and (found := engine.find(id)) is not None:
-                break
-    return found
+    return found if found is not None or not runtime.threads else _find_outside(id)
+
+
+def _find_outside(id: str) -> Handle[Any] | None:
+    failure: BackendError | None = None
+    for engine in list(engines):
+        if engine.knows(id) and engine.capabilities.supports_status:
+            try:
+                found = engine.find(id)
+            except BackendError as exc:
+                failure = exc  # another broker of the same engine may know the job
+            else:
+                if found is not None:
+                    return found
+    if failure is not None:
+        raise failure
+    return None
 
 
 def jobs(

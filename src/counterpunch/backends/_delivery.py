@@ -131,8 +131,8 @@ class _Reported(_More):
         self._data: Any = None
         super().__init__()
 
-    @property  # pyright: ignore[reportIncompatibleVariableOverride]  (a slot in the base)
-    def progress(self) -> Any:
+    @property
+    def progress(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]  (a slot)
         return self._progress
 
     @progress.setter
@@ -140,8 +140,8 @@ class _Reported(_More):
         self._progress = value
         self._handle.reported()
 
-    @property  # pyright: ignore[reportIncompatibleVariableOverride]
-    def data(self) -> Any:
+    @property
+    def data(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self._data
 
     @data.setter

@@ -14,8 +14,12 @@ def celery(url: str, **options: Any) -> tuple[Any, Any]:
     app = Celery("site", broker=url, backend=url)
     app.conf.worker_prefetch_multiplier = 1
     app.conf.broker_connection_retry_on_startup = True
-    visible = float(os.environ.get("ENGINE_VISIBILITY", 3600))
-    app.conf.broker_transport_options = {"visibility_timeout": visible}
+    if "ENGINE_VISIBILITY" in os.environ:
+        app.conf.broker_transport_options = {
+            "visibility_timeout": float(os.environ["ENGINE_VISIBILITY"]),
+            "unacked_restore_interval": 1,  # by default it looks every 100 s
+            "unacked_restore_throttle": 1,
+        }
     return app, CeleryBackend(app, **options)
 
 

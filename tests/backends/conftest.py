@@ -1,0 +1,135 @@
+"""The backends under test: threads, the test modes, and each engine with a worker of its own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from engine_processes import APPS, Ledger, Redis, Worker, require
+
+import counterpunch
+from counterpunch import Handle, testing
+from counterpunch._backend import Backend
+from counterpunch._runtime import accepting
+
+ENGINES = ("celery", "rq", "dramatiq")
+BACKENDS = ("threads", "inline", "fake", *ENGINES)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def apps() -> None:
+    """The apps are imported by name, here and in the workers."""
+    sys.path.insert(0, str(APPS))
+
+
+@pytest.fixture(scope="session")
+def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
+    path: Path = tmp_path_factory.mktemp("ledger") / "ledger"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ENGINE_LEDGER", str(path))
+        yield Ledger(path)
+
+
+@pytest.fixture(scope="session")
+def redis() -> Iterator[Redis]:
+    """One server for all tests that do not harm it."""
+    require("redis-server", "redis")
+    server = Redis()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def workers(redis: Redis, ledger: Ledger) -> Iterator[dict[str, Worker]]:
+    """One worker per engine, started by the first test that needs it."""
+    started: dict[str, Worker] = {}
+    yield started
+    for worker in started.values():
+        status = worker.stop()
+        worker.kill()
+        assert status == 0, worker.output
+
+
+class Place:
+    """Where the jobs of one test run, and how they are brought to run there."""
+
+    def __init__(self, backend: Any, recorder: testing.Fake | None) -> None:
+        self.backend = backend
+        self.name: str = backend.name
+        self.can = backend.capabilities
+        self.remote = self.name in ENGINES
+        self._recorder = recorder
+
+    def enqueue(self, fn: Any) -> Handle[Any]:
+        """The handle of the job that ``fn`` enqueues; ``inline`` raises what the job does."""
+        known = set(counterpunch.jobs()) if self.name == "inline" else set()
+        try:
+            handle: Handle[Any] = fn()
+        except BaseException:
+            new = [handle for handle in counterpunch.jobs() if handle not in known]
+            if self.name != "inline" or not new:
+                raise
+            (handle,) = new
+        return handle
+
+    def end(self, handle: Handle[Any]) -> Handle[Any]:
+        """Let the job run to its end."""
+        if self._recorder is not None:
+            for _ in range(3):
+                try:
+                    self._recorder.advance(100)
+                except BaseException:
+                    pass  # the job's own: the test looks at the handle
+        else:
+            try:
+                handle.exception(30)
+            except counterpunch.Cancelled:
+                pass
+        assert handle.done()
+        return handle
+
+    def run(self, fn: Any) -> Handle[Any]:
+        return self.end(self.enqueue(fn))
+
+
+@pytest.fixture(params=BACKENDS)
+def place(request: pytest.FixtureRequest, ledger: Ledger) -> Iterator[Place]:
+    """Each backend in turn, in force for the whole process."""
+    import engine_jobs
+
+    name: str = request.param
+    with ExitStack() as stack:
+        recorder = None
+        backend: Backend
+        if name in ENGINES:
+            require(name)
+            backend = _engine(name, request)
+            counterpunch.configure(backend=backend)
+        else:
+            if name == "inline":
+                stack.enter_context(testing.inline())
+            elif name == "fake":
+                recorder = stack.enter_context(testing.fake())
+            stack.callback(engine_jobs.watch_attempts())
+            backend = accepting()
+        yield Place(backend, recorder)
+
+
+#: Made once: Celery keeps a task, and Dramatiq an actor, for as long as the process lives.
+_made: dict[str, Any] = {}
+
+
+def _engine(name: str, request: pytest.FixtureRequest) -> Any:
+    import engine_set
+
+    redis: Redis = request.getfixturevalue("redis")
+    workers: dict[str, Worker] = request.getfixturevalue("workers")
+    if name not in workers:
+        worker = Worker(name, redis, request.getfixturevalue("ledger"))
+        workers[name] = worker.__enter__()
+        _made[name] = engine_set.SETS[name](redis.url)[1]
+    return _made[name]

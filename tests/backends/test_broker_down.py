@@ -1,0 +1,159 @@
+"""A broker that is not there, or that hangs: an error at the call, in bounded time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from conftest import ENGINES
+from engine_processes import Ledger, Redis, require
+
+import counterpunch
+from counterpunch import BackendError, InvalidOption, NotSupported
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    require(request.param, "redis")
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def own_redis() -> Iterator[Redis]:
+    """A server that a test may harm."""
+    require("redis-server")
+    server = Redis()
+    yield server
+    server.close()
+
+
+def _backend(engine: str, url: str, **options: Any) -> Any:
+    import engine_set
+
+    return engine_set.SETS[engine](url, **options)[1]
+
+
+def _refused(call: Any, seconds: float) -> BackendError:
+    """What the call raises; it must do so in its time, and ten times that is generous."""
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            call()
+        except BaseException as exc:
+            failures.append(exc)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(10 * seconds)
+    assert not thread.is_alive(), "still waiting for the broker"
+    (failure,) = failures
+    assert isinstance(failure, BackendError)
+    return failure
+
+
+def test_nobody_listens(engine: str, ledger: Ledger) -> None:
+    """The enqueue raises; the job was not accepted."""
+    import engine_jobs
+
+    with socket.socket() as taken:  # bound and not listening: refused
+        taken.bind(("127.0.0.1", 0))
+        backend = _backend(engine, f"redis://127.0.0.1:{taken.getsockname()[1]}/0", timeout=2.0)
+        counterpunch.configure(backend=backend)
+        failure = _refused(lambda: engine_jobs.Add.perform_async(1), 2.0)
+        assert f"Add was not enqueued (id {engine}-" in str(failure)
+        failure = _refused(lambda: backend.find(f"{engine}-1"), 2.0)
+        assert "find(" in str(failure)
+
+
+def test_it_hangs_and_comes_back(engine: str, own_redis: Redis, ledger: Ledger) -> None:
+    """A server that accepts and does not answer: the bound holds for every kind of call."""
+    import engine_jobs
+
+    backend = _backend(engine, own_redis.url, timeout=1.0)
+    counterpunch.configure(backend=backend)
+    handle = engine_jobs.Add.perform_async(1)
+    os.kill(own_redis.process.pid, signal.SIGSTOP)
+    try:
+        for call in (
+            lambda: engine_jobs.Add.perform_async(2),
+            lambda: handle.status,
+            handle.cancel,
+            handle.result,
+            lambda: backend.find(handle.id),
+        ):
+            failure = _refused(call, 1.0)
+            assert f"no answer from {engine} within 1 s" in str(failure)
+    finally:
+        os.kill(own_redis.process.pid, signal.SIGCONT)
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            assert handle.cancel() is True
+            break
+        except BackendError:
+            assert time.monotonic() < deadline
+
+
+def test_a_broken_url_or_object(engine: str) -> None:
+    """Refused where it is written, before anything is sent."""
+    import importlib
+
+    module = importlib.import_module(f"counterpunch.backends.{engine}")
+    backend = getattr(
+        module,
+        {"celery": "CeleryBackend", "rq": "RQBackend", "dramatiq": "DramatiqBackend"}[engine],
+    )
+    with pytest.raises(InvalidOption, match=r"Backend: (app|queue|broker)=7"):
+        backend(7)
+
+
+def test_no_secret_in_its_repr(engine: str) -> None:
+    """An error message may quote the backend; a URL has a password in it."""
+    shown = repr(_backend(engine, "redis://user:hunter2@127.0.0.1:1/0"))
+    assert "hunter2" not in shown
+    assert "Backend(" in shown
+
+
+def test_engines_without_results(redis: Redis, ledger: Ledger) -> None:
+    """Celery without a shared result backend, Dramatiq without one: known at once."""
+    require("celery", "dramatiq")
+    import engine_jobs
+    from celery import Celery
+    from dramatiq.brokers.redis import RedisBroker
+
+    from counterpunch.backends.celery import CeleryBackend
+    from counterpunch.backends.dramatiq import DramatiqBackend
+
+    for backend in (
+        CeleryBackend(Celery("bare", broker=redis.url), queue="nobody"),
+        CeleryBackend(Celery("rpc", broker=redis.url, backend="rpc://"), queue="nobody"),
+        DramatiqBackend(RedisBroker(url=redis.url, namespace="nobody")),
+    ):
+        can = backend.capabilities
+        assert (can.supports_status, can.supports_get_result, can.supports_cancel) == (False,) * 3
+        counterpunch.configure(backend=backend)
+        handle = engine_jobs.Add.perform_async(1)
+        with pytest.raises(NotSupported, match="no result store"):
+            handle.result(1)
+
+
+def test_the_results_of_a_dramatiq_broker(redis: Redis) -> None:
+    """A ``Results`` middleware that is there already is used."""
+    require("dramatiq")
+    from dramatiq.brokers.redis import RedisBroker
+    from dramatiq.results import Results
+    from dramatiq.results.backends import RedisBackend
+
+    from counterpunch.backends.dramatiq import DramatiqBackend
+
+    results = RedisBackend(url=redis.url)
+    broker = RedisBroker(url=redis.url, middleware=[Results(backend=results)])
+    assert DramatiqBackend(broker).results is results

@@ -1,0 +1,544 @@
+"""The part that all engines share, on an engine of this test's own: a list and a dict.
+
+Nothing here needs a broker. The test delivers each message by hand, twice where an engine
+might, and looks at the record in between, where a killed worker would have left it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from engine_processes import Ledger
+
+import counterpunch
+from counterpunch import (
+    BackendError,
+    Cancelled,
+    CounterpunchError,
+    InvalidOption,
+    Job,
+    Lost,
+    NotSupported,
+    RemoteError,
+    Retry,
+    Status,
+)
+from counterpunch.backends import _delivery
+from counterpunch.backends._bounded import Bounded
+from counterpunch.backends._encoding import DEPTH, Unencodable, decode, encode, pack, unpack
+from counterpunch.backends._engine import OPTIONS, RemoteEngine
+from counterpunch.backends._message import Message
+from counterpunch.options import DEFAULTS
+
+
+class ListEngine(RemoteEngine):
+    """Keeps messages in a list and records in a dict."""
+
+    name = "list"
+
+    def __init__(self, timeout: float = 20.0, results: bool = True) -> None:
+        super().__init__(timeout)
+        self.sent: list[tuple[Message, float]] = []
+        self.kept: dict[str, str] = {}
+        self.log: list[str] = []
+        self.broken: Exception | None = None
+        self.results = results
+
+    @property
+    def keeps_results(self) -> bool:
+        return self.results
+
+    @property
+    def longest_delay(self) -> float:
+        return 100.0
+
+    def publish(self, message: Message, delay: float) -> None:
+        if self.broken is not None:
+            raise self.broken
+        # As text: what does not survive the wire does not get here.
+        self.sent.append((Message.loads(message.dumps()), delay))
+
+    def read(self, key: str) -> str | None:
+        return self.kept.get(key)
+
+    def write(self, key: str, text: str) -> None:
+        if key in self.kept or not key.endswith("-cancelled"):
+            record = json.loads(text)
+            self.log.append(record["status"] if isinstance(record, dict) else text)
+        self.kept[key] = text
+
+    def take(self) -> Message:
+        """The next message that is due or not, off the list."""
+        return self.sent.pop(0)[0]
+
+    def record(self, id: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.kept[id])
+        return found
+
+
+@pytest.fixture
+def engine() -> Iterator[ListEngine]:
+    engine = ListEngine()
+    counterpunch.configure(backend=engine)
+    yield engine
+    counterpunch.configure(backend=None)
+
+
+@pytest.fixture
+def jobs(ledger: Ledger) -> Any:
+    import engine_jobs
+
+    return engine_jobs
+
+
+def deliver(engine: ListEngine, message: Message) -> None:
+    engine.perform(message.dumps())
+
+
+# What is sent
+
+
+def test_the_record_is_there_before_the_message(engine: ListEngine, jobs: Any) -> None:
+    """A worker may be done before the enqueue has returned."""
+    seen: list[str] = []
+    publish = engine.publish
+    engine.publish = lambda message, delay: (  # type: ignore[method-assign]
+        seen.append(engine.record(message.id)["status"]),
+        publish(message, delay),
+    )[-1]
+    handle = jobs.Add.perform_async(1)
+    assert seen == ["queued"]
+    assert handle.id.startswith("list-")
+
+
+def test_the_message(engine: ListEngine, jobs: Any) -> None:
+    """Path, arguments, options and times, and nothing else of the caller."""
+    jobs.Add.using(priority=0, expires_in=9, tags=("a",)).perform_async(1, two=2)
+    message = engine.take()
+    assert message.job == "engine_jobs:Add"
+    assert (message.args, message.kwargs, message.attempt) == ([1], {"two": 2}, 1)
+    assert message.options == {"priority": 0, "expires_in": 9.0, "tags": ["a"]}
+    assert message.enqueued == message.due
+    newer = pack({**unpack(message.dumps()), "version": 2})
+    with pytest.raises(CounterpunchError, match=r"version 2 .* knows version 1"):
+        engine.perform(newer)
+
+
+def test_a_long_delay_goes_in_pieces(engine: ListEngine, jobs: Any) -> None:
+    """No longer than the engine holds a message; who gets it early sends it on, unstarted."""
+    handle = jobs.Add.perform_in(1000, 1)
+    message, delay = engine.sent.pop()
+    assert delay == 100
+    deliver(engine, message)
+    again, delay = engine.sent.pop()
+    assert (again, delay) == (message, 100)
+    assert handle.status is Status.SCHEDULED
+
+
+def test_nothing_is_accepted_if_the_broker_fails(engine: ListEngine, jobs: Any) -> None:
+    """The cause is named and chained."""
+    engine.broken = OSError("connection refused")
+    with pytest.raises(BackendError, match=r"Add was not enqueued.*OSError: connection") as caught:
+        jobs.Add.perform_async(1)
+    assert caught.value.__cause__ is engine.broken
+    assert engine.sent == []
+
+
+def test_no_call_waits_longer_than_its_bound() -> None:
+    """A client that hangs costs the caller ``seconds``, and no thread but its own."""
+    bounded, gate = Bounded("list", 0.05), threading.Event()
+    with pytest.raises(BackendError, match=r"asked: no answer from list within 0\.05 s"):
+        bounded.call("asked", lambda: gate.wait(20))
+    gate.set()
+    patient = Bounded("list", 20.0)
+    first = patient.call("asked", threading.get_ident)
+    assert patient.call("asked", threading.get_ident) == first != threading.get_ident()
+    with pytest.raises(BackendError, match=r"asked: list failed: KeyError: 'x'"):
+        patient.call("asked", lambda: {}["x"])
+
+
+@pytest.mark.parametrize("timeout", [0, -1, None, "5", float("nan")])
+def test_a_bad_timeout(timeout: Any) -> None:
+    with pytest.raises(InvalidOption, match="ListEngine: timeout="):
+        ListEngine(timeout)
+
+
+def test_lost_after_the_commit(engine: ListEngine, jobs: Any, caplog: Any) -> None:
+    """The transaction is committed and the broker gone: reported, nothing is raised into it."""
+
+    class Transaction:
+        def defer(self, commit: Any, rollback: Any) -> bool:
+            self.commit = commit
+            return True
+
+    lost: list[Any] = []
+    counterpunch.configure(on_lost=lost.extend)
+    transaction = Transaction()
+    handle = jobs.Add.using(after_commit=transaction).perform_async(1)
+    engine.broken = OSError("connection refused")
+    transaction.commit()
+    assert handle.status is Status.LOST
+    assert lost == [handle]
+    with pytest.raises(Lost, match="connection refused"):
+        handle.result(0)
+    assert "was lost" in caplog.text
+
+
+# What is delivered, once and twice
+
+
+def test_a_job_that_has_ended_is_not_run_again(
+    engine: ListEngine, jobs: Any, ledger: Ledger
+) -> None:
+    handle = jobs.Noted.perform_async("twice")
+    message = engine.take()
+    deliver(engine, message)
+    deliver(engine, message)
+    assert ledger.words("twice") == ["ran"]
+    assert engine.log == ["queued", "running", "succeeded"]
+    assert handle.status is Status.SUCCEEDED
+
+
+def test_a_job_whose_worker_is_gone_is_run_again(engine: ListEngine, jobs: Any) -> None:
+    """Each start that a kill cut off counts as an attempt; after three it is lost."""
+    handle = jobs.Add.perform_async(1, 1)
+    message = engine.take()
+    waiting = engine.record(handle.id)
+
+    def killed(attempt: int) -> None:
+        engine.kept[handle.id] = pack({**waiting, "status": "running", "attempt": attempt})
+
+    killed(2)
+    deliver(engine, message)
+    assert (handle.result(0), handle.attempt) == (2, 3)
+
+    handle = jobs.Add.perform_async(1, 1)
+    message = engine.take()
+    waiting = engine.record(handle.id)
+    killed(3)
+    deliver(engine, message)
+    assert handle.status is Status.LOST
+    assert handle.attempt == 3
+    with pytest.raises(Lost, match="its worker was gone before it ended, 3 times"):
+        handle.result(0)
+
+
+def test_a_policy_may_allow_more_starts(engine: ListEngine, jobs: Any) -> None:
+    """As many as attempts, if that is more than three."""
+    handle = jobs.Add.using(retry=Retry(5)).perform_async(1, 1)
+    message = engine.take()
+    record = engine.record(handle.id)
+    engine.kept[handle.id] = pack({**record, "status": "running", "attempt": 4})
+    deliver(engine, message)
+    assert (handle.status, handle.attempt) == (Status.SUCCEEDED, 5)
+
+
+def test_without_a_result_store(jobs: Any, ledger: Ledger) -> None:
+    """Jobs run; whoever asks is told why there is no answer."""
+    engine = ListEngine(results=False)
+    counterpunch.configure(backend=engine)
+    handle = jobs.Noted.perform_async("unseen")
+    deliver(engine, engine.take())
+    assert ledger.words("unseen") == ["ran"]
+    assert engine.kept == {}
+    assert engine.capabilities.supports_get_result is False
+    for ask in (handle.result, handle.cancel, handle.as_dict, lambda: handle.status):
+        with pytest.raises(NotSupported, match="no result store"):
+            ask()
+    with pytest.raises(NotSupported, match="no result store"):
+        engine.find(handle.id)
+    assert counterpunch.find("list-unknown") is None
+
+
+def test_a_failed_attempt_sends_the_next(engine: ListEngine, jobs: Any) -> None:
+    """With the policy's wait, the attempt's number, and the first start for max_elapsed."""
+    handle = jobs.Hooked.perform_async("next", 9)
+    deliver(engine, engine.take())
+    message, delay = engine.sent.pop()
+    assert 0 < delay <= 0.2
+    assert (message.attempt, message.id) == (2, handle.id)
+    assert message.first is not None
+    assert handle.status is Status.RETRYING
+    assert handle.run_at.timestamp() == pytest.approx(message.due)
+    counts = jobs.Hooked.stats()
+    assert (counts.accepted, counts.failed, counts.retries, counts.retrying) == (1, 1, 1, 0)
+
+
+def test_max_elapsed_counts_from_the_first_start(engine: ListEngine, jobs: Any) -> None:
+    """Across processes."""
+    policy = Retry(5, wait=0.0, jitter=0, max_elapsed=50)
+    handle = jobs.Hooked.using(retry=policy).perform_async("elapsed", 9)
+    message = engine.take()
+    with pytest.raises(OSError, match="attempt 2"):
+        deliver(engine, Message(**{**_fields(message), "attempt": 2, "first": time.time() - 60}))
+    assert handle.status is Status.FAILED
+
+
+def _fields(message: Message) -> dict[str, Any]:
+    fields: dict[str, Any] = json.loads(message.dumps())
+    return fields
+
+
+def test_the_engine_is_told_of_a_failure(engine: ListEngine, jobs: Any) -> None:
+    """By the job's own exception; never by one that would end its worker."""
+    jobs.Raises.perform_async("boom")
+    with pytest.raises(ArithmeticError, match="boom"):
+        deliver(engine, engine.take())
+    jobs.Raises.perform_async("exit")
+    with pytest.raises(RemoteError, match="SystemExit: 3"):
+        deliver(engine, engine.take())
+
+
+def test_a_worker_of_another_version(engine: ListEngine, jobs: Any) -> None:
+    """A class that is gone, or takes other arguments: the job has failed, and says so."""
+    for change, kind in (
+        ({"job": "engine_jobs:Gone"}, AttributeError),
+        ({"job": "no_such_module:Add"}, ModuleNotFoundError),
+        ({"job": "engine_jobs:note"}, TypeError),
+        ({"args": [1, 2, 3]}, TypeError),
+    ):
+        handle = jobs.Add.perform_async(1)
+        message = Message(**{**_fields(engine.take()), **change})
+        with pytest.raises(kind):
+            deliver(engine, message)
+        assert handle.status is Status.FAILED
+        with pytest.raises(kind):
+            handle.result(0)
+
+
+def test_an_outcome_is_stored_though_the_store_was_away(
+    engine: ListEngine, jobs: Any, caplog: Any
+) -> None:
+    """A worker tries again while the broker restarts."""
+    handle = jobs.Add.perform_async(1)
+    write, failures = engine.write, iter([OSError("loading"), OSError("loading")])
+
+    def flaky(key: str, text: str) -> None:
+        failure = next(failures, None)
+        if failure is not None:
+            raise failure
+        write(key, text)
+
+    engine.write = flaky  # type: ignore[method-assign]
+    deliver(engine, engine.take())
+    assert handle.status is Status.SUCCEEDED
+    assert caplog.text.count("trying again: loading") == 2
+
+
+def test_it_does_not_try_for_ever(
+    engine: ListEngine, jobs: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_delivery, "PATIENCE", 0.0)
+    jobs.Add.perform_async(1)
+
+    def away(key: str, text: str) -> None:
+        raise OSError("gone")
+
+    engine.write = away  # type: ignore[method-assign]
+    with pytest.raises(OSError, match="gone"):
+        deliver(engine, engine.take())
+
+
+# Cancelling: the caller sets the mark and looks; the worker records its start and looks
+
+
+def test_the_mark_stops_a_message_that_cannot_be_withdrawn(
+    engine: ListEngine, jobs: Any, ledger: Ledger
+) -> None:
+    handle = jobs.Noted.perform_async("marked")
+    assert handle.cancel() is True
+    deliver(engine, engine.take())
+    assert ledger.words("marked") == []
+    with pytest.raises(Cancelled):
+        handle.result(0)
+
+
+def test_a_mark_set_just_before_the_start(engine: ListEngine, jobs: Any, ledger: Ledger) -> None:
+    """The worker has recorded its start, then sees the mark: the job does not run."""
+    handle = jobs.Noted.perform_async("just")
+    write = engine.write
+
+    def and_mark(key: str, text: str) -> None:
+        write(key, text)
+        if json.loads(text)["status"] == "running":
+            engine.kept[f"{handle.id}-cancelled"] = "1"
+
+    engine.write = and_mark  # type: ignore[method-assign]
+    deliver(engine, engine.take())
+    assert ledger.words("just") == []
+    assert handle.status is Status.CANCELLED
+
+
+def test_a_mark_set_just_after_the_start(engine: ListEngine, jobs: Any) -> None:
+    """The caller sees that it runs: False; the job sees the mark at its next look."""
+    handle = jobs.Waits.perform_async("after")
+    message = engine.take()
+    running = threading.Event()
+    write = engine.write
+
+    def tell(key: str, text: str) -> None:
+        write(key, text)
+        running.set()
+
+    engine.write = tell  # type: ignore[method-assign]
+    worker = threading.Thread(target=deliver, args=(engine, message))
+    worker.start()
+    assert running.wait(20)
+    assert handle.cancel() is False
+    worker.join(20)
+    assert handle.status is Status.CANCELLED
+
+
+def test_cancelled_between_two_attempts(engine: ListEngine, jobs: Any, ledger: Ledger) -> None:
+    handle = jobs.Hooked.perform_async("between", 9)
+    deliver(engine, engine.take())
+    assert handle.status is Status.RETRYING
+    assert handle.cancel() is True
+    deliver(engine, engine.take())
+    assert ledger.words("between").count("before") == 1
+
+
+def test_cancelled_while_it_ran_and_failed(engine: ListEngine, jobs: Any) -> None:
+    """No further attempt is sent."""
+    handle = jobs.Hooked.perform_async("failing", 9)
+    message = engine.take()
+
+    def mark(failed: BaseException, handle: Any, will_retry: bool) -> None:
+        engine.kept[f"{handle.id}-cancelled"] = "1"
+
+    remove = counterpunch.on_error(mark)
+    try:
+        deliver(engine, message)
+    finally:
+        remove()
+    assert engine.sent == []
+    assert handle.status is Status.CANCELLED
+    assert "its next attempt was dropped" in str(handle.error)
+
+
+# What the handle says
+
+
+def test_a_record_that_is_gone(engine: ListEngine, jobs: Any) -> None:
+    """Expired or flushed: an error that says so, not a wait without end."""
+    handle = jobs.Add.perform_async(1)
+    engine.kept.clear()
+    with pytest.raises(BackendError, match="does not know it any longer"):
+        handle.result(5)
+    assert counterpunch.find(handle.id) is None
+
+
+def test_a_failure_calls_no_code_but_exceptions(engine: ListEngine, jobs: Any) -> None:
+    """Whatever somebody has written into the store."""
+    handle = jobs.Add.perform_async(1)
+    record = engine.record(handle.id)
+    for path in ("os:system", "builtins:print", "engine_jobs:Gone", "nowhere:Error", "x"):
+        exception = {"path": path, "args": ["echo no"], "text": "made up"}
+        over = {"status": "failed", "exception": exception}
+        engine.kept[handle.id] = pack({**record, **over})
+        found = engine.find(handle.id)
+        assert found is not None
+        with pytest.raises(RemoteError, match="made up"):
+            found.result(0)
+
+
+def test_one_look_for_a_page(engine: ListEngine, jobs: Any) -> None:
+    """``as_dict`` asks the store once."""
+    handle = jobs.Add.perform_async(1)
+    read, reads = engine.read, itertools.count()
+
+    def counted(key: str) -> str | None:
+        next(reads)
+        return read(key)
+
+    engine.read = counted  # type: ignore[method-assign]
+    assert handle.as_dict()["status"] == "queued"
+    assert next(reads) == 1
+
+
+def test_callbacks_survive_a_store_that_is_away(engine: ListEngine, jobs: Any, caplog: Any) -> None:
+    """They come once it answers again."""
+    caplog.set_level(logging.WARNING)
+    handle = jobs.Add.perform_async(1)
+    called = threading.Event()
+    handle.add_done_callback(lambda over: called.set())
+    read, failed = engine.read, threading.Event()
+
+    def away(key: str) -> str | None:
+        failed.set()
+        raise OSError("away")
+
+    engine.read = away  # type: ignore[method-assign]
+    assert failed.wait(20)
+    engine.read = read  # type: ignore[method-assign]
+    deliver(engine, engine.take())
+    assert called.wait(20)
+    assert "a done callback waits on" in caplog.text
+
+
+# The encoding, and what an engine refuses
+
+
+def test_every_option_has_its_rule() -> None:
+    """An option that is added to classes must be decided on here, too."""
+    assert OPTIONS.keys() == DEFAULTS.keys()
+
+
+def test_defaults_are_harmless(engine: ListEngine) -> None:
+    """A class that sets nothing can move."""
+    engine.refuse("Plain", DEFAULTS)
+
+
+@pytest.mark.parametrize("option", [{"every": 60.0}, {"cron": "* * * * *"}])
+def test_a_periodic_class_cannot_name_an_engine(
+    engine: ListEngine, jobs: Any, option: dict[str, Any]
+) -> None:
+    """Refused when it is defined; under ``configure`` it stays in threads."""
+    with pytest.raises(InvalidOption, match=r"Ticks: (every|cron)=.*start\(\) armed"):
+        type("Ticks", (jobs.Add,), {**option, "backend": engine, "perform": lambda self: None})
+    ticks: Any = type("Ticks", (Job,), {**option, "perform": lambda self: 7})
+    try:
+        assert ticks.perform_async().result(20) == 7
+    finally:
+        ticks.every = ticks.cron = None
+    assert engine.sent == []
+
+
+@pytest.mark.parametrize("value", [1, "celery", ListEngine, object()])
+def test_what_is_no_backend(value: Any) -> None:
+    """A class, a name, a number: refused where it is written."""
+    with pytest.raises(InvalidOption, match="configure: backend="):
+        counterpunch.configure(backend=value)
+    with pytest.raises(InvalidOption, match="Moved: backend="):
+        type("Moved", (Job,), {"backend": value, "perform": lambda self: None})
+
+
+def test_values_within_themselves() -> None:
+    """Refused, not followed for ever."""
+    endless: list[Any] = []
+    endless.append(endless)
+    with pytest.raises(Unencodable, match=f"nested deeper than {DEPTH}"):
+        encode(endless, "args[0]")
+    deep: Any = 0
+    for _ in range(DEPTH):
+        deep = [deep]
+    assert decode(unpack(pack(encode(deep, "x")))) == deep
+
+
+@pytest.mark.parametrize("engine_name", ["celery", "rq", "dramatiq"])
+def test_an_engine_that_is_not_installed(engine_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The import says what to install."""
+    monkeypatch.setitem(sys.modules, engine_name, None)
+    monkeypatch.delitem(sys.modules, f"counterpunch.backends.{engine_name}", raising=False)
+    import importlib
+
+    with pytest.raises(ImportError, match=rf"needs {engine_name}.*pip install '{engine_name}"):
+        importlib.import_module(f"counterpunch.backends.{engine_name}")
