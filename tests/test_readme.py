@@ -16,7 +16,9 @@ from counterpunch.options import DEFAULTS
 
 README = Path(__file__).parent.parent / "README.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```", README.read_text(encoding="utf-8"), re.M | re.S)
-HOSTS = ("flask", "fastapi", "django", "sqlalchemy", "starlette")
+HOSTS = (
+    "flask", "fastapi", "django", "sqlalchemy", "starlette", "celery", "rq", "dramatiq"
+)  # fmt: skip
 
 
 def _hosts_of(block: str) -> list[str]:

@@ -13,7 +13,7 @@ from engine_processes import APPS, Ledger, Redis, Worker, require
 
 import counterpunch
 from counterpunch import Handle, testing
-from counterpunch._backend import Backend
+from counterpunch._backend import Backend, engines
 from counterpunch._runtime import accepting
 
 ENGINES = ("celery", "rq", "dramatiq")
@@ -24,6 +24,15 @@ BACKENDS = ("threads", "inline", "fake", *ENGINES)
 def apps() -> None:
     """The apps are imported by name, here and in the workers."""
     sys.path.insert(0, str(APPS))
+
+
+@pytest.fixture(autouse=True)
+def engines_are_forgotten() -> Iterator[None]:
+    """``find`` asks every engine of the process: none of another test, on a server long gone."""
+    before = set(engines)
+    yield
+    for engine in set(engines) - before - set(_made.values()):
+        engines.discard(engine)
 
 
 @pytest.fixture(scope="session")

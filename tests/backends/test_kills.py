@@ -48,7 +48,7 @@ def _configure(engine: str, redis: Redis) -> Any:
 def test_the_process_of_a_job_is_killed(
     engine: str, own_redis: Redis, ledger: Ledger, key: str
 ) -> None:
-    """The worker that is left has it started again at once; the kill counts as an attempt.
+    """The worker that is left has it started again; the kill counts as an attempt.
     One that kills its process each time is lost after three."""
     import engine_jobs
 
