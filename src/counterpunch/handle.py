@@ -139,6 +139,8 @@ class Handle(Generic[R]):
         "args",
         "attempt",
     )
+    #: The job runs on the thread of an engine's worker.
+    _foreign = False
 
     # No __init__: the short path in _express would pay for its frame more than for all the
     # rest of the object. ``new_handle`` below sets the same fields.

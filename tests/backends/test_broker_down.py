@@ -157,3 +157,19 @@ def test_the_results_of_a_dramatiq_broker(redis: Redis) -> None:
     results = RedisBackend(url=redis.url)
     broker = RedisBroker(url=redis.url, middleware=[Results(backend=results)])
     assert DramatiqBackend(broker).results is results
+
+
+def test_how_long_each_engine_is_trusted_with_a_delay(redis: Redis) -> None:
+    """Less than it holds a message, and less than the record of the job is kept."""
+    require("celery", "rq", "dramatiq")
+    import engine_set
+
+    app, backend = engine_set.celery(redis.url)
+    assert backend.longest_delay == 1800
+    app.conf.broker_transport_options = {"visibility_timeout": 60}
+    assert backend.longest_delay == 30
+    app.conf.result_expires = 40
+    assert backend.longest_delay == 20
+    assert engine_set.rq(redis.url, keep=10)[1].longest_delay == 5
+    assert engine_set.dramatiq(redis.url, keep=10)[1].longest_delay == 5
+    assert engine_set.dramatiq(redis.url, keep=1e9)[1].longest_delay < 7 * 86_400

@@ -345,6 +345,13 @@ def test_cancel_a_running_job(place: Place, jobs: Any, key: str, ledger: Ledger)
     assert "cancel token" in str(handle.error)
 
 
+@beside
+def test_a_soft_time_limit(place: Place, jobs: Any, key: str) -> None:
+    """``timeout`` sets the job's cancel token, wherever it runs."""
+    handle = place.run(lambda: jobs.Waits.using(timeout=0.3).perform_async(key))
+    assert handle.status is Status.CANCELLED
+
+
 def test_cancel_after_the_end(place: Place, jobs: Any) -> None:
     handle = place.run(lambda: jobs.Add.perform_async(1))
     assert handle.cancel() is False

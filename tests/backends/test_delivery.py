@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -143,6 +144,24 @@ def test_a_long_delay_goes_in_pieces(engine: ListEngine, jobs: Any) -> None:
     assert handle.status is Status.SCHEDULED
 
 
+def test_each_piece_looks_for_the_mark(engine: ListEngine, jobs: Any) -> None:
+    """And writes the record anew: neither expires in a store that forgets after a day."""
+    handle = jobs.Add.perform_in(1000, 1)
+    message = engine.take()
+    engine.log.clear()
+    deliver(engine, message)
+    assert engine.log == ["scheduled"]
+    message = engine.take()
+    assert handle.cancel() is True
+    record = engine.record(handle.id)
+    engine.kept[handle.id] = pack({**record, "status": "scheduled"})  # as if it had not been seen
+    deliver(engine, message)
+    assert engine.sent == []
+    found = engine.find(handle.id)
+    assert found is not None
+    assert found.status is Status.CANCELLED
+
+
 def test_nothing_is_accepted_if_the_broker_fails(engine: ListEngine, jobs: Any) -> None:
     """The cause is named and chained."""
     engine.broken = OSError("connection refused")
@@ -256,6 +275,27 @@ def test_without_a_result_store(jobs: Any, ledger: Ledger) -> None:
     with pytest.raises(NotSupported, match="no result store"):
         engine.find(handle.id)
     assert counterpunch.find("list-unknown") is None
+
+
+def test_an_integration_knows_the_thread_of_an_engine(engine: ListEngine, jobs: Any) -> None:
+    """Connections that belong to the thread are closed around a job there, as on a worker."""
+    from counterpunch.integrations._worker import on_a_worker
+
+    seen: list[bool] = []
+
+    @contextmanager
+    def look(handle: Any) -> Iterator[None]:
+        seen.append(on_a_worker(handle))
+        yield
+
+    remove = counterpunch.around_perform(look)
+    try:
+        jobs.Add.perform_async(1)
+        deliver(engine, engine.take())
+        jobs.Add.perform_now(1)
+    finally:
+        remove()
+    assert seen == [True, False]
 
 
 def test_a_failed_attempt_sends_the_next(engine: ListEngine, jobs: Any) -> None:

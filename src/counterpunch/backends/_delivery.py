@@ -46,6 +46,7 @@ class AttemptHandle(Handle[Any]):
     """The job as it is seen from inside: ``self.handle`` and ``current_job()`` on a worker."""
 
     __slots__ = ("_engine", "_looked", "_message")
+    _foreign = True
 
     def __init__(
         self, engine: RemoteEngine, lane: Lane, message: Message, args: Any, kwargs: Any
@@ -132,20 +133,20 @@ class _Reported(_More):
         super().__init__()
 
     @property
-    def progress(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]  (a slot)
+    def progress(self) -> Any:
         return self._progress
 
-    @progress.setter
-    def progress(self, value: Any) -> None:
+    @progress.setter  # a slot in the base
+    def progress(self, value: Any) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
         self._progress = value
         self._handle.reported()
 
     @property
-    def data(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def data(self) -> Any:
         return self._data
 
     @data.setter
-    def data(self, value: Any) -> None:
+    def data(self, value: Any) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
         encode(value, "set_status")  # raises in the job, where the value comes from
         self._data = value
         self._handle.reported()
@@ -165,7 +166,7 @@ def deliver(engine: RemoteEngine, message: Message) -> None:
         report(logging.INFO, "%s %s came again after its end", message.job, message.id)
         return
     if message.due - time.time() > EARLY:
-        engine.again(message)
+        _send_on(engine, message, known)
         return
     try:
         call = _unpacked(engine, message, known)
@@ -187,6 +188,20 @@ def deliver(engine: RemoteEngine, message: Message) -> None:
         return
     call.attempt = number - 1
     _attempt(engine, message, call)
+
+
+def _send_on(engine: RemoteEngine, message: Message, known: Record | None) -> None:
+    """A long delay comes in pieces. Each is the time to look for the cancel mark, and to write
+    the record anew, so that neither of them expires before the job is due."""
+    if engine.marked(message.id):
+        record = opening(message, CANCELLED) if known is None else known
+        over = {"status": CANCELLED.value, "finished": time.time()}
+        over["reason"] = "cancelled before it ran"
+        _persist(engine, lambda: _store(engine, {**record, **over}))
+        return
+    if known is not None:
+        _store(engine, known)
+    engine.again(message)
 
 
 def _unpacked(engine: RemoteEngine, message: Message, known: Record | None) -> AttemptHandle:

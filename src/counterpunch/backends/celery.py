@@ -18,10 +18,11 @@ with ``x-max-priority``. Other brokers have none. A worker's prefetched messages
 
 **Delivery**: a message is acknowledged after the attempt. A killed pool process (also by the
 kernel for want of memory) has its job started again by the worker, which notices within some
-ten seconds; if all of a worker is killed, on Redis, another one gets its jobs after ``visibility_timeout``, 1 hour by
-default, and up to two minutes more. **A job that runs longer than that is started a second
-time beside itself**: set ``broker_transport_options = {"visibility_timeout": ...}`` well above
-your longest job. Longer delays are sent in pieces and are not affected.
+ten seconds; if all of a worker is killed, on Redis, another one gets its jobs after
+``visibility_timeout``, 1 hour by default, and up to two minutes more. **A job that runs longer
+than that is started a second time beside itself**: set ``broker_transport_options =
+{"visibility_timeout": ...}`` well above your longest job. Longer delays are sent in pieces and
+are not affected. Tried on Redis only; RabbitMQ should do the same by Celery's documentation.
 
 **Time limit**: none, unless you set Celery's ``task_time_limit``; it kills the pool process.
 ``self.cancelled`` works as in threads; Celery's ``revoke`` is not needed.
@@ -30,6 +31,7 @@ your longest job. Longer delays are sent in pieces and are not affected.
 from __future__ import annotations
 
 import math
+from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
@@ -107,11 +109,14 @@ class CeleryBackend(RemoteEngine):
 
     @property
     def longest_delay(self) -> float:
-        """A worker holds what is delayed, unacknowledged: on Redis not for longer than this."""
-        if self._driver != "redis":
-            return math.inf
+        """A worker holds what is delayed, unacknowledged: on Redis for less than the visibility
+        timeout, on RabbitMQ than its ``consumer_timeout``, 30 minutes by default. And a record,
+        and a cancel mark, must outlive the wait."""
         options = self.app.conf.broker_transport_options or {}
-        return float(options.get("visibility_timeout", 3600)) / 2
+        held = float(options.get("visibility_timeout", 3600)) if self._driver == "redis" else 1800.0
+        expires = self.app.conf.result_expires or math.inf
+        kept = expires.total_seconds() if isinstance(expires, timedelta) else float(expires)
+        return min(held, kept) / 2
 
     def publish(self, message: Message, delay: float) -> None:
         options: dict[str, Any] = {"task_id": message.id, "retry": False}

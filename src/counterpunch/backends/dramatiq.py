@@ -54,7 +54,9 @@ class DramatiqBackend(RemoteEngine):
         broker: The ``dramatiq.Broker``. It gets a few actors and a middleware.
         queue: Name of the queue. Default ``"default"``.
         results: A ``dramatiq.results.ResultBackend``; None takes the broker's, if it has one.
-        keep: Seconds for which a record is kept after it was last written. Default a day.
+        keep: Seconds for which a record is kept after it was last written. Default a day; a
+            job that is queued behind others for longer than that still runs, but is not known
+            meanwhile.
         timeout: Seconds that a call to the broker or the results may take in a process that
             enqueues or asks. Default 5.
 
@@ -128,7 +130,8 @@ class DramatiqBackend(RemoteEngine):
 
     @property
     def longest_delay(self) -> float:
-        return LONGEST
+        """So that a record, and a cancel mark, outlive the wait."""
+        return min(LONGEST, self.keep / 2)
 
     def publish(self, message: Message, delay: float) -> None:
         level = min(LEVELS - 1, max(0, message.priority))

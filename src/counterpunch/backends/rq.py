@@ -46,7 +46,8 @@ class RQBackend(RemoteEngine):
     Args:
         queue: An ``rq.Queue``, or the URL of a Redis server for the queue ``"default"``.
         keep: Seconds for which a record is kept after it was last written. Default a day; a
-            job that waits longer than that still runs, but is not known meanwhile.
+            job that is queued behind others for longer than that still runs, but is not known
+            meanwhile.
         timeout: Seconds that a call to Redis may take in a process that enqueues or asks.
             Default 5.
 
@@ -68,6 +69,11 @@ class RQBackend(RemoteEngine):
 
     def __repr__(self) -> str:
         return f"RQBackend(queue={self.queue.name!r})"
+
+    @property
+    def longest_delay(self) -> float:
+        """So that a record, and a cancel mark, outlive the wait."""
+        return self.keep / 2
 
     def publish(self, message: Message, delay: float) -> None:
         options = {

@@ -15,6 +15,8 @@ def on_a_worker(handle: Handle[Any]) -> bool:
     """False for ``perform_now``, ``caller_runs``, a test mode, and for ``async def`` jobs."""
     if handle._lane.plan.is_async:
         return False
+    if handle._foreign:
+        return True
     me = threading.get_ident()
     pools = list(handle._lane.runtime.pools.values())
     return any(worker.ident == me for pool in pools for worker in list(pool.workers))

@@ -60,6 +60,8 @@ _classes: dict[tuple[object, ...], type[DjangoTask]] = {}
 class DjangoTask(Job):
     """One task. Its arguments are plain JSON values, so ``strict_args`` holds for it."""
 
+    #: Django asks this process for results; an engine has a Django backend of its own kind.
+    backend = "threads"
     alias: str
     sender: type[BaseTaskBackend]
 
