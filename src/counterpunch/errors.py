@@ -71,8 +71,8 @@ class Lost(CounterpunchError):
 class BackendError(CounterpunchError):
     """Raised by an enqueue, or by a handle, when an engine failed or did not answer in time.
 
-    An enqueue that raises it with "no answer" may or may not have reached the broker; after
-    any other cause the job was not accepted. The cause is chained.
+    The cause is chained. An enqueue that raises it may have reached the broker all the same,
+    if that did not answer in time or the connection broke in between.
     """
 
 

@@ -55,7 +55,8 @@ class CeleryBackend(RemoteEngine):
 
     Args:
         app: The ``celery.Celery`` app. Nothing of its configuration is changed.
-        queue: Name of the queue; None is the app's default, which ``celery worker`` reads.
+        queue: Name of the queue, for ``celery worker -Q``; None is the app's default, which
+            a worker reads without it.
         timeout: Seconds that a call to the broker or the result backend may take in a
             process that enqueues or asks. Default 5.
 

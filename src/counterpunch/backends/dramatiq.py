@@ -51,7 +51,8 @@ class DramatiqBackend(RemoteEngine):
     """Jobs as messages of a Dramatiq broker; see the module for what Dramatiq does with them.
 
     Args:
-        broker: The ``dramatiq.Broker``. It gets a few actors and a middleware.
+        broker: The ``dramatiq.Broker``. It gets a few actors and a middleware. One backend
+            for each queue of it.
         queue: Name of the queue. Default ``"default"``.
         results: A ``dramatiq.results.ResultBackend``; None takes the broker's, if it has one.
         keep: Seconds for which a record is kept after it was last written. Default a day; a

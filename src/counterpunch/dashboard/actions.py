@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .._queries import find
 from .._runtime import current
-from ..errors import CounterpunchError
+from ..errors import CounterpunchError, NotSupported
 from ..handle import TERMINAL, Handle
 from . import source
 from .plain import clip
@@ -83,7 +82,7 @@ def on_job(id: str, action: str) -> str | None:
     Raises:
         Refused: If the job is not in a state for it.
     """
-    call = find(id)
+    call = current().find(id)
     return None if call is None else JOB_ACTIONS[action](call)
 
 
@@ -110,6 +109,13 @@ CLASS_ACTIONS: Mapping[str, Callable[[Any], str]] = {
 
 
 def on_class(name: str, action: str) -> str | None:
-    """Do it; the word for ``NOTES``, or None if there is no such class."""
+    """Do it; the word for ``NOTES``, or None if there is no such class.
+
+    Raises:
+        Refused: If the class cannot be steered from this process.
+    """
     cls = source.classes(current()).get(name)
-    return None if cls is None else CLASS_ACTIONS[action](cls)
+    try:
+        return None if cls is None else CLASS_ACTIONS[action](cls)
+    except NotSupported as exc:  # its jobs run on an engine
+        raise Refused(clip(str(exc))) from None

@@ -18,7 +18,7 @@ from .._counts import Counts
 from .._dump import stacks
 from .._health import Health
 from .._periodic import periodic as armed_entries
-from .._queries import find, stats
+from .._queries import stats
 from .._runtime import Runtime, current
 from .._timings import SLOT_SECONDS
 from ..handle import FAILED, LOST, RUNNING, SUCCEEDED, TERMINAL, Handle, Status
@@ -296,10 +296,10 @@ def _last_line(error: str) -> str:
 
 def job(id: str, arguments: bool) -> dict[str, Any] | None:
     """The whole story of one job, flat, for the page that polls it; None if it is not known."""
-    call = find(id)
+    runtime = current()
+    call = runtime.find(id)  # an engine would be asked over the network, and this must not block
     if call is None:
         return None
-    runtime = current()
     row = _row(runtime, call, arguments)
     row["process"] = process()
     row["data"] = plain(call.data)
