@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from ._lane import Lane
 
-__all__ = ["TERMINAL", "TRANSITIONS", "Handle", "Status", "new_handle"]
+__all__ = ["TERMINAL", "TRANSITIONS", "Handle", "Status", "fill_handle", "new_handle"]
 
 R = TypeVar("R")
 
@@ -481,6 +481,20 @@ def new_handle(
 ) -> Handle[Any]:
     """A job that is in no container yet, already marked as queued and due at once."""
     call: Handle[Any] = Handle()
+    fill_handle(call, lane, number, args, kwargs, context, enqueued)
+    return call
+
+
+def fill_handle(
+    call: Handle[Any],
+    lane: Lane,
+    number: int,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    context: Context | None,
+    enqueued: float,
+) -> None:
+    """The fields of ``new_handle``, for a class of handles that has more of its own."""
     call._lane = lane
     call._number = number
     call.args = args
@@ -490,7 +504,6 @@ def new_handle(
     call._state = QUEUED
     call.attempt = 0
     call._started = call._finished = call._outcome = call._more = None
-    return call
 
 
 def _moment(epoch: float) -> datetime:

@@ -20,7 +20,18 @@ from .._execution import admitted, attempt, broken
 from .._hooks import report
 from .._runtime import accepting
 from ..errors import RemoteError
-from ..handle import CANCELLED, FAILED, LOST, RETRYING, RUNNING, SUCCEEDED, Handle, Status, _More
+from ..handle import (
+    CANCELLED,
+    FAILED,
+    LOST,
+    RETRYING,
+    RUNNING,
+    SUCCEEDED,
+    Handle,
+    Status,
+    _More,
+    fill_handle,
+)
 from ._encoding import decode, encode, pack
 from ._message import Message, find_class, options_in
 from ._record import Record, ended, failure_out, opening, value_out
@@ -52,7 +63,7 @@ class AttemptHandle(Handle[Any]):
         self, engine: RemoteEngine, lane: Lane, message: Message, args: Any, kwargs: Any
     ) -> None:
         now, wall = lane.monotonic(), time.time()
-        super().__init__(lane, lane.accepts(), args, kwargs, Context(), now)
+        fill_handle(self, lane, lane.accepts(), args, kwargs, Context(), now)
         self._engine = engine
         self._message = message
         self._looked = now

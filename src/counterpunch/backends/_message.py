@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from importlib import import_module
 from typing import Any
 
-from .._job import job_class
+from .._function import job_class
 from ..errors import CounterpunchError, InvalidOption
 from ..retry import Retry
 from ._encoding import decode, encode, pack, unpack

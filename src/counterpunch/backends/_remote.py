@@ -18,7 +18,16 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from .._clock import monotonic
 from .._hooks import report, safely
 from ..errors import BackendError, CounterpunchError, NotSupported
-from ..handle import CANCELLED, FAILED, RUNNING, SUCCEEDED, TERMINAL, Handle, Status
+from ..handle import (
+    CANCELLED,
+    FAILED,
+    RUNNING,
+    SUCCEEDED,
+    TERMINAL,
+    Handle,
+    Status,
+    fill_handle,
+)
 from ..handle import _moment as moment_of
 from ._encoding import decode
 from ._record import Record, failure_in, value_in
@@ -49,7 +58,7 @@ class RemoteHandle(Handle[R], Generic[R]):
     def __init__(
         self, engine: RemoteEngine, lane: Lane, args: Any, kwargs: Any, record: Record
     ) -> None:
-        super().__init__(lane, -1, args, kwargs, None, lane.monotonic())
+        fill_handle(self, lane, -1, args, kwargs, None, lane.monotonic())
         self._engine = engine
         self._id: str = record["id"]
         self._pinned = False
