@@ -152,6 +152,8 @@ def test_arguments_come_out_as_they_went_in(place: Place, jobs: Any) -> None:
         (float("nan"), "NaN"),
         ([{"deep": {3}}], r"args\[0\]\[0\]\['deep'\]"),
         (Status.FAILED, "Status is no JSON value"),
+        pytest.param(1 << 20_000, "too long", id="long"),
+        (clock_time(1, tzinfo=ZoneInfo("Europe/Berlin")), "its zone has no offset"),
     ],
 )
 def test_arguments_that_cannot_travel(place: Place, jobs: Any, value: Any, why: str) -> None:

@@ -32,7 +32,7 @@ from counterpunch import (
     Retry,
     Status,
 )
-from counterpunch.backends import _delivery
+from counterpunch.backends import _bounded, _delivery
 from counterpunch.backends._bounded import Bounded
 from counterpunch.backends._encoding import DEPTH, Unencodable, decode, encode, pack, unpack
 from counterpunch.backends._engine import OPTIONS, RemoteEngine
@@ -182,6 +182,32 @@ def test_no_call_waits_longer_than_its_bound() -> None:
     assert patient.call("asked", threading.get_ident) == first != threading.get_ident()
     with pytest.raises(BackendError, match=r"asked: list failed: KeyError: 'x'"):
         patient.call("asked", lambda: {}["x"])
+
+
+def test_a_broker_that_hangs_does_not_eat_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls that nobody waits for any more are bounded in number; then they fail at once."""
+    monkeypatch.setattr(_bounded, "AT_A_TIME", 3)
+    bounded, gate, over = Bounded("list", 0.01), threading.Event(), threading.Semaphore(0)
+
+    def hang() -> None:
+        gate.wait(20)
+        over.release()
+
+    for _ in range(3):
+        with pytest.raises(BackendError, match="no answer"):
+            bounded.call("asked", hang)
+    with pytest.raises(BackendError, match="asked: 3 calls to list go on already"):
+        bounded.call("asked", hang)
+    gate.set()
+    assert all(over.acquire(timeout=20) for _ in range(3))
+    bounded.seconds = 20.0
+    deadline = time.monotonic() + 20
+    while True:  # a helper says that it is done just after the call is
+        try:
+            assert bounded.call("asked", lambda: 7) == 7
+            break
+        except BackendError:
+            assert time.monotonic() < deadline
 
 
 @pytest.mark.parametrize("timeout", [0, -1, None, "5", float("nan")])

@@ -35,11 +35,11 @@ def key() -> str:
     return uuid.uuid4().hex
 
 
-def _configure(engine: str, redis: Redis) -> Any:
+def _configure(engine: str, redis: Redis, **options: Any) -> Any:
     require(engine)
     import engine_set
 
-    backend = engine_set.SETS[engine](redis.url)[1]
+    backend = engine_set.SETS[engine](redis.url, **options)[1]
     counterpunch.configure(backend=backend)
     return backend
 
@@ -148,3 +148,20 @@ def test_priorities(engine: str, own_redis: Redis, ledger: Ledger, key: str) -> 
             handle.result(LONG)
     ran = {p: ledger.lines(f"{key}-{p}")[0][2] for p in (0, -3, 5, 99, 2)}
     assert sorted(ran, key=ran.__getitem__) == [99, 5, 2, 0, -3]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_delay_in_pieces(engine: str, own_redis: Redis, ledger: Ledger, key: str) -> None:
+    """Longer than the engine is trusted with: the worker that gets it early sends it on."""
+    import engine_jobs
+
+    backend = _configure(engine, own_redis, **({} if engine == "celery" else {"keep": 6.0}))
+    if engine == "celery":
+        backend.app.conf.result_expires = 6
+    assert backend.longest_delay == 3
+    before = time.time()
+    handle = engine_jobs.Noted.perform_in(4.2, key)
+    with Worker(engine, own_redis, ledger):
+        handle.result(LONG)
+    ((_, _, ran),) = ledger.lines(key)
+    assert ran >= before + 4.2

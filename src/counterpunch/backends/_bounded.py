@@ -23,6 +23,9 @@ T = TypeVar("T")
 
 #: Helpers kept for the next call.
 KEPT = 16
+#: Calls at a time, those included that nobody waits for any more: a broker that hangs must not
+#: cost the process a thread for each request.
+AT_A_TIME = 100
 
 
 class Bounded:
@@ -33,18 +36,23 @@ class Bounded:
         self.seconds = seconds
         self._pid = os.getpid()
         self._idle: deque[Any] = deque()
+        self._going: deque[None] = deque()
 
     def call(self, what: str, fn: Callable[[], T]) -> T:
         """What ``fn()`` returns, in the caller's context variables.
 
         Raises:
-            BackendError: If it raised, or has not returned in time; it may still go on.
+            BackendError: If it raised, or has not returned in time; it may still go on. At once
+                if too many such calls go on.
         """
         if self._pid != os.getpid():  # a forked child has none of its parent's threads
-            self._idle, self._pid = deque(), os.getpid()
+            self._idle, self._going, self._pid = deque(), deque(), os.getpid()
+        if len(self._going) >= AT_A_TIME:
+            raise BackendError(f"{what}: {len(self._going)} calls to {self.name} go on already")
         # Looked up late and through the module: gevent may have patched it meanwhile.
         answer: Any = queue.SimpleQueue()
-        task = (copy_context(), fn, answer)
+        task = (copy_context(), fn, answer, self._going)
+        self._going.append(None)
         try:
             self._idle.pop().put(task)
         except IndexError:
@@ -71,20 +79,27 @@ class Bounded:
 
     def _serve(self, inbox: Any, idle: deque[Any]) -> None:
         while True:
-            context, fn, answer = inbox.get()
+            context, fn, answer, going = inbox.get()
             kept = len(idle) < KEPT
-            self._run(context, fn, answer, (lambda: idle.append(inbox)) if kept else None)
+            self._run(context, fn, answer, going, (lambda: idle.append(inbox)) if kept else None)
             if not kept:
                 return
             context = fn = answer = None  # the job's arguments are not kept while it is idle
 
     @staticmethod
-    def _run(context: Any, fn: Any, answer: Any, before: Callable[[], None] | None = None) -> None:
+    def _run(
+        context: Any,
+        fn: Any,
+        answer: Any,
+        going: deque[None],
+        before: Callable[[], None] | None = None,
+    ) -> None:
         outcome: tuple[BaseException | None, Any]
         try:
             outcome = (None, context.run(fn))
         except BaseException as exc:
             outcome = (exc, None)
+        going.pop()
         if before is not None:
             before()  # first, so that the caller's next call finds this helper idle
         answer.put(outcome)

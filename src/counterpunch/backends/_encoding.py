@@ -24,6 +24,8 @@ __all__ = ["Unencodable", "decode", "encode", "pack", "unpack"]
 MARK = "$"
 #: Deeper nesting than this is taken for a value that contains itself.
 DEPTH = 100
+#: CPython writes and reads no int of more than 4300 digits by default.
+INT_BITS = 14_000
 
 _OUT: dict[type, tuple[str, Callable[[Any], Any]]] = {
     datetime: ("datetime", datetime.isoformat),
@@ -68,7 +70,11 @@ def encode(value: Any, path: str, depth: int = 0) -> Any:
         Unencodable: (a ``TypeError``) if it would not come back the same.
     """
     kind = type(value)
-    if kind is str or kind is int or kind is bool or value is None:
+    if kind is str or kind is bool or value is None:
+        return value
+    if kind is int:
+        if value.bit_length() > INT_BITS:
+            raise Unencodable(path, kind, "an int too long to be written in decimal")
         return value
     if kind is float:
         if not math.isfinite(value):
@@ -85,6 +91,8 @@ def encode(value: Any, path: str, depth: int = 0) -> Any:
                 raise Unencodable(path, value, f"its key {shorten(key)} is no str")
         pairs = {k: encode(item, f"{path}[{k!r}]", depth + 1) for k, item in value.items()}
         return pairs if MARK not in pairs else {MARK: "dict", "v": list(pairs.items())}
+    if kind is time and value.tzinfo is not None and value.utcoffset() is None:
+        raise Unencodable(path, value, "without a date its zone has no offset from UTC")
     if kind in _OUT:
         name, out = _OUT[kind]
         return {MARK: name, "v": out(value)}

@@ -1,7 +1,7 @@
 """The caller's side of every engine: refuse, encode, record, send; and the table of options.
 
-An adapter gives four small methods (``publish``, ``read``, ``write``, ``withdraw``) and says
-what its engine can do. What is done with them is written here and in ``_delivery`` once.
+An adapter gives three small methods (``publish``, ``read``, ``write``) and says what its
+engine can do. What is done with them is written here and in ``_delivery`` once.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ from ..handle import (
     RUNNING,
     SCHEDULED,
     TERMINAL,
-    Handle,
     Status,
 )
 from ..options import _seconds, due_at, due_in
@@ -170,10 +169,6 @@ class RemoteEngine:
 
     def write(self, key: str, text: str) -> None:
         raise NotImplementedError
-
-    def withdraw(self, handle: Handle[Any]) -> None:
-        """Take a waiting message out of the broker where that is possible; the mark that
-        ``cancel`` has set stops it otherwise."""
 
     # The protocol
 
@@ -362,11 +357,7 @@ class RemoteEngine:
         reason = "cancelled before it ran"
         over = {"status": CANCELLED.value, "reason": reason, "finished": time.time()}
 
-        def end() -> None:
-            self.write(handle.id, pack({**record, **over}))
-            self.withdraw(handle)
-
-        self._bounded.call(what, end)
+        self._bounded.call(what, lambda: self.write(handle.id, pack({**record, **over})))
         handle._learn({**record, **over})
         return True
 

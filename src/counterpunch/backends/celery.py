@@ -120,7 +120,7 @@ class CeleryBackend(RemoteEngine):
         return min(held, kept) / 2
 
     def publish(self, message: Message, delay: float) -> None:
-        options: dict[str, Any] = {"task_id": message.id, "retry": False}
+        options: dict[str, Any] = {"task_id": message.id, "retry": False, "shadow": message.job}
         if delay > 0:
             options["countdown"] = delay
         if self.queue is not None:

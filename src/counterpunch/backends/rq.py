@@ -13,6 +13,9 @@ order of the queues on a worker's command line. **Delays**: to the second, round
 queue at once; if the whole worker is killed, another one finds its job some minutes later
 and puts it back. RQ keeps the job itself in Redis for as long as it waits or runs.
 
+RQ pickles what it puts into Redis, and unpickles what it finds there. The message is a string,
+so a queue and a worker with RQ's JSON serializer (``-S``) do as well.
+
 **Time limit**: none. RQ's default of 180 s, which kills, is switched off; ``timeout`` of the
 class is the soft one.
 """
@@ -23,9 +26,9 @@ import math
 import time
 from datetime import datetime, timezone
 from typing import Any
+from uuid import uuid4
 
 from ..errors import InvalidOption
-from ..handle import Handle
 from ._delivery import STARTS
 from ._drained import drain_threads
 from ._engine import RemoteEngine, load, results_kept
@@ -60,7 +63,8 @@ class RQBackend(RemoteEngine):
     def __init__(self, queue: Any, *, keep: float = 86_400.0, timeout: float = 5.0) -> None:
         super().__init__(timeout)
         if isinstance(queue, str):
-            queue = rq.Queue(connection=redis.Redis.from_url(queue))
+            limits = {"socket_timeout": timeout, "socket_connect_timeout": timeout}
+            queue = rq.Queue(connection=redis.Redis.from_url(queue, **limits))
         if not isinstance(queue, rq.Queue):
             allowed = "an rq.Queue, or the URL of a Redis server"
             raise InvalidOption("RQBackend", "queue", queue, allowed)
@@ -77,7 +81,8 @@ class RQBackend(RemoteEngine):
 
     def publish(self, message: Message, delay: float) -> None:
         options = {
-            "job_id": _job_id(message.id, message.attempt),
+            # Each delivery is a job of its own to RQ: one that runs cannot be enqueued again.
+            "job_id": f"{message.id}-{uuid4().hex[:8]}",
             "job_timeout": -1,
             "result_ttl": int(self.keep) or 1,
             "failure_ttl": FAILED_SECONDS,
@@ -100,22 +105,12 @@ class RQBackend(RemoteEngine):
     def write(self, key: str, text: str) -> None:
         self.queue.connection.set(_key(key), text, px=max(1, int(self.keep * 1000)))
 
-    def withdraw(self, handle: Handle[Any]) -> None:
-        found = self.queue.fetch_job(_job_id(handle.id, handle.attempt + 1))
-        if found is not None:
-            found.delete()
-
 
 PERFORM = f"{__name__}.perform"
 
 
 def _key(name: str) -> str:
     return f"counterpunch:{name}"
-
-
-def _job_id(id: str, attempt: int) -> str:
-    # Each attempt is a job of its own to RQ: one that runs cannot be enqueued again.
-    return f"{id}-{attempt}"
 
 
 def perform(text: str, keep: float) -> None:
