@@ -28,6 +28,7 @@ from counterpunch import (
     Job,
     Lost,
     NotSupported,
+    Rate,
     RemoteError,
     Retry,
     Status,
@@ -216,6 +217,22 @@ def test_a_bad_timeout(timeout: Any) -> None:
         ListEngine(timeout)
 
 
+def test_cancelled_before_the_commit(engine: ListEngine, jobs: Any) -> None:
+    """Nothing is sent by the commit, and nothing was before."""
+
+    class Transaction:
+        def defer(self, commit: Any, rollback: Any) -> bool:
+            self.commit = commit
+            return True
+
+    transaction = Transaction()
+    handle = jobs.Add.using(after_commit=transaction).perform_async(1)
+    assert (engine.sent, engine.kept) == ([], {})
+    assert handle.cancel() is True
+    transaction.commit()
+    assert (engine.sent, handle.status) == ([], Status.CANCELLED)
+
+
 def test_lost_after_the_commit(engine: ListEngine, jobs: Any, caplog: Any) -> None:
     """The transaction is committed and the broker gone: reported, nothing is raised into it."""
 
@@ -336,6 +353,15 @@ def test_a_failed_attempt_sends_the_next(engine: ListEngine, jobs: Any) -> None:
     assert handle.run_at.timestamp() == pytest.approx(message.due)
     counts = jobs.Hooked.stats()
     assert (counts.accepted, counts.failed, counts.retries, counts.retrying) == (1, 1, 1, 0)
+
+
+def test_the_first_start_travels(engine: ListEngine, jobs: Any) -> None:
+    """From attempt to attempt, as it was."""
+    jobs.Hooked.using(retry=Retry(5, wait=0.0, jitter=0)).perform_async("first", 9)
+    deliver(engine, engine.take())
+    second = engine.take()
+    deliver(engine, second)
+    assert engine.take().first == second.first
 
 
 def test_max_elapsed_counts_from_the_first_start(engine: ListEngine, jobs: Any) -> None:
@@ -561,6 +587,41 @@ def test_every_option_has_its_rule() -> None:
 def test_defaults_are_harmless(engine: ListEngine) -> None:
     """A class that sets nothing can move."""
     engine.refuse("Plain", DEFAULTS)
+
+
+@pytest.mark.parametrize(
+    ("options", "way_out"),
+    [
+        ({"workers": 1}, "a queue of its own with a single worker"),
+        ({"max_jobs": 5}, "the broker's queue has no bound"),
+        ({"overflow": "block"}, "no bound to answer for"),
+        ({"pool": "mail"}, "name a queue instead"),
+        ({"priority": -1}, "the engine has no priorities"),
+        ({"unique": "queued", "identity": lambda *_: 1}, "uniqueness is kept within one process"),
+        ({"rate": Rate(1, per=1.0)}, "a rate is kept within one process"),
+    ],
+)
+def test_what_is_refused(
+    engine: ListEngine, jobs: Any, options: dict[str, Any], way_out: str
+) -> None:
+    """By class, option, value and engine, with the way out; before anything is sent."""
+    counterpunch.configure(pools={"mail": 1})
+    job: Any = type("Changed", (jobs.Add,), dict(options))
+    name = next(iter(options))
+    with pytest.raises(InvalidOption, match=rf"Changed: {name}=.*on list: .*{way_out}"):
+        job.perform_async(1)
+    assert (engine.sent, engine.kept) == ([], {})
+
+
+def test_what_has_no_bound_may_move(engine: ListEngine, jobs: Any) -> None:
+    """``max_jobs=None`` promises what the broker does."""
+    engine.refuse("Unbounded", {**DEFAULTS, "max_jobs": None})
+
+
+def test_values_that_look_like_the_encoding() -> None:
+    """A dict of the user's with our mark for a key comes back as it was."""
+    for value in ({"$": "datetime", "v": "no"}, {"$": {"$": ()}}, {"a": [{"$": None}]}):
+        assert decode(unpack(pack(encode(value, "x")))) == value
 
 
 @pytest.mark.parametrize("option", [{"every": 60.0}, {"cron": "* * * * *"}])
