@@ -81,7 +81,7 @@ def test_it_is_run_as_its_reader_runs_it() -> None:
     assert "6 jobs/s x 7 s = 42 workers busy on average" in done.stdout
     assert done.stdout.endswith("one process holds it\n")
     done = subprocess.run(
-        [sys.executable, str(PATH), "--workers", "40"],
+        [sys.executable, str(PATH), "--workers", "40", "--hours", "0.5"],
         capture_output=True,
         text=True,
         timeout=30,

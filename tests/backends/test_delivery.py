@@ -407,9 +407,10 @@ def test_a_worker_of_another_version(engine: ListEngine, jobs: Any) -> None:
 
 
 def test_an_outcome_is_stored_though_the_store_was_away(
-    engine: ListEngine, jobs: Any, caplog: Any
+    engine: ListEngine, jobs: Any, caplog: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker tries again while the broker restarts."""
+    monkeypatch.setattr(_delivery, "PAUSE", 0.0)
     handle = jobs.Add.perform_async(1)
     write, failures = engine.write, iter([OSError("loading"), OSError("loading")])
 

@@ -49,8 +49,9 @@ STARTS = 3
 EARLY = 0.5
 #: Seconds between two reports of progress, and between two looks for a cancel mark.
 QUIET = 0.5
-#: Seconds for which a worker that has an outcome tries to store it: a restart of the broker.
-PATIENCE = 30.0
+#: Seconds for which a worker that has an outcome tries to store it, and between two tries: a
+#: restart of the broker.
+PATIENCE, PAUSE = 30.0, 0.5
 
 
 class AttemptHandle(Handle[Any]):
@@ -316,4 +317,4 @@ def _persist(engine: RemoteEngine, fn: Callable[[], None]) -> None:
             if time.monotonic() > end:
                 raise
             report(logging.WARNING, "%s: trying again: %s", engine.name, exc)
-        rest.wait(0.5)
+        rest.wait(PAUSE)
