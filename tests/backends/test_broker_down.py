@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import threading
@@ -90,7 +91,8 @@ def test_it_hangs_and_comes_back(engine: str, own_redis: Redis, ledger: Ledger) 
             lambda: backend.find(handle.id),
         ):
             failure = _refused(call, 1.0)
-            assert f"no answer from {engine} within 1 s" in str(failure)
+            # RQ's connection has the same limit; either of the two may be the first.
+            assert re.search(rf"no answer from {engine} within 1 s|TimeoutError", str(failure))
     finally:
         os.kill(own_redis.process.pid, signal.SIGCONT)
     deadline = time.monotonic() + 20

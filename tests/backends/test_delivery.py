@@ -145,6 +145,21 @@ def test_a_long_delay_goes_in_pieces(engine: ListEngine, jobs: Any) -> None:
     assert handle.status is Status.SCHEDULED
 
 
+def test_clocks_of_two_machines(engine: ListEngine, jobs: Any) -> None:
+    """A job that was not delayed starts at once, though it comes from a clock that is ahead; one
+    that comes a little early is waited for."""
+    handle = jobs.Add.perform_async(1)
+    ahead = time.time() + 60
+    deliver(engine, Message(**{**_fields(engine.take()), "enqueued": ahead, "due": ahead}))
+    assert (engine.sent, handle.status) == ([], Status.SUCCEEDED)
+    due = time.time() + 0.2
+    handle = jobs.Add.perform_at(due, 1)
+    deliver(engine, engine.take())
+    assert (engine.sent, handle.status) == ([], Status.SUCCEEDED)
+    assert handle.started_at is not None
+    assert handle.started_at.timestamp() >= due - 0.001  # two clocks are read one after another
+
+
 def test_each_piece_looks_for_the_mark(engine: ListEngine, jobs: Any) -> None:
     """And writes the record anew: neither expires in a store that forgets after a day."""
     handle = jobs.Add.perform_in(1000, 1)

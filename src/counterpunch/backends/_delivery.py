@@ -45,7 +45,8 @@ __all__ = ["STARTS", "AttemptHandle", "deliver"]
 #: A job whose workers are killed is started this often, or as often as its policy allows
 #: attempts if that is more; then it ends as lost, or it would kill workers for ever.
 STARTS = 3
-#: Seconds by which a message may come early and still run: clocks of machines differ.
+#: Seconds by which a message may come early and be waited for here, rather than sent on: engines
+#: round, and the clocks of machines differ.
 EARLY = 0.5
 #: Seconds between two reports of progress, and between two looks for a cancel mark.
 QUIET = 0.5
@@ -177,9 +178,13 @@ def deliver(engine: RemoteEngine, message: Message) -> None:
     if ended(known):
         report(logging.INFO, "%s %s came again after its end", message.job, message.id)
         return
-    if message.due - time.time() > EARLY:
+    # The due time of a job that was not delayed is the caller's clock, and no reason to wait.
+    early = message.due - time.time() if message.due > message.enqueued else 0.0
+    if early > EARLY:
         _send_on(engine, message, known)
         return
+    if early > 0.0:
+        threading.Event().wait(early)
     try:
         call = _unpacked(engine, message, known)
     except Exception as exc:

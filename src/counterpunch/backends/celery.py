@@ -17,8 +17,8 @@ with ``x-max-priority``. Other brokers have none. A worker's prefetched messages
 ``worker_prefetch_multiplier = 1``.
 
 **Delivery**: a message is acknowledged after the attempt. A killed pool process (also by the
-kernel for want of memory) has its job started again by the worker, which notices within some
-ten seconds; if all of a worker is killed, on Redis, another one gets its jobs after
+kernel for want of memory) has its job started again by the worker, which takes some seconds
+to notice; if all of a worker is killed, on Redis, another one gets its jobs after
 ``visibility_timeout``, 1 hour by default, and up to two minutes more. **A job that runs longer
 than that is started a second time beside itself**: set ``broker_transport_options =
 {"visibility_timeout": ...}`` well above your longest job. Longer delays are sent in pieces and

@@ -25,6 +25,7 @@ is switched off. Its 20 retries are, too.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ..errors import InvalidOption
@@ -137,7 +138,7 @@ class DramatiqBackend(RemoteEngine):
     def publish(self, message: Message, delay: float) -> None:
         level = min(LEVELS - 1, max(0, message.priority))
         sent = self._message(self._actor(level), message.id, (message.dumps(),))
-        self.broker.enqueue(sent, delay=int(delay * 1000) + 1 if delay > 0 else None)
+        self.broker.enqueue(sent, delay=math.ceil(delay * 1000) + 1 if delay > 0 else None)
 
     def _message(self, actor: str, id: str, args: tuple[str, ...] = ()) -> Any:
         return dramatiq.Message(
