@@ -29,6 +29,7 @@ from ..handle import (
     fill_handle,
 )
 from ..handle import _moment as moment_of
+from ..options import time_limit
 from ._encoding import decode
 from ._record import Record, failure_in, value_in
 
@@ -166,7 +167,7 @@ class RemoteHandle(Handle[R], Generic[R]):
     def cancelled(self) -> bool:
         return self.status is CANCELLED
 
-    def result(self, timeout: float | None = None) -> R:
+    def result(self, timeout: float | timedelta | None = None) -> R:
         self._wait(timeout)
         if self._state is SUCCEEDED and self._known["unstorable"] is not None:
             raise CounterpunchError(
@@ -174,14 +175,15 @@ class RemoteHandle(Handle[R], Generic[R]):
             )
         return super().result(0)
 
-    def _wait(self, timeout: float | None) -> None:
-        end = None if timeout is None else monotonic() + timeout
+    def _wait(self, timeout: float | timedelta | None) -> None:
+        limit = time_limit(f"{self.job.__qualname__}.result", timeout)
+        end = None if limit is None else monotonic() + limit
         pause, rest = FIRST, threading.Event()
         while not self.done():
             if end is not None:
                 left = end - monotonic()
                 if left <= 0:
-                    raise TimeoutError(f"{self!r} has not ended after {timeout:g} s")
+                    raise TimeoutError(f"{self!r} has not ended after {limit:g} s")
                 pause = min(pause, left)
             rest.wait(pause)
             pause = min(LONGEST, pause * GROWTH)
