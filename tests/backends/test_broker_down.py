@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest import ENGINES
+from engine_places import ENGINES
 from engine_processes import Ledger, Redis, require
 
 import counterpunch

@@ -21,7 +21,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from conftest import ENGINES, Place
+from engine_places import ENGINES, Place
 from engine_processes import APPS, Ledger, eventually
 
 import counterpunch

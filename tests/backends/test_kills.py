@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest import ENGINES
+from engine_places import ENGINES
 from engine_processes import LONG, Ledger, Redis, Worker, eventually, require
 
 import counterpunch
