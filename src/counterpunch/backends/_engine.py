@@ -93,6 +93,7 @@ OPTIONS: Mapping[str, Rule] = {
     "once_per": Rule("idle"),
     "tags": Rule("worker"),
     "log_args": Rule("worker"),
+    "redact": Rule("worker"),
     "backend": Rule("caller"),
 }
 
