@@ -30,7 +30,7 @@ from counterpunch import (
     Status,
     testing,
 )
-from counterpunch.handle import TERMINAL, TRANSITIONS
+from counterpunch._status import TERMINAL, TRANSITIONS
 
 LONG = 10.0  # seconds; a bound that turns a hang into a failure, never reached otherwise
 

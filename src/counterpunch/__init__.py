@@ -17,6 +17,7 @@ from ._job import Job
 from ._lifecycle import quiet, shutdown, start, wait_idle
 from ._periodic import periodic
 from ._queries import find, jobs, stats
+from ._status import Status
 from .errors import (
     BackendError,
     Cancelled,
@@ -31,7 +32,7 @@ from .errors import (
     RemoteError,
     ShuttingDown,
 )
-from .handle import Handle, Status
+from .handle import Handle
 from .rate import Rate
 from .retry import Retry
 

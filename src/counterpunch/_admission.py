@@ -14,18 +14,9 @@ from ._lane import Lane
 from ._parking import Parking, Sleeper
 from ._performing import Performing
 from ._state import OPEN, QUIET, STOPPED
+from ._status import CANCELLED, DISCARDED, FAILED, RUNNING, SCHEDULED, TERMINAL
 from .errors import Discard, Duplicate, InvalidOption, QueueFull, ShuttingDown, shorten
-from .handle import (
-    CANCELLED,
-    DISCARDED,
-    FAILED,
-    NO_KWARGS,
-    RUNNING,
-    SCHEDULED,
-    TERMINAL,
-    Handle,
-    new_handle,
-)
+from .handle import NO_KWARGS, Handle, new_handle
 from .options import due_at, due_in
 
 __all__ = ["Admission"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from .handle import RUNNING
+from ._status import RUNNING
 
 if TYPE_CHECKING:
     from .batch import Batch

@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING, Any
 from ._current import current
 from ._execution import execute
 from ._parking import Parking, Sleeper
+from ._status import QUEUED, RUNNING, TERMINAL
 from .errors import CounterpunchError
-from .handle import QUEUED, RUNNING, TERMINAL, Handle
+from .handle import Handle
 
 if TYPE_CHECKING:
     from ._pool import Pool

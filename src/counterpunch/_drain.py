@@ -19,7 +19,8 @@ from ._execution import Abandon
 from ._hooks import report, safely
 from ._parking import Sleeper
 from ._runtime import DRAINING, STOPPED, Runtime
-from .handle import TERMINAL, Handle, Status
+from ._status import TERMINAL, Status
+from .handle import Handle
 
 if TYPE_CHECKING:
     from ._pool import Worker

@@ -11,15 +11,9 @@ from ._config import config
 from ._hooks import report, safely
 from ._lane import Lane
 from ._state import State, Watcher
+from ._status import DISCARDED, FAILED, LOST, TERMINAL, Status
 from ._timings import FOLD_MASK
-from .handle import (
-    DISCARDED,
-    FAILED,
-    LOST,
-    TERMINAL,
-    Handle,
-    Status,
-)
+from .handle import Handle
 
 __all__ = ["Ending"]
 

@@ -11,17 +11,18 @@ import contextlib
 import logging
 import os
 import sys
-import traceback
 from collections.abc import Callable, Iterator
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ._arguments import shown_arguments
 from ._current import current, current_batch
+from ._failure import asyncio_cancelled, error_text, forget_frames, one_line
 from ._hooks import logger, process, report, safely
+from ._status import CANCELLED, DISCARDED, FAILED, RETRYING, RUNNING, SUCCEEDED, Status
 from ._timings import FOLD_MASK
 from .errors import Cancelled, Discard
-from .handle import CANCELLED, DISCARDED, FAILED, RETRYING, RUNNING, SUCCEEDED, Handle, Status
+from .handle import Handle
 
 if TYPE_CHECKING:
     from ._lane import Lane
@@ -35,12 +36,8 @@ __all__ = [
     "conclude",
     "execute",
     "execute_plain",
-    "forget_frames",
     "perform",
 ]
-
-#: An error text is cut to this many characters; the end, with the message, is kept.
-ERROR_TEXT = 20_000
 
 Turn = tuple[str, Callable[..., Any], tuple[Any, ...]]
 
@@ -286,21 +283,21 @@ def _judge(call: Handle[Any], lane: Lane, exc: BaseException, final: bool) -> St
     if isinstance(exc, Abandon):
         return CANCELLED  # the drain has already reported the job as lost
     if isinstance(exc, (Discard, *call._option("discard_on"))):
-        more.reason = _one_line(exc)
+        more.reason = one_line(exc)
         _log(logging.INFO, call, "was discarded: %s", more.reason)
         return DISCARDED
-    if isinstance(exc, (Cancelled, _asyncio_cancelled())) and lane.runtime.cancel_requested(call):
+    if isinstance(exc, (Cancelled, asyncio_cancelled())) and lane.runtime.cancel_requested(call):
         more.reason = "stopped at its own check of the cancel token"
         _log(logging.INFO, call, "was cancelled")
         return CANCELLED
-    more.error = _text(exc)
+    more.error = error_text(exc)
     more.exception = exc
     delay = None if final else _retry_delay(call, lane, exc)
     if delay is None:
-        _log(logging.ERROR, call, "failed: %s", _one_line(exc), exc_info=exc)
+        _log(logging.ERROR, call, "failed: %s", one_line(exc), exc_info=exc)
         call._outcome = exc
         return FAILED
-    _log(logging.WARNING, call, "failed, next in %.3g s: %s", delay, _one_line(exc), exc_info=exc)
+    _log(logging.WARNING, call, "failed, next in %.3g s: %s", delay, one_line(exc), exc_info=exc)
     now = lane.monotonic()
     lane.timings.retried(call, now)
     more.when = None
@@ -353,7 +350,7 @@ def _retry_delay(call: Handle[Any], lane: Lane, exc: BaseException) -> float | N
     try:
         delay: float | None = policy.next_delay(call.attempt, exc, elapsed, lane.runtime.random)
     except BaseException as broken:
-        _log(logging.ERROR, call, "Retry.delay raised %s; the formula is used", _one_line(broken))
+        _log(logging.ERROR, call, "Retry.delay raised %s; the formula is used", one_line(broken))
         fallback: float = policy.formula(call.attempt, lane.runtime.random)
         if policy.max_elapsed is not None and elapsed + fallback > policy.max_elapsed:
             return None
@@ -367,7 +364,7 @@ def broken(call: Handle[Any], exc: BaseException) -> Status:
     """An exception that is not the user's: the job still ends, and it is said."""
     if not isinstance(exc, Abandon):
         report(logging.ERROR, "%r: the runtime itself failed", call, exc_info=exc)
-        call._extra().error = _text(exc)
+        call._extra().error = error_text(exc)
         call._outcome = exc
         forget_frames(exc)
         return FAILED
@@ -393,54 +390,6 @@ def _leave_forked_child(failure: BaseException | None) -> NoReturn:
         with contextlib.suppress(Exception):
             stream.flush()
     os._exit(status)
-
-
-def forget_frames(exc: BaseException, keep_own: bool = False) -> None:
-    """Drop the tracebacks of an exception and of all it is linked to.
-
-    A kept traceback keeps each frame's locals alive, the job's arguments among them.
-
-    Args:
-        exc: The exception.
-        keep_own: Leave the traceback of ``exc`` itself, because it is about to be raised.
-    """
-    seen: set[int] = set()
-    pending: list[BaseException | None] = [exc]
-    while pending:
-        one = pending.pop()
-        if one is None or id(one) in seen:
-            continue
-        seen.add(id(one))
-        if not (keep_own and one is exc):
-            one.__traceback__ = None
-        pending += (one.__cause__, one.__context__)
-        if isinstance(one, BaseExceptionGroup):
-            pending += one.exceptions
-
-
-def _asyncio_cancelled() -> type[BaseException]:
-    """asyncio's CancelledError, without being the one that imports asyncio."""
-    asyncio = sys.modules.get("asyncio")
-    # Another thread may be in the midst of importing it.
-    kind: type[BaseException] = getattr(asyncio, "CancelledError", Cancelled)
-    return kind
-
-
-def _text(exc: BaseException) -> str:
-    try:
-        text = "".join(traceback.format_exception(exc))
-    except BaseException as broken:  # an exception may bring anything with it
-        text = f"{type(exc).__name__} (formatting it raised {type(broken).__name__})"
-    return text if len(text) <= ERROR_TEXT else "..." + text[-ERROR_TEXT:]
-
-
-def _one_line(exc: BaseException) -> str:
-    try:
-        text = str(exc)
-    except BaseException:
-        text = "its __str__ failed"
-    text = text.strip().split("\n", 1)[0][:500]
-    return f"{type(exc).__name__}: {text}" if text else type(exc).__name__
 
 
 def _log(level: int, call: Handle[Any], message: str, *args: object, **kwargs: Any) -> None:

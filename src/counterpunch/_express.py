@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from ._clock import monotonic
 from ._hooks import process
 from ._runtime import OPEN, accepting
-from .handle import NO_KWARGS, QUEUED, SCHEDULED, Handle
+from ._status import QUEUED, SCHEDULED
+from .handle import NO_KWARGS, Handle
 from .options import due_in
 
 if TYPE_CHECKING:

@@ -14,9 +14,10 @@ from ._lane import Gate
 from ._periodic import periodic_classes
 from ._plan import Plan
 from ._runtime import accepting, current, installed
+from ._status import TERMINAL, Status
 from ._using import Using, bulk
 from .errors import Cancelled, CounterpunchError
-from .handle import TERMINAL, Handle, Status
+from .handle import Handle
 from .options import DEFAULTS, due_at
 
 __all__ = ["Job", "JobMeta"]

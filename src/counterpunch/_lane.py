@@ -8,16 +8,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ._counts import Count, Counts, Discards, WorkerCounts
+from ._status import CANCELLED, DISCARDED, FAILED, LOST, SUCCEEDED, Status
 from ._timings import Timings
-from .handle import (
-    CANCELLED,
-    DISCARDED,
-    FAILED,
-    LOST,
-    SUCCEEDED,
-    Handle,
-    Status,
-)
+from .handle import Handle
 
 if TYPE_CHECKING:
     from ._plan import Plan

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from ._execution import admitted, attempt_async, broken
 from ._hooks import process, safely
 from ._pool import Pool, Worker
-from .handle import CANCELLED, Handle, Status
+from ._status import CANCELLED, Status
+from .handle import Handle
 
 if TYPE_CHECKING:
     from ._lane import Lane

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ._hooks import report
 from ._scheduler import Timer
 from ._stacks import whole_stack_of
-from .handle import RUNNING
+from ._status import RUNNING
 
 if TYPE_CHECKING:
     from ._runtime import Runtime

@@ -7,14 +7,9 @@ from typing import Any
 
 from ._execution import execute
 from ._overrun import watch_for_overrun
+from ._status import CANCELLED, DISCARDED, RETRYING, Status
 from ._steering import Steering
-from .handle import (
-    CANCELLED,
-    DISCARDED,
-    RETRYING,
-    Handle,
-    Status,
-)
+from .handle import Handle
 
 __all__ = ["Performing"]
 

@@ -16,7 +16,8 @@ from ._hooks import report
 from ._lock import HostLock
 from ._runtime import OPEN, Runtime, current
 from ._scheduler import Timer
-from .handle import TERMINAL, Handle
+from ._status import TERMINAL
+from .handle import Handle
 
 if TYPE_CHECKING:
     from ._job import Job

@@ -27,7 +27,7 @@ from ._config import config
 from ._execution import broken, execute, execute_plain
 from ._hooks import logger, process, report, safely
 from ._parking import Parking, Sleeper, take_one
-from .handle import QUEUED
+from ._status import QUEUED
 
 if TYPE_CHECKING:
     from ._runtime import Runtime

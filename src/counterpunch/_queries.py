@@ -10,8 +10,9 @@ from ._backend import engines
 from ._counts import NO_COUNTS, Counts, Discards, Stats, WorkerCounts
 from ._function import job_class
 from ._runtime import Runtime, current
+from ._status import Status
 from .errors import BackendError, InvalidOption
-from .handle import Handle, Status
+from .handle import Handle
 
 __all__ = ["find", "jobs", "stats"]
 

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from ._hooks import report
 from ._parking import Parking, Sleeper, take_one
-from .handle import RETRYING, SCHEDULED, Handle
+from ._status import RETRYING, SCHEDULED
+from .handle import Handle
 
 if TYPE_CHECKING:
     from ._clock import Clock

@@ -20,9 +20,7 @@ from ._pool import Pool
 from ._scheduler import Scheduler
 from ._watchdog import Watchdog
 from .errors import InvalidOption, NotSupported
-from .handle import (
-    Handle,
-)
+from .handle import Handle
 
 if TYPE_CHECKING:
     from ._deadlock import Wait

@@ -6,15 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from ._lane import Lane
+from ._status import CANCELLED, DEFERRED, QUEUED, RUNNING, TERMINAL
 from ._waiting import Waiting
-from .handle import (
-    CANCELLED,
-    DEFERRED,
-    QUEUED,
-    RUNNING,
-    TERMINAL,
-    Handle,
-)
+from .handle import Handle
 
 __all__ = ["Steering"]
 

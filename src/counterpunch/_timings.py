@@ -16,7 +16,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from ._counts import BOUNDS, NO_TIMES, Count, Discards, Sample, Slot, Times
-from .handle import FAILED, LOST, SUCCEEDED
+from ._status import FAILED, LOST, SUCCEEDED
 
 if TYPE_CHECKING:
     from ._lane import Lane

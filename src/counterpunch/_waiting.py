@@ -11,14 +11,8 @@ from ._hooks import report
 from ._lane import Lane
 from ._scheduler import Timer
 from ._state import OPEN, QUIET, STOPPED
-from .handle import (
-    DEFERRED,
-    DISCARDED,
-    QUEUED,
-    RETRYING,
-    SCHEDULED,
-    Handle,
-)
+from ._status import DEFERRED, DISCARDED, QUEUED, RETRYING, SCHEDULED
+from .handle import Handle
 
 __all__ = ["Waiting"]
 

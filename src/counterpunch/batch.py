@@ -15,8 +15,9 @@ from ._current import current_batch, current_job, open_batches
 from ._hooks import report
 from ._parking import Parking, Sleeper
 from ._runtime import Runtime, accepting
+from ._status import SUCCEEDED, TERMINAL
 from .errors import CounterpunchError, InvalidOption
-from .handle import SUCCEEDED, TERMINAL, Handle
+from .handle import Handle
 from .options import time_limit
 
 __all__ = ["Batch"]

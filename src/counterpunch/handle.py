@@ -1,8 +1,8 @@
-"""The states of a job, and the object that an enqueue returns.
+"""The object that an enqueue returns.
 
 A ``Handle`` is the queue item, the receipt and the record of one job all at once. It is
 made for every enqueue, so it has slots, no lock, no event and no ``Future``: what few jobs
-need (a delay, an error text, progress) lives in ``_More``, made when first needed, and
+need (a delay, an error text, progress) lives in ``More``, made when first needed, and
 whoever waits is kept in the runtime's table of watchers.
 
 Who may change a handle: the one who took it out of its container (a queue, the set of
@@ -13,13 +13,24 @@ scheduler, ``cancel()`` and the drain can race for a job and exactly one of them
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from datetime import datetime, timedelta, timezone
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
+from ._more import More
 from ._overrides import Overrides
 from ._parking import Parking, Sleeper
+from ._status import (
+    CANCELLED,
+    DISCARDED,
+    FAILED,
+    QUEUED,
+    RUNNING,
+    SUCCEEDED,
+    TERMINAL,
+    TRANSITIONS,
+    Status,
+)
 from .errors import Cancelled, CounterpunchError, Discarded, Lost
 from .options import due_in, time_limit
 
@@ -29,90 +40,12 @@ if TYPE_CHECKING:
 
     from ._lane import Lane
 
-__all__ = ["TERMINAL", "TRANSITIONS", "Handle", "Status", "fill_handle", "new_handle"]
+__all__ = ["NO_KWARGS", "Handle", "fill_handle", "new_handle"]
 
 R = TypeVar("R")
 
 
-class Status(StrEnum):
-    """Where a job is. The last five are terminal: one of them is reached, once."""
-
-    DEFERRED = "deferred"  # waits for a transaction to commit
-    SCHEDULED = "scheduled"  # waits for its time, or for a rate to allow it
-    QUEUED = "queued"  # waits for a worker
-    RUNNING = "running"
-    RETRYING = "retrying"  # failed, waits for its next attempt
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-    DISCARDED = "discarded"
-    LOST = "lost"  # the process stopped before it ran, or before it ended
-
-
-DEFERRED = Status.DEFERRED
-SCHEDULED = Status.SCHEDULED
-QUEUED = Status.QUEUED
-RUNNING = Status.RUNNING
-RETRYING = Status.RETRYING
-SUCCEEDED = Status.SUCCEEDED
-FAILED = Status.FAILED
-CANCELLED = Status.CANCELLED
-DISCARDED = Status.DISCARDED
-LOST = Status.LOST
-
-TERMINAL = frozenset({SUCCEEDED, FAILED, CANCELLED, DISCARDED, LOST})
-
-#: Every move a job can make. A new job is deferred, scheduled, queued, running (when the
-#: caller runs it) or discarded at once.
-TRANSITIONS: Mapping[Status, frozenset[Status]] = {
-    DEFERRED: frozenset({SCHEDULED, QUEUED, RUNNING, CANCELLED, DISCARDED, LOST}),
-    SCHEDULED: frozenset({SCHEDULED, QUEUED, RUNNING, CANCELLED, DISCARDED, LOST}),
-    QUEUED: frozenset({SCHEDULED, RUNNING, CANCELLED, DISCARDED, LOST}),
-    RUNNING: frozenset({SUCCEEDED, FAILED, RETRYING, SCHEDULED, CANCELLED, DISCARDED, LOST}),
-    RETRYING: frozenset({RETRYING, QUEUED, RUNNING, CANCELLED, DISCARDED, LOST}),
-    **{status: frozenset() for status in TERMINAL},
-}
-
 NO_KWARGS: dict[str, Any] = {}
-
-
-class _More:
-    """What only some jobs have."""
-
-    __slots__ = (
-        "batch",
-        "data",
-        "error",
-        "exception",
-        "first_started",
-        "key",
-        "options",
-        "overran",
-        "planned",
-        "progress",
-        "reason",
-        "remote",
-        "since",
-        "timer",
-        "when",
-    )
-
-    def __init__(self) -> None:
-        self.when: float | None = None  # epoch seconds, for perform_at
-        self.options: dict[str, Any] | None = None  # of using(...)
-        self.error: str | None = None
-        self.exception: BaseException | None = None  # of the last failed attempt
-        self.reason: str | None = None  # why discarded or lost
-        self.progress: tuple[float, float | None, str] | None = None
-        self.data: dict[str, Any] | None = None
-        self.key: tuple[Any, ...] | None = None  # of a class with an identity
-        self.batch: Any = None
-        self.first_started: float | None = None
-        self.timer: Any = None  # of the overrun watch while it runs, of its wait for room before
-        self.overran = False  # its cancel token was set by its timeout, and by nobody else
-        self.since: float | None = None  # due before its class's rate made it wait
-        self.planned = False  # its start has a place in the class's rate
-        self.remote: Any = None  # what an external engine gave for it
 
 
 class Handle(Generic[R]):
@@ -156,7 +89,7 @@ class Handle(Generic[R]):
     _started: float | None
     _finished: float | None
     _outcome: Any
-    _more: _More | None
+    _more: More | None
 
     def __repr__(self) -> str:
         return f"<Handle {self.job.__qualname__} {self.id} {self._state.value}>"
@@ -417,11 +350,11 @@ class Handle(Generic[R]):
             return more.options[name]
         return getattr(self._lane.options, name)
 
-    def _extra(self) -> _More:
+    def _extra(self) -> More:
         """The rare fields. Called only by the one who holds the job, see the module."""
         more = self._more
         if more is None:
-            more = self._more = _More()
+            more = self._more = More()
         return more
 
     def _cancel_requested(self) -> bool:

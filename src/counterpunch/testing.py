@@ -19,8 +19,9 @@ from weakref import WeakKeyDictionary
 from ._clock import VirtualClock
 from ._function import job_class
 from ._runtime import Runtime, installed
+from ._status import FAILED, LOST, QUEUED, RETRYING, SCHEDULED, TERMINAL
 from .errors import CounterpunchError, shorten
-from .handle import FAILED, LOST, QUEUED, RETRYING, SCHEDULED, TERMINAL, Handle
+from .handle import Handle
 from .options import due_at, due_in
 
 __all__ = ["DRAIN_LIMIT", "Fake", "fake", "inline"]

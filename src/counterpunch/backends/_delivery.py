@@ -18,20 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 from .._execution import admitted, attempt, broken
 from .._hooks import report
+from .._more import More
 from .._runtime import accepting
+from .._status import CANCELLED, FAILED, LOST, RETRYING, RUNNING, SUCCEEDED, Status
 from ..errors import RemoteError
-from ..handle import (
-    CANCELLED,
-    FAILED,
-    LOST,
-    RETRYING,
-    RUNNING,
-    SUCCEEDED,
-    Handle,
-    Status,
-    _More,
-    fill_handle,
-)
+from ..handle import Handle, fill_handle
 from ._encoding import decode, encode, pack
 from ._message import Message, find_class, options_in
 from ._record import Record, ended, failure_out, opening, value_out
@@ -134,7 +125,7 @@ class AttemptHandle(Handle[Any]):
         self._ask()
 
 
-class _Reported(_More):
+class _Reported(More):
     """The rare fields of a job, two of which the caller wants to see while it runs."""
 
     __slots__ = ("_data", "_handle", "_progress")

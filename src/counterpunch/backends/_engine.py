@@ -20,19 +20,19 @@ from .._config import config
 from .._current import current_batch
 from .._hooks import process, report, safely
 from .._runtime import current
-from ..errors import CounterpunchError, InvalidOption, NotSupported
-from ..handle import (
+from .._status import (
     CANCELLED,
     DEFERRED,
     DISCARDED,
     LOST,
-    NO_KWARGS,
     QUEUED,
     RUNNING,
     SCHEDULED,
     TERMINAL,
     Status,
 )
+from ..errors import CounterpunchError, InvalidOption, NotSupported
+from ..handle import NO_KWARGS
 from ..options import _seconds, due_at, due_in
 from ._bounded import Bounded
 from ._delivery import deliver

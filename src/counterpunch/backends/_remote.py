@@ -17,17 +17,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from .._clock import monotonic
 from .._hooks import report, safely
+from .._status import CANCELLED, FAILED, RUNNING, SUCCEEDED, TERMINAL, Status
 from ..errors import BackendError, CounterpunchError, NotSupported
-from ..handle import (
-    CANCELLED,
-    FAILED,
-    RUNNING,
-    SUCCEEDED,
-    TERMINAL,
-    Handle,
-    Status,
-    fill_handle,
-)
+from ..handle import Handle, fill_handle
 from ..handle import _moment as moment_of
 from ..options import time_limit
 from ._encoding import decode

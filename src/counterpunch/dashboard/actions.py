@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .._runtime import current
+from .._status import TERMINAL
 from ..errors import CounterpunchError, NotSupported
-from ..handle import TERMINAL, Handle
+from ..handle import Handle
 from . import source
 from .plain import clip
 

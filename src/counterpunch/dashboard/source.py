@@ -20,8 +20,9 @@ from .._health import Health
 from .._periodic import periodic as armed_entries
 from .._queries import stats
 from .._runtime import Runtime, current
+from .._status import FAILED, LOST, RUNNING, SUCCEEDED, TERMINAL, Status
 from .._timings import SLOT_SECONDS
-from ..handle import FAILED, LOST, RUNNING, SUCCEEDED, TERMINAL, Handle, Status
+from ..handle import Handle
 from .plain import clip, plain, show
 from .process import process
 

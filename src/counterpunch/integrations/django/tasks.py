@@ -46,8 +46,9 @@ from ... import _commit
 from ..._config import config
 from ..._job import Job, JobMeta
 from ..._queries import find
+from ..._status import RUNNING, SUCCEEDED, TERMINAL
 from ...errors import InvalidOption
-from ...handle import RUNNING, SUCCEEDED, TERMINAL, Handle
+from ...handle import Handle
 from .connections import install
 
 __all__ = ["TaskBackend"]

@@ -1,0 +1,46 @@
+"""What only some jobs have, kept out of the handle that every job is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["More"]
+
+
+class More:
+    """Made when the first of its fields is needed."""
+
+    __slots__ = (
+        "batch",
+        "data",
+        "error",
+        "exception",
+        "first_started",
+        "key",
+        "options",
+        "overran",
+        "planned",
+        "progress",
+        "reason",
+        "remote",
+        "since",
+        "timer",
+        "when",
+    )
+
+    def __init__(self) -> None:
+        self.when: float | None = None  # epoch seconds, for perform_at
+        self.options: dict[str, Any] | None = None  # of using(...)
+        self.error: str | None = None
+        self.exception: BaseException | None = None  # of the last failed attempt
+        self.reason: str | None = None  # why discarded or lost
+        self.progress: tuple[float, float | None, str] | None = None
+        self.data: dict[str, Any] | None = None
+        self.key: tuple[Any, ...] | None = None  # of a class with an identity
+        self.batch: Any = None
+        self.first_started: float | None = None
+        self.timer: Any = None  # of the overrun watch while it runs, of its wait for room before
+        self.overran = False  # its cancel token was set by its timeout, and by nobody else
+        self.since: float | None = None  # due before its class's rate made it wait
+        self.planned = False  # its start has a place in the class's rate
+        self.remote: Any = None  # what an external engine gave for it
