@@ -75,13 +75,17 @@ def test_a_queue_that_grows(sizing: Any) -> None:
 def test_it_is_run_as_its_reader_runs_it() -> None:
     """The command of its first lines; the exit status says whether one process is enough."""
     done = subprocess.run(
-        [sys.executable, str(PATH)], capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, str(PATH), "--hours", "2"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert "6 jobs/s x 7 s = 42 workers busy on average" in done.stdout
     assert done.stdout.endswith("one process holds it\n")
     done = subprocess.run(
-        [sys.executable, str(PATH), "--workers", "40", "--hours", "0.5"],
+        [sys.executable, str(PATH), "--workers", "40", "--hours", "0.2"],
         capture_output=True,
         text=True,
         timeout=30,
