@@ -289,19 +289,71 @@ def test_a_callback_that_cannot_be_enqueued_is_logged(
     """The other callback still comes, and the batch is complete."""
     ran = threading.Event()
 
-    class NoArgumentJob(Job):
-        def perform(self) -> None: ...
+    class NamelessJob(Job):
+        @staticmethod
+        def identity(batch_id: str) -> str:
+            raise LookupError(batch_id)
+
+        def perform(self, batch_id: str) -> None: ...
 
     class GoodJob(Job):
         def perform(self, batch_id: str) -> None:
             ran.set()
 
-    with Batch(on_success=NoArgumentJob, on_complete=GoodJob) as batch:
+    with Batch(on_success=NamelessJob, on_complete=GoodJob) as batch:
         pass
     assert ran.wait(WAIT)
     assert batch.done()
     assert "the callback" in caplog.text
-    assert "NoArgumentJob" in caplog.text
+    assert "NamelessJob" in caplog.text
+
+
+def test_a_callback_may_have_options_and_goes_past_a_full_queue(ended: Ended) -> None:
+    """``using(...)`` of a class; its queue is full, and the batch's end is no reason to lose it."""
+    gate, entered = threading.Event(), threading.Event()
+
+    class ReportJob(Job):
+        workers = max_jobs = 1
+
+        def perform(self, name: str) -> None:
+            if name == "first":
+                entered.set()
+                assert gate.wait(WAIT)
+            ended.append((name, ",".join(self.handle.tags)))
+
+    ReportJob.perform_async("first")
+    assert entered.wait(WAIT)
+    ReportJob.perform_async("second")
+    with Batch(on_complete=ReportJob.using(tags=("end",))) as batch:
+        pass
+    assert [handle.status for handle in batch.callbacks] == [Status.QUEUED]
+    gate.set()
+    assert counterpunch.wait_idle(WAIT)
+    assert ended == [("first", ""), ("second", ""), (batch.id, "end")]
+
+
+def test_what_is_no_callback_is_refused_where_it_is_written() -> None:
+    """An instance, anything with a perform_async, a job that takes no id; a class with an
+    attribute named job is one."""
+
+    class NoArgumentJob(Job):
+        def perform(self) -> None: ...
+
+    class DailyJob(Job):
+        job = "daily"
+
+        def perform(self, batch_id: str) -> str:
+            return self.job
+
+    class Likeness:
+        def perform_async(self) -> None: ...
+
+    for wrong in (DailyJob(), Likeness(), NoArgumentJob, NoArgumentJob.using(priority=1)):
+        with pytest.raises(InvalidOption, match="on_complete"):
+            Batch(on_complete=wrong)
+    with Batch(on_complete=DailyJob) as batch:
+        pass
+    assert [handle.result(WAIT) for handle in batch.callbacks] == ["daily"]
 
 
 def test_inline_runs_members_and_callbacks_here(callbacks: Callbacks, ended: Ended) -> None:

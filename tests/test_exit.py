@@ -876,3 +876,36 @@ if __name__ == "__main__":
     assert "1 failed, 1 passed" in result.stdout
     assert "jobs lost: 1" in result.stderr
     assert result.seconds < 10.0
+
+
+def test_a_job_that_outlived_the_stop_starts_nothing_new() -> None:
+    """What it enqueues is refused; the process does not drain a second time for it."""
+    result = run("""
+import threading
+import counterpunch
+from counterpunch import Job, ShuttingDown
+
+entered, gate, told = threading.Event(), threading.Event(), threading.Event()
+answers = []
+
+class Stuck(Job):
+    def perform(self):
+        entered.set()
+        gate.wait(20)
+        try:
+            Stuck.perform_async()
+            answers.append("accepted")
+        except ShuttingDown:
+            answers.append("refused")
+        told.set()
+
+Stuck.perform_async()
+entered.wait(10)
+report = counterpunch.shutdown(timeout=0)
+gate.set()
+told.wait(10)
+print(len(report.lost), answers[0])
+print(Stuck.perform_async().id != "", "from outside it starts afresh")
+""")
+    assert result.status == 0, result.stderr
+    assert result.lines() == ["1 refused", "True from outside it starts afresh"]

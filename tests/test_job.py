@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import pickle
 import threading
 from datetime import timedelta
 from typing import Any
@@ -685,3 +686,58 @@ def test_a_number_beyond_any_float_is_refused() -> None:
     ):
         with pytest.raises(InvalidOption, match=r"=1000.*\.\.\. is not valid"):
             make_one()
+
+
+# What would look like a success and run nothing
+
+
+def test_a_generator_is_no_perform() -> None:
+    """Its body would never run; a plain function that returns one is the user's own business."""
+    for decorate in (job, job(workers=1)):
+
+        def rows():
+            yield 1
+
+        with pytest.raises(InvalidOption, match="yield"):
+            decorate(rows)
+
+    with pytest.raises(InvalidOption, match="yield"):
+
+        class Streaming(Job):
+            async def perform(self):
+                yield 1
+
+    assert job(lambda: list(range(3))).perform_async().result(10) == [0, 1, 2]
+
+
+def test_a_hook_that_nobody_awaits_is_refused() -> None:
+    """``async def`` hooks belong to an ``async def perform``; on_enqueue is never awaited."""
+    with pytest.raises(InvalidOption, match="on_failure"):
+
+        class Plain(Job):
+            def perform(self) -> None: ...
+
+            async def on_failure(self, exc: BaseException) -> None: ...
+
+    with pytest.raises(InvalidOption, match="on_enqueue"):
+
+        class Awaited(Job):
+            async def perform(self) -> None: ...
+
+            async def on_enqueue(self) -> None: ...
+
+
+def test_the_decorator_refuses_what_is_no_function() -> None:
+    for wrong in (3, "name", None):
+        with pytest.raises(InvalidOption, match="@job: function"):
+            job(workers=1)(wrong)  # type: ignore[call-overload]
+
+
+def test_an_invalid_option_survives_a_pickle() -> None:
+    """A pool of processes hands its workers' errors over that way."""
+    original = InvalidOption("Owner", "workers", threading.Lock(), "a whole number")
+    copied = pickle.loads(pickle.dumps(original))
+    assert isinstance(copied, InvalidOption)
+    assert (copied.owner, copied.option, copied.allowed) == ("Owner", "workers", "a whole number")
+    assert "workers=" in str(copied)
+    assert "a whole number" in str(copied)

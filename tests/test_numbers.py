@@ -182,7 +182,7 @@ def test_minus_zero_is_zero() -> None:
         assert NumberJob.perform_in(60).reschedule(-0.0)
         assert recorder.drain() == 2
     for value in (
-        NumberJob.using(delay=-0.0)._options["delay"],
+        NumberJob.using(delay=-0.0).options["delay"],
         Retry(wait=-0.0).wait,
         Retry(jitter=-0.0).jitter,
     ):

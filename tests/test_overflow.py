@@ -577,3 +577,20 @@ def test_nothing_ever_vanishes(policy: str) -> None:
     assert stats.accepted == len(handles) == 300 - refused
     assert stats.succeeded + stats.failed + stats.discarded == len(handles)
     assert sorted(map(id, ends)) == sorted(map(id, handles))
+
+
+def test_nobody_blocks_in_a_test_mode() -> None:
+    """Nothing can make room meanwhile: the answer to a full queue comes at once."""
+
+    class Patient(Job):
+        max_jobs = 1
+        overflow = "block"
+        block_timeout = None
+
+        def perform(self) -> None: ...
+
+    with testing.fake() as recorder:
+        Patient.perform_async()
+        with pytest.raises(QueueFull, match="test mode"):
+            Patient.perform_async()
+        assert recorder.drain() == 1

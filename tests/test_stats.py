@@ -355,3 +355,12 @@ def test_jobs_sees_each_state_on_real_threads() -> None:
     go.set()
     queued.result(LONG)
     assert counterpunch.jobs(Held, Status.SUCCEEDED) == [queued, running, finished]
+
+
+def test_a_snapshot_cannot_be_changed() -> None:
+    """Neither its numbers nor its classes."""
+    snapshot = counterpunch.stats()
+    with pytest.raises(TypeError):
+        snapshot.jobs["x"] = snapshot.total  # type: ignore[index]
+    with pytest.raises(AttributeError):
+        snapshot.total = snapshot.total  # type: ignore[misc]

@@ -53,7 +53,9 @@ class Admission(Performing):
         if options is not None and "after_commit" in options:
             options = dict(options)
             deferral = _commit.defer(self.whole, job.__qualname__, options.pop("after_commit"))
-        call, due, waiting = self._build(lane, args, kwargs, options, deferral is None)
+        call, due, waiting = self._build(
+            lane, args, kwargs, options, deferral is None and not inside
+        )
         if not waiting:
             pass
         elif deferral is None:
@@ -254,6 +256,11 @@ class Admission(Performing):
                 f"already; raise max_jobs, add workers, or choose another overflow policy"
             )
         if policy == "block":
+            if not self.threads:
+                raise QueueFull(
+                    f"{lane.job.__qualname__} was not enqueued: max_jobs={lane.max_jobs} jobs wait "
+                    f"already, and in a test mode nothing makes room while the caller blocks"
+                )
             self._wait_for_room(lane)
             return None
         return policy

@@ -150,6 +150,8 @@ def admitted(call: Handle[Any], lane: Lane, forced: bool = False) -> bool:
     look = lane.plan.guarded or call._more is not None
     if look and not forced and not lane.runtime.may_start(call):
         return False
+    if look and forced:
+        lane.runtime.arm_timeout(call, lane.monotonic())
     call.attempt += 1
     call._state = RUNNING
     call._started = lane.monotonic()

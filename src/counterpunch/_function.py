@@ -16,12 +16,13 @@ __all__ = ["JobFunction", "job", "job_class"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+C = TypeVar("C")  # what a direct call gives: R, or a coroutine of it
 
 
-class JobFunction(Generic[P, R]):
+class JobFunction(Generic[P, R, C]):
     """A plain function as a job: calling it runs it directly, ``perform_async`` enqueues."""
 
-    def __init__(self, function: Callable[P, Any], cls: type[Job]) -> None:
+    def __init__(self, function: Callable[P, C], cls: type[Job]) -> None:
         self.job: Any = cls
         self.function = function
         self.__name__ = function.__name__
@@ -33,7 +34,7 @@ class JobFunction(Generic[P, R]):
     def __repr__(self) -> str:
         return f"<job {self.__module__}.{self.__qualname__}>"
 
-    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> Any:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> C:
         return self.function(*args, **kwargs)
 
     def perform_async(self, /, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
@@ -69,15 +70,19 @@ class JobFunction(Generic[P, R]):
 
 class _Decorator(Protocol):
     @overload
-    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> JobFunction[P, R]: ...
+    def __call__(
+        self, function: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> JobFunction[P, R, Coroutine[Any, Any, R]]: ...
     @overload
-    def __call__(self, function: Callable[P, R], /) -> JobFunction[P, R]: ...
+    def __call__(self, function: Callable[P, R], /) -> JobFunction[P, R, R]: ...
 
 
 @overload
-def job(function: Callable[P, Coroutine[Any, Any, R]], /) -> JobFunction[P, R]: ...
+def job(
+    function: Callable[P, Coroutine[Any, Any, R]], /
+) -> JobFunction[P, R, Coroutine[Any, Any, R]]: ...
 @overload
-def job(function: Callable[P, R], /) -> JobFunction[P, R]: ...
+def job(function: Callable[P, R], /) -> JobFunction[P, R, R]: ...
 @overload
 def job(**options: Any) -> _Decorator: ...
 def job(function: Any = None, /, **options: Any) -> Any:
@@ -92,7 +97,9 @@ def job(function: Any = None, /, **options: Any) -> Any:
         if name not in DEFAULTS:
             raise InvalidOption("@job", name, value, f"the options {', '.join(sorted(DEFAULTS))}")
 
-    def decorate(function: Callable[..., Any]) -> JobFunction[Any, Any]:
+    def decorate(function: Callable[..., Any]) -> JobFunction[Any, Any, Any]:
+        if not callable(function):
+            raise InvalidOption("@job", "function", function, "a function")
         namespace = {
             "perform": staticmethod(function),
             "__module__": function.__module__,
@@ -104,8 +111,6 @@ def job(function: Any = None, /, **options: Any) -> Any:
 
     if function is None:
         return decorate
-    if not callable(function):
-        raise InvalidOption("@job", "function", function, "a function")
     return decorate(function)
 
 

@@ -28,11 +28,11 @@ def watch_for_overrun(runtime: Runtime, call: Handle[Any], timeout: float, now: 
     def look() -> None:
         if call._state is not RUNNING or call.attempt != attempt:
             return
+        stack = whole_stack_of(runtime, call)  # first: a job that sees its token moves on
         runtime.overrun(call)
         message = "%s %s attempt %d has been running for more than timeout=%g s\n%s"
         name = call.job.__qualname__
         extra = {"job_id": call.id, "job": name, "attempt": attempt}
-        stack = whole_stack_of(runtime, call)
         report(logging.WARNING, message, name, call.id, attempt, timeout, stack, extra=extra)
 
     timer = Timer(look)

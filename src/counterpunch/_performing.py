@@ -41,10 +41,14 @@ class Performing(Steering):
         retry = call._option("retry")
         if retry is not None and retry.budget is not None and call.attempt == 0:
             lane.recent.append(False)
+        self.arm_timeout(call, now)
+        return True
+
+    def arm_timeout(self, call: Handle[Any], now: float) -> None:
+        """Have the attempt that starts ``now`` looked at once its ``timeout`` is over."""
         timeout = call._option("timeout")
         if timeout is not None and self.threads:
-            more.timer = watch_for_overrun(self.whole, call, timeout, now)
-        return True
+            call._extra().timer = watch_for_overrun(self.whole, call, timeout, now)
 
     def settle(self, call: Handle[Any], status: Status) -> None:
         """After an attempt: end the job, or let it wait for the next one."""
@@ -87,3 +91,5 @@ class Performing(Steering):
             stack.pop()
             if not stack:
                 self.here_runs.pop(get_ident(), None)
+            if self.resting.sleepers:
+                self.resting.wake_all()  # no worker falls asleep after it

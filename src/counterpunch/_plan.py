@@ -15,7 +15,8 @@ __all__ = ["HOOKS", "POSITIONAL_REST", "Plan"]
 #: The optional methods of a job class that the runtime calls, in the order of one attempt.
 HOOKS = ("on_enqueue", "before", "on_success", "on_error", "on_failure", "after")
 
-POSITIONAL_REST, _KEYWORD_REST, _COROUTINE = 0x04, 0x08, 0x80  # inspect.CO_* flags
+# inspect.CO_* flags; those of generators are two, for def and for async def.
+POSITIONAL_REST, _KEYWORD_REST, _COROUTINE, _GENERATORS = 0x04, 0x08, 0x80, 0x20 | 0x200
 
 
 class Plan:
@@ -60,6 +61,7 @@ class Plan:
         #: A call without keywords fits ``perform`` if it has this many arguments.
         self.least, self.most = (1, 0) if self.check is None else _arity(self.check)
         self.is_async = perform is not None and bool(_flags(perform[0]) & _COROUTINE)
+        self._refuse_what_would_not_run(job)
         options = self.options
         #: A job of this class needs a look before it starts.
         self.guarded = (
@@ -81,6 +83,19 @@ class Plan:
             and options.pool is None
             and options.context == "copy"
         )
+
+    def _refuse_what_would_not_run(self, job: type) -> None:
+        """A call of a generator function, or of a coroutine function that nobody awaits, runs
+        nothing of its body, and would look like a success."""
+        perform = getattr(job, "perform", None)
+        if _flags(perform) & _GENERATORS:
+            allowed = "a function without yield: the body of a generator would never run"
+            raise InvalidOption(job.__qualname__, "perform", perform, allowed)
+        for hook in HOOKS:
+            method = getattr(job, hook, None)
+            awaited = self.is_async and hook != "on_enqueue"
+            if _flags(method) & _GENERATORS or (_flags(method) & _COROUTINE and not awaited):
+                raise InvalidOption(job.__qualname__, hook, method, "a def: nobody awaits it here")
 
     def _check_redact(self, job: type, redact: frozenset[str]) -> None:
         """A misspelt name would hide nothing. A base class may name more than one job has."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from operator import add
+from types import MappingProxyType
 from typing import Any
 
 from ._backend import engines
@@ -33,7 +34,7 @@ def stats() -> Stats:
         while name in classes:  # an app factory that ran more than twice
             name, number = f"{lane.plan.name}#{number}", number + 1
         classes[name] = lane.counts(now)
-    return Stats(_total(runtime, list(classes.values())), classes)
+    return Stats(_total(runtime, list(classes.values())), MappingProxyType(classes))
 
 
 def _total(runtime: Runtime, classes: list[Counts]) -> Counts:

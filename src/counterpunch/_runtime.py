@@ -16,6 +16,7 @@ from typing import Any
 from ._admission import Admission
 from ._backend import HERE, Capabilities
 from ._config import config
+from ._current import current as current_call
 from ._current import current_job
 from ._hooks import process, report
 from ._installed import installed
@@ -271,7 +272,11 @@ def accepting() -> Runtime:
     """The runtime in force for an enqueue: one that was stopped starts afresh."""
     runtime = current()
     if runtime.phase is STOPPED and not installed.ending and runtime.threads:
-        runtime = _replace(runtime)
+        # Not for a job of it that outlived the stop: what it enqueues is refused, and the
+        # process does not drain a second time for it.
+        own = current_call.get()
+        if own is None or own._lane.runtime is not runtime:
+            runtime = _replace(runtime)
     return runtime
 
 

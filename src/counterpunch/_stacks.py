@@ -49,7 +49,10 @@ def whole_stack_of(runtime: Runtime, call: Handle[Any]) -> str:
     for worker in list(call._lane.home(call).workers):
         if worker.call is call:
             return text_of(_of(runtime, call, worker, frames))
-    return "  (no worker thread of its own)\n"
+    for ident, calls in list(runtime.here_runs.items()):
+        if call in calls:  # on the thread of whoever enqueued it
+            return text_of(_whole(frames.get(ident)))
+    return "  (no thread of its own)\n"
 
 
 def stack_of(runtime: Runtime, call: Handle[Any], worker: Worker, frames: Frames) -> str:

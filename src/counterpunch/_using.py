@@ -19,46 +19,46 @@ R = TypeVar("R")
 class Using(Generic[P, R]):
     """A job class with options for single calls: what ``using(...)`` returns. Reusable."""
 
-    __slots__ = ("_cls", "_options")
+    __slots__ = ("job", "options")
 
     def __init__(self, cls: type[Any], options: Mapping[str, Any]) -> None:
-        self._cls = cls
-        self._options = check_calls(cls.__qualname__, options)
+        self.job = cls
+        self.options = check_calls(cls.__qualname__, options)
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"{name}={value!r}" for name, value in self._options.items())
-        return f"{self._cls.__qualname__}.using({shown})"
+        shown = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
+        return f"{self.job.__qualname__}.using({shown})"
 
     def using(self, **options: Any) -> Using[P, R]:
         """The same with further options; the later value of an option counts."""
-        merged = {**self._options, **options}
+        merged = {**self.options, **options}
         if "at" in options:
             merged.pop("delay", None)
         elif "delay" in options:
             merged.pop("at", None)
-        return Using(self._cls, merged)
+        return Using(self.job, merged)
 
     def perform_async(self, /, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
-        return accepting().enqueue(self._cls, args, kwargs, self._options)
+        return accepting().enqueue(self.job, args, kwargs, self.options)
 
     def perform_in(
         self, delay: float | timedelta, /, *args: P.args, **kwargs: P.kwargs
     ) -> Handle[R]:
-        options = {**self._options, "delay": due_in(f"{self._cls.__qualname__}.perform_in", delay)}
+        options = {**self.options, "delay": due_in(f"{self.job.__qualname__}.perform_in", delay)}
         options.pop("at", None)
-        return accepting().enqueue(self._cls, args, kwargs, options)
+        return accepting().enqueue(self.job, args, kwargs, options)
 
     def perform_at(self, when: datetime | float, /, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
-        options = {**self._options, "at": due_at(f"{self._cls.__qualname__}.perform_at", when)}
+        options = {**self.options, "at": due_at(f"{self.job.__qualname__}.perform_at", when)}
         options.pop("delay", None)
-        return accepting().enqueue(self._cls, args, kwargs, options)
+        return accepting().enqueue(self.job, args, kwargs, options)
 
     def perform_now(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        result: R = accepting().perform_now(self._cls, args, kwargs, self._options)
+        result: R = accepting().perform_now(self.job, args, kwargs, self.options)
         return result
 
     def perform_bulk(self, rows: Iterable[tuple[Any, ...]]) -> list[Handle[R]]:
-        return bulk(self._cls, rows, self._options)
+        return bulk(self.job, rows, self.options)
 
 
 def bulk(

@@ -12,10 +12,12 @@ from types import TracebackType
 from typing import Any
 
 from ._current import current_batch, current_job, open_batches
+from ._function import job_class
 from ._hooks import report
 from ._parking import Parking, Sleeper
 from ._runtime import Runtime, accepting
 from ._status import SUCCEEDED, TERMINAL
+from ._using import Using
 from .errors import CounterpunchError, InvalidOption
 from .handle import Handle
 from .options import time_limit
@@ -32,21 +34,19 @@ class Batch:
     completes after the inner one has.
 
     Args:
-        on_success: A job class whose ``perform`` takes the id; enqueued if every member
-            succeeded, and the block has not been left by an exception.
+        on_success: A job class, an ``@job`` function or a ``using(...)`` of one, whose
+            ``perform`` takes the id; enqueued if every member succeeded, and the block has not
+            been left by an exception. Past ``max_jobs``, if need be.
         on_complete: The same, however the members ended. Enqueued after ``on_success``.
 
     Raises:
-        InvalidOption: If a callback is no job class.
+        InvalidOption: If a callback is none of these, or does not take one argument.
     """
 
     def __init__(self, *, on_success: Any = None, on_complete: Any = None) -> None:
-        for name, value in (("on_success", on_success), ("on_complete", on_complete)):
-            if value is not None and not callable(getattr(value, "perform_async", None)):
-                raise InvalidOption("Batch", name, value, "a Job class, an @job function, or None")
         self.id = os.urandom(8).hex()
-        self.on_success = on_success
-        self.on_complete = on_complete
+        self.on_success = _follower("on_success", on_success)
+        self.on_complete = _follower("on_complete", on_complete)
         #: The members' handles, in the order of their enqueue; inner batches' not included.
         self.handles: deque[Handle[Any]] = deque()
         self.callbacks: list[Handle[Any]] = []
@@ -188,12 +188,26 @@ class Batch:
         if failures and not runtime.threads:
             raise failures[0]  # under inline() the callback has run here, and failed
 
-    def _follow(self, callback: Any, runtime: Runtime) -> None:
-        cls = getattr(callback, "job", callback)
+    def _follow(self, callback: Using[Any, Any], runtime: Runtime) -> None:
         try:
-            self.callbacks.append(runtime.enqueue(cls, (self.id,), {}, inside=True))
+            handle = runtime.enqueue(callback.job, (self.id,), {}, callback.options, inside=True)
+            self.callbacks.append(handle)
         except BaseException as exc:
             if runtime.threads:
-                message = "the callback %s of %r could not be enqueued"
-                report(logging.ERROR, message, cls.__qualname__, self, exc_info=exc)
+                message = "the callback %r of %r could not be enqueued"
+                report(logging.ERROR, message, callback, self, exc_info=exc)
             raise
+
+
+def _follower(name: str, value: Any) -> Using[Any, Any] | None:
+    """A callback, checked where it is written: its enqueue must not fail at the batch's end."""
+    if value is None:
+        return None
+    try:
+        callback = value if isinstance(value, Using) else Using(job_class(value), {})
+        if callback.job._plan.check is not None:
+            callback.job._plan.check("id")
+    except TypeError as exc:
+        allowed = f"a Job class or an @job function that takes the batch's id ({exc})"
+        raise InvalidOption("Batch", name, value, allowed) from None
+    return callback

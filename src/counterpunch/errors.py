@@ -40,6 +40,11 @@ class InvalidOption(CounterpunchError, ValueError):
         super().__init__(f"{owner}: {option}={shorten(value)} is not valid; allowed: {allowed}")
         self.owner, self.option, self.value, self.allowed = owner, option, value, allowed
 
+    def __reduce__(self) -> tuple[type[InvalidOption], tuple[str, str, object, str]]:
+        # Exception's own would call __init__ with the message alone; and the value may be
+        # what no pickle takes.
+        return type(self), (self.owner, self.option, shorten(self.value), self.allowed)
+
 
 class QueueFull(CounterpunchError):
     """Raised by an enqueue when ``max_jobs`` jobs already wait. The job was not accepted."""

@@ -9,6 +9,7 @@ call that it must refuse (an ignore that nothing needs is an error of its own).
 from __future__ import annotations
 
 import logging
+from collections.abc import Coroutine
 from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -196,6 +197,10 @@ async def fetch(url: str) -> bytes:
 
 
 def functions(when: datetime) -> None:
+    assert_type(hello(42), str)
+    assert_type(goodbye(42), int)
+    pages = [fetch("https://example.org")]
+    assert_type(pages, list[Coroutine[Any, Any, bytes]])
     assert_type(hello.perform_async(42, greeting="hej"), Handle[str])
     assert_type(hello.perform_in(60, 42), Handle[str])
     assert_type(hello.perform_at(when, 42), Handle[str])
