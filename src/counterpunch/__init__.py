@@ -1,8 +1,8 @@
 """Background jobs in threads inside a Python web process.
 
 ``HelloEmailJob.perform_async(user_id)`` returns at once; a thread of the class's own pool
-runs ``perform``. Nothing is stored outside the process: see the README for what a restart
-loses, and for what is kept.
+runs ``perform``. Without an engine nothing is stored outside the process: see the README for
+what a restart loses, and for what is kept.
 """
 
 from typing import TYPE_CHECKING

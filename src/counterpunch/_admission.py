@@ -44,11 +44,11 @@ class Admission(Performing):
             QueueFull: By the class's overflow policy.
         """
         lane = self.lane(job)
+        self._refuse_late(lane, inside)
         if self.threads:  # a test mode stays in front of an engine
             engine = engine_of(lane.options, config.backend)
             if engine is not None:
                 return engine.enqueue(job, args, kwargs, options)
-        self._refuse_late(lane, inside)
         deferral = None
         if options is not None and "after_commit" in options:
             options = dict(options)

@@ -16,12 +16,16 @@ T = TypeVar("T")
 class MethodJob(Job):
     """Calls a bound method: the job behind ``delay``. All of them share its pool."""
 
+    backend = "threads"  # an object of this process cannot travel to an engine's
+
     def perform(self, method: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         return method(*args, **kwargs)
 
 
 class AsyncMethodJob(Job):
     """The same for ``async def`` methods: they run on the library's event loop."""
+
+    backend = "threads"
 
     async def perform(self, method: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         return await method(*args, **kwargs)

@@ -36,6 +36,8 @@ Raises:
     TypeError: If the arguments do not fit ``perform``.
     QueueFull: If ``max_jobs`` wait already and the class's overflow policy says so.
     ShuttingDown: From outside a job, once the process began to stop.
+    BackendError: On an engine (``backend``), if its broker does not take the job in time.
+    NotSupported, InvalidOption: On an engine, for what it cannot do.
 """
 
 _IN_DOC = """Enqueue a job that is due in ``delay`` seconds (or a ``timedelta``).

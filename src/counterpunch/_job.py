@@ -197,6 +197,7 @@ class Job(metaclass=JobMeta):
         once_per: str
         tags: Collection[str]
         log_args: bool
+        redact: Any
         backend: Any
 
         perform_async = PerformAsync()

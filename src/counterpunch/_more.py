@@ -22,7 +22,6 @@ class More:
         "planned",
         "progress",
         "reason",
-        "remote",
         "since",
         "timer",
         "when",
@@ -43,4 +42,3 @@ class More:
         self.overran = False  # its cancel token was set by its timeout, and by nobody else
         self.since: float | None = None  # due before its class's rate made it wait
         self.planned = False  # its start has a place in the class's rate
-        self.remote: Any = None  # what an external engine gave for it

@@ -71,7 +71,13 @@ def find(id: str) -> Handle[Any] | None:
         return None
     runtime = current()
     found = runtime.find(id)
-    return found if found is not None or not runtime.threads else _find_outside(id)
+    if not runtime.threads:
+        return found
+    # On an engine's worker the local handle is that of one attempt, which may have failed
+    # while the job goes on.
+    if found is None or (found._foreign and found.done()):
+        return _find_outside(id) or found
+    return found
 
 
 def _find_outside(id: str) -> Handle[Any] | None:

@@ -70,7 +70,8 @@ class Discarded(CounterpunchError):
 
 
 class Lost(CounterpunchError):
-    """Raised by ``result()`` of a job that the stop of the process cut off."""
+    """Raised by ``result()`` of a job that the stop of the process cut off; of an engine's job
+    whose worker died each time it was started."""
 
 
 class BackendError(CounterpunchError):

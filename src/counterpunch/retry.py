@@ -16,7 +16,8 @@ RandomSource = Callable[[], float]
 
 
 class Retry:
-    """A retry policy, kept in memory: what waits for its next attempt dies with the process.
+    """A retry policy, kept in memory: what waits for its next attempt dies with the process
+    (on an engine it waits in the broker).
 
     Args:
         max_attempts: Runs in total, the first included. Default 5; 1 never retries.
