@@ -352,6 +352,9 @@ def inline() -> Iterator[None]:
     The enqueue returns the finished handle. Delays are not waited for, retries follow at
     once, up to ``max_attempts``; a job that then has failed raises its own exception to
     the caller of the enqueue. Jobs enqueued by a job run inline too. May be nested.
+
+    Nothing watches ``timeout`` here, nor under ``fake()``: virtual time stands still while a
+    job runs. A job that loops until ``self.cancelled`` needs a limit of its own in a test.
     """
     with _mode(_Inline()):
         yield
