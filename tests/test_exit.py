@@ -154,7 +154,7 @@ def test_the_exit_status_survives_the_drain(end: str, status: int, stderr: str) 
 )
 def test_a_signal_ends_the_process_through_the_drain(number: int, setup: str, status: int) -> None:
     """Ctrl-C always, SIGTERM with the opt-in handler: queued jobs run, the status says why."""
-    with Script(QUEUED + setup + "\nprint('ready', flush=True)\npause(30)\n") as script:
+    with Script(QUEUED + setup + "\nprint('ready', flush=True)\nrest()\n") as script:
         script.until("ready")
         script.signal(number)
         result = script.finish()
@@ -164,7 +164,7 @@ def test_a_signal_ends_the_process_through_the_drain(number: int, setup: str, st
 
 def test_sigterm_without_the_handler_is_instant_death() -> None:
     """The default action of SIGTERM runs nothing; it is never replaced unasked."""
-    text = QUEUED + "print('ready', signal.getsignal(signal.SIGTERM).name, flush=True)\npause(30)\n"
+    text = QUEUED + "print('ready', signal.getsignal(signal.SIGTERM).name, flush=True)\nrest()\n"
     with Script(text) as script:
         script.until("ready")
         script.signal(signal.SIGTERM)
