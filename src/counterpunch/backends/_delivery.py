@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from contextvars import Context
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._execution import admitted, attempt, broken
 from .._hooks import report
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from ._engine import RemoteEngine
 
 __all__ = ["STARTS", "AttemptHandle", "deliver"]
+
+T = TypeVar("T")
 
 #: A job whose workers are killed is started this often, or as often as its policy allows
 #: attempts if that is more; then it ends as lost, or it would kill workers for ever.
@@ -165,7 +167,9 @@ def deliver(engine: RemoteEngine, message: Message) -> None:
         ImportError, AttributeError, TypeError: If its class cannot be had or does not take
             its arguments; the job has then failed.
     """
-    known = engine.fetch(message.id) if engine.keeps_results else None
+    known = None
+    if engine.keeps_results:
+        known = _persist(engine, lambda: engine.fetch(message.id))
     if ended(known):
         report(logging.INFO, "%s %s came again after its end", message.job, message.id)
         return
@@ -201,15 +205,15 @@ def deliver(engine: RemoteEngine, message: Message) -> None:
 def _send_on(engine: RemoteEngine, message: Message, known: Record | None) -> None:
     """A long delay comes in pieces. Each is the time to look for the cancel mark, and to write
     the record anew, so that neither of them expires before the job is due."""
-    if engine.marked(message.id):
+    if _persist(engine, lambda: engine.marked(message.id)):
         record = opening(message, CANCELLED) if known is None else known
         over = {"status": CANCELLED.value, "finished": time.time()}
         over["reason"] = "cancelled before it ran"
         _persist(engine, lambda: _store(engine, {**record, **over}))
         return
     if known is not None:
-        _store(engine, known)
-    engine.again(message)
+        _persist(engine, lambda: _store(engine, known))
+    _persist(engine, lambda: engine.again(message))
 
 
 def _unpacked(engine: RemoteEngine, message: Message, known: Record | None) -> AttemptHandle:
@@ -231,7 +235,7 @@ def _attempt(engine: RemoteEngine, message: Message, call: AttemptHandle) -> Non
     starting = call.record(RUNNING, attempt=call.attempt + 1, started=time.time())
     _persist(engine, lambda: _store(engine, starting))
     # In this order: see RemoteEngine.cancel.
-    if engine.marked(call.id):
+    if _persist(engine, lambda: engine.marked(call.id)):
         runtime.end(call, CANCELLED, "cancelled before it ran")
         _persist(engine, lambda: _store(engine, call.record(CANCELLED)))
         return
@@ -277,9 +281,10 @@ def _again(engine: RemoteEngine, message: Message, call: AttemptHandle) -> None:
     first = message.first if message.first is not None else started
     record = call.record(RETRYING, due=due)
     call._outcome = call._extra().exception
-    cancelled = runtime.cancel_requested(call)
+    # The time limit is each attempt's own, as in Performing.settle.
+    cancelled = runtime.cancel_requested(call) and not call._extra().overran
     runtime.settle(call, FAILED)
-    if cancelled or engine.marked(call.id):
+    if cancelled or _persist(engine, lambda: engine.marked(call.id)):
         reason = "cancelled while it ran; its next attempt was dropped"
         over = {"status": CANCELLED.value, "reason": reason, "finished": now}
         _persist(engine, lambda: _store(engine, {**record, **over}))
@@ -298,7 +303,7 @@ def _store(engine: RemoteEngine, record: Record) -> None:
         engine.write(record["id"], pack(record))
 
 
-def _persist(engine: RemoteEngine, fn: Callable[[], None]) -> None:
+def _persist(engine: RemoteEngine, fn: Callable[[], T]) -> T:
     """Do it, again and again for a while: the broker may just be restarting.
 
     Raises:
@@ -307,8 +312,7 @@ def _persist(engine: RemoteEngine, fn: Callable[[], None]) -> None:
     end, rest = time.monotonic() + PATIENCE, threading.Event()
     while True:
         try:
-            fn()
-            return
+            return fn()
         except Exception as exc:
             if time.monotonic() > end:
                 raise
