@@ -33,6 +33,7 @@ from counterpunch import (
     Retry,
     Status,
 )
+from counterpunch._backend import engines
 from counterpunch.backends import _bounded, _delivery
 from counterpunch.backends._bounded import Bounded
 from counterpunch.backends._encoding import DEPTH, Unencodable, decode, encode, pack, unpack
@@ -53,6 +54,7 @@ class ListEngine(RemoteEngine):
         self.log: list[str] = []
         self.broken: Exception | None = None
         self.results = results
+        engines.add(self)
 
     @property
     def keeps_results(self) -> bool:
@@ -453,6 +455,116 @@ def test_it_does_not_try_for_ever(
     engine.write = away  # type: ignore[method-assign]
     with pytest.raises(OSError, match="gone"):
         deliver(engine, engine.take())
+
+
+@pytest.mark.parametrize("nth", [1, 2, 3])
+def test_one_failed_read_loses_no_job(
+    engine: ListEngine, jobs: Any, monkeypatch: pytest.MonkeyPatch, nth: int
+) -> None:
+    """At the fetch, at the look for the mark before the attempt, and at that after it."""
+    monkeypatch.setattr(_delivery, "PAUSE", 0.0)
+    retry = Retry(2, wait=0.0, jitter=0.0)
+    handle = jobs.Raises.using(retry=retry).perform_async("boom")
+    read, reads, message = engine.read, itertools.count(1), engine.take()
+
+    def flaky(key: str) -> str | None:
+        if next(reads) == nth:
+            raise OSError("reset")
+        return read(key)
+
+    engine.read = flaky  # type: ignore[method-assign]
+    deliver(engine, message)
+    engine.read = read  # type: ignore[method-assign]
+    assert next(reads) > nth
+    with pytest.raises(ArithmeticError):
+        deliver(engine, engine.take())
+    assert (handle.status, engine.record(handle.id)["attempt"]) == (Status.FAILED, 2)
+
+
+def test_an_attempt_that_overran_is_retried(engine: ListEngine, jobs: Any, ledger: Ledger) -> None:
+    """Its time limit is its own: all attempts are made."""
+    retry = Retry(3, wait=0.0, jitter=0.0)
+    handle = jobs.Overruns.using(timeout=0.01, retry=retry).perform_async("overran")
+    for _ in range(2):
+        deliver(engine, engine.take())
+        assert handle.status is Status.RETRYING
+    with pytest.raises(ArithmeticError):
+        deliver(engine, engine.take())
+    assert ledger.words("overran") == ["started"] * 3
+    assert (handle.status, engine.sent) == (Status.FAILED, [])
+
+
+def test_a_report_that_does_not_fit_fails_in_the_job(engine: ListEngine, jobs: Any) -> None:
+    """Where the value comes from, not where the record is written."""
+    handle = jobs.BadReport.perform_async()
+    with pytest.raises(TypeError, match=r"BadReport: progress\[0\].*Fraction"):
+        deliver(engine, engine.take())
+    assert handle.status is Status.FAILED
+
+
+def test_a_report_is_kept_as_it_was_made(engine: ListEngine, jobs: Any) -> None:
+    """What happens to an object later cannot break the record."""
+    handle = jobs.Mutates.perform_async()
+    deliver(engine, engine.take())
+    assert (handle.result(0), handle.data) == ("done", {"rows": [1]})
+
+
+def test_the_first_report_is_sent_at_once(engine: ListEngine, jobs: Any) -> None:
+    """However soon after the start it comes."""
+    jobs.Reports.perform_async()
+    message = engine.take()
+    engine.log.clear()
+    deliver(engine, message)
+    assert engine.log[:3] == ["running", "running", "succeeded"]
+
+
+def test_a_hanging_store_holds_up_no_job(engine: ListEngine, jobs: Any, caplog: Any) -> None:
+    """A report waits as long as any call, and does not come after the job's end."""
+    engine._bounded.seconds = 0.01
+    handle = jobs.Reports.perform_async()
+    message, write, gate = engine.take(), engine.write, threading.Event()
+    texts: list[str] = []
+
+    def hangs(key: str, text: str) -> None:
+        texts.append(text)
+        if len(texts) == 2:  # the first report
+            threading.Timer(0.05, gate.set).start()
+            gate.wait(20)
+        write(key, text)
+
+    engine.write = hangs  # type: ignore[method-assign]
+    deliver(engine, message)
+    engine._bounded.seconds = 20.0
+    assert (handle.status, len(texts)) == (Status.SUCCEEDED, 3)
+    assert "its progress was not stored" in caplog.text
+
+
+def test_find_takes_ids_of_its_own_shape_only(engine: ListEngine, jobs: Any) -> None:
+    """An id may come from a URL: it reaches no other key of the store."""
+    handle = jobs.Add.perform_async(1)
+    assert handle.cancel()
+    assert engine.find(handle.id) is not None
+    for id in (f"{handle.id}-cancelled", f"{handle.id}\n", "list-", f"list-{'A' * 32}"):
+        assert engine.find(id) is None
+
+
+def test_a_message_that_comes_at_the_exit_of_its_worker(
+    engine: ListEngine, jobs: Any, monkeypatch: pytest.MonkeyPatch, ledger: Ledger
+) -> None:
+    """It is handed back to the broker: another process has it."""
+    handle = jobs.Noted.perform_async("exit")
+    message = engine.take()
+
+    def stopped(call: Any, lane: Any) -> bool:
+        lane.runtime.end(call, Status.LOST, "the process stopped")
+        return False
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_delivery, "admitted", stopped)
+        deliver(engine, message)
+    assert handle.status is Status.QUEUED
+    deliver(engine, engine.take())
+    assert (handle.status, ledger.words("exit")) == (Status.SUCCEEDED, ["ran"])
 
 
 # Cancelling: the caller sets the mark and looks; the worker records its start and looks
