@@ -704,6 +704,84 @@ def test_callbacks_survive_a_store_that_is_away(engine: ListEngine, jobs: Any, c
     assert "a done callback waits on" in caplog.text
 
 
+def test_one_warning_per_outage(engine: ListEngine, jobs: Any, caplog: Any) -> None:
+    """Whatever is raised, the thread goes on; it does not fill the log meanwhile."""
+    caplog.set_level(logging.WARNING)
+    handle = jobs.Add.perform_async(1)
+    called, enough = threading.Event(), threading.Event()
+    handle.add_done_callback(lambda over: called.set())
+    read, reads = engine.read, itertools.count(1)
+
+    def garbled(key: str) -> str | None:
+        if next(reads) == 3:
+            enough.set()
+        return '"no record"'
+
+    engine.read = garbled  # type: ignore[method-assign]
+    assert enough.wait(20)
+    engine.read = read  # type: ignore[method-assign]
+    deliver(engine, engine.take())
+    assert called.wait(20)
+    assert caplog.text.count("a done callback waits on") == 1
+
+
+def test_a_future_of_a_record_that_is_gone(engine: ListEngine, jobs: Any) -> None:
+    """It will not come back: who waits is told."""
+    future = jobs.Add.perform_async(1).future()
+    engine.kept.clear()
+    assert isinstance(future.exception(20), BackendError)
+
+
+def test_a_future_of_a_result_that_cannot_be_stored(engine: ListEngine, jobs: Any) -> None:
+    """The error that ``result()`` raises."""
+    handle = jobs.Unstorable.perform_async()
+    deliver(engine, engine.take())
+    with pytest.raises(CounterpunchError, match="cannot be stored"):
+        handle.future().result(20)
+
+
+def test_attempt_looks(engine: ListEngine, jobs: Any) -> None:
+    handle = jobs.Add.perform_async(1)
+    assert handle.attempt == 0
+    deliver(engine, engine.take())
+    assert handle.attempt == 1
+
+
+def test_an_end_is_not_taken_back(engine: ListEngine, jobs: Any) -> None:
+    """An answer that was asked for before the end may arrive after it."""
+    handle = jobs.Add.perform_async(1)
+    early = engine.record(handle.id)
+    deliver(engine, engine.take())
+    assert handle.done()
+    handle._learn(early)
+    assert (handle.status, handle.result(0)) == (Status.SUCCEEDED, 1)
+
+
+def test_an_enqueue_without_an_answer_may_have_happened(engine: ListEngine, jobs: Any) -> None:
+    gate, engine._bounded.seconds = threading.Event(), 0.01
+    engine.write = lambda key, text: gate.wait(20)  # type: ignore
+    with pytest.raises(BackendError, match="Add may not have been enqueued"):
+        jobs.Add.perform_async(1)
+    gate.set()
+
+
+def test_a_helper_that_cannot_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No thread, no bound: refused, unless the interpreter is ending."""
+    bounded = Bounded("list", 20.0)
+    why = ["can't start new thread"]
+
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError(why[0])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        with pytest.raises(BackendError, match="asked: can't start new thread"):
+            bounded.call("asked", lambda: 7)
+        why[0] = "can't create new thread at interpreter shutdown"
+        assert bounded.call("asked", lambda: 7) == 7
+    assert bounded.call("asked", lambda: 8) == 8
+
+
 # The encoding, and what an engine refuses
 
 

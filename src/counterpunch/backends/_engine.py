@@ -251,6 +251,7 @@ class RemoteEngine:
         handle: RemoteHandle[Any] = RemoteHandle(
             self, lane, args, kwargs or NO_KWARGS, opening(message, state)
         )
+        handle._pinned = True  # hooks may ask before anybody else knows of it
         handle._extra().options = rest or None
         deferral = _commit.defer(cast(Any, _Sender(self)), owner, after_commit)
         if deferral is not None:
@@ -312,8 +313,12 @@ class RemoteEngine:
                 self.write(message.id, pack(record))
             self.send(message)
 
-        self._bounded.call(f"{handle.job.__qualname__} was not enqueued (id {message.id})", send)
+        owner, known = handle.job.__qualname__, f"enqueued (id {message.id})"
+        self._bounded.call(
+            f"{owner} was not {known}", send, overdue=f"{owner} may not have been {known}"
+        )
         handle._learn(record)
+        handle._pinned = False
 
     def send(self, message: Message) -> None:
         """Publish a message so that it arrives at its due time, or earlier to be sent on."""

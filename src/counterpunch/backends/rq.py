@@ -128,7 +128,7 @@ def _starts(message: Message) -> int:
     """As often as ``deliver`` lets it start, and once more to be told that it is lost."""
     options = options_in(message.options)
     lane = current().lane(find_class(message.job))
-    retry = options["retry"] if "retry" in options else lane.options.retry
+    retry = options.get("retry", lane.options.retry)
     return max(STARTS, 1 if retry is None else retry.max_attempts)
 
 
