@@ -78,7 +78,7 @@ class RemoteHandle(Handle[R], Generic[R]):
         if self._state in TERMINAL and state not in TERMINAL:
             return  # asked for before the end, by another thread
         self._known = record
-        self.attempt = record["attempt"]
+        self._attempt = record["attempt"]
         if state is SUCCEEDED and record["unstorable"] is None:
             self._outcome = value_in(record)
         elif state is FAILED:
@@ -100,7 +100,7 @@ class RemoteHandle(Handle[R], Generic[R]):
         return self._known
 
     @property
-    def attempt(self) -> int:  # type: ignore[override]
+    def attempt(self) -> int:
         """Number of the latest attempt, from 1; 0 before the first."""
         self._look()
         return self._attempt

@@ -141,7 +141,7 @@ class Reports(Job):
 
 class BadReport(Job):
     def perform(self) -> None:
-        self.progress(Fraction(1, 2), 1)
+        self.progress(Fraction(1, 2), 1)  # type: ignore[arg-type]
 
 
 class Mutates(Job):
@@ -152,6 +152,11 @@ class Mutates(Job):
         self.set_status(rows=rows)
         rows.append(object())
         return "done"
+
+
+class Secret(Job):
+    def perform(self, password: str) -> None:
+        raise ArithmeticError("refused")
 
 
 class Stands(Job):
