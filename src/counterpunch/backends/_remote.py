@@ -103,7 +103,8 @@ class RemoteHandle(Handle[R], Generic[R]):
     def attempt(self) -> int:
         """Number of the latest attempt, from 1; 0 before the first."""
         self._look()
-        return self._attempt
+        number: int = self._attempt
+        return number
 
     @attempt.setter  # a slot in the base
     def attempt(self, number: int) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
