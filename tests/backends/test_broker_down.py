@@ -70,7 +70,7 @@ def test_nobody_listens(engine: str, ledger: Ledger) -> None:
         counterpunch.configure(backend=backend)
         failure = _refused(lambda: engine_jobs.Add.perform_async(1), 2.0)
         assert f"Add was not enqueued (id {engine}-" in str(failure)
-        failure = _refused(lambda: backend.find(f"{engine}-1"), 2.0)
+        failure = _refused(lambda: backend.find(f"{engine}-{'0' * 32}"), 2.0)
         assert "find(" in str(failure)
 
 

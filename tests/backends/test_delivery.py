@@ -33,6 +33,7 @@ from counterpunch import (
     Retry,
     Status,
 )
+from counterpunch._backend import engines
 from counterpunch.backends import _bounded, _delivery
 from counterpunch.backends._bounded import Bounded
 from counterpunch.backends._encoding import DEPTH, Unencodable, decode, encode, pack, unpack
@@ -53,6 +54,7 @@ class ListEngine(RemoteEngine):
         self.log: list[str] = []
         self.broken: Exception | None = None
         self.results = results
+        engines.add(self)
 
     @property
     def keeps_results(self) -> bool:
@@ -455,6 +457,116 @@ def test_it_does_not_try_for_ever(
         deliver(engine, engine.take())
 
 
+@pytest.mark.parametrize("nth", [1, 2, 3])
+def test_one_failed_read_loses_no_job(
+    engine: ListEngine, jobs: Any, monkeypatch: pytest.MonkeyPatch, nth: int
+) -> None:
+    """At the fetch, at the look for the mark before the attempt, and at that after it."""
+    monkeypatch.setattr(_delivery, "PAUSE", 0.0)
+    retry = Retry(2, wait=0.0, jitter=0.0)
+    handle = jobs.Raises.using(retry=retry).perform_async("boom")
+    read, reads, message = engine.read, itertools.count(1), engine.take()
+
+    def flaky(key: str) -> str | None:
+        if next(reads) == nth:
+            raise OSError("reset")
+        return read(key)
+
+    engine.read = flaky  # type: ignore[method-assign]
+    deliver(engine, message)
+    engine.read = read  # type: ignore[method-assign]
+    assert next(reads) > nth
+    with pytest.raises(ArithmeticError):
+        deliver(engine, engine.take())
+    assert (handle.status, engine.record(handle.id)["attempt"]) == (Status.FAILED, 2)
+
+
+def test_an_attempt_that_overran_is_retried(engine: ListEngine, jobs: Any, ledger: Ledger) -> None:
+    """Its time limit is its own: all attempts are made."""
+    retry = Retry(3, wait=0.0, jitter=0.0)
+    handle = jobs.Overruns.using(timeout=0.01, retry=retry).perform_async("overran")
+    for _ in range(2):
+        deliver(engine, engine.take())
+        assert handle.status is Status.RETRYING
+    with pytest.raises(ArithmeticError):
+        deliver(engine, engine.take())
+    assert ledger.words("overran") == ["started"] * 3
+    assert (handle.status, engine.sent) == (Status.FAILED, [])
+
+
+def test_a_report_that_does_not_fit_fails_in_the_job(engine: ListEngine, jobs: Any) -> None:
+    """Where the value comes from, not where the record is written."""
+    handle = jobs.BadReport.perform_async()
+    with pytest.raises(TypeError, match=r"BadReport: progress\[0\].*Fraction"):
+        deliver(engine, engine.take())
+    assert handle.status is Status.FAILED
+
+
+def test_a_report_is_kept_as_it_was_made(engine: ListEngine, jobs: Any) -> None:
+    """What happens to an object later cannot break the record."""
+    handle = jobs.Mutates.perform_async()
+    deliver(engine, engine.take())
+    assert (handle.result(0), handle.data) == ("done", {"rows": [1]})
+
+
+def test_the_first_report_is_sent_at_once(engine: ListEngine, jobs: Any) -> None:
+    """However soon after the start it comes."""
+    jobs.Reports.perform_async()
+    message = engine.take()
+    engine.log.clear()
+    deliver(engine, message)
+    assert engine.log[:3] == ["running", "running", "succeeded"]
+
+
+def test_a_hanging_store_holds_up_no_job(engine: ListEngine, jobs: Any, caplog: Any) -> None:
+    """A report waits as long as any call, and does not come after the job's end."""
+    engine._bounded.seconds = 0.01
+    handle = jobs.Reports.perform_async()
+    message, write, gate = engine.take(), engine.write, threading.Event()
+    texts: list[str] = []
+
+    def hangs(key: str, text: str) -> None:
+        texts.append(text)
+        if len(texts) == 2:  # the first report
+            threading.Timer(0.05, gate.set).start()
+            gate.wait(20)
+        write(key, text)
+
+    engine.write = hangs  # type: ignore[method-assign]
+    deliver(engine, message)
+    engine._bounded.seconds = 20.0
+    assert (handle.status, len(texts)) == (Status.SUCCEEDED, 3)
+    assert "its progress was not stored" in caplog.text
+
+
+def test_find_takes_ids_of_its_own_shape_only(engine: ListEngine, jobs: Any) -> None:
+    """An id may come from a URL: it reaches no other key of the store."""
+    handle = jobs.Add.perform_async(1)
+    assert handle.cancel()
+    assert engine.find(handle.id) is not None
+    for id in (f"{handle.id}-cancelled", f"{handle.id}\n", "list-", f"list-{'A' * 32}"):
+        assert engine.find(id) is None
+
+
+def test_a_message_that_comes_at_the_exit_of_its_worker(
+    engine: ListEngine, jobs: Any, monkeypatch: pytest.MonkeyPatch, ledger: Ledger
+) -> None:
+    """It is handed back to the broker: another process has it."""
+    handle = jobs.Noted.perform_async("exit")
+    message = engine.take()
+
+    def stopped(call: Any, lane: Any) -> bool:
+        lane.runtime.end(call, Status.LOST, "the process stopped")
+        return False
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_delivery, "admitted", stopped)
+        deliver(engine, message)
+    assert handle.status is Status.QUEUED
+    deliver(engine, engine.take())
+    assert (handle.status, ledger.words("exit")) == (Status.SUCCEEDED, ["ran"])
+
+
 # Cancelling: the caller sets the mark and looks; the worker records its start and looks
 
 
@@ -590,6 +702,84 @@ def test_callbacks_survive_a_store_that_is_away(engine: ListEngine, jobs: Any, c
     deliver(engine, engine.take())
     assert called.wait(20)
     assert "a done callback waits on" in caplog.text
+
+
+def test_one_warning_per_outage(engine: ListEngine, jobs: Any, caplog: Any) -> None:
+    """Whatever is raised, the thread goes on; it does not fill the log meanwhile."""
+    caplog.set_level(logging.WARNING)
+    handle = jobs.Add.perform_async(1)
+    called, enough = threading.Event(), threading.Event()
+    handle.add_done_callback(lambda over: called.set())
+    read, reads = engine.read, itertools.count(1)
+
+    def garbled(key: str) -> str | None:
+        if next(reads) == 3:
+            enough.set()
+        return '"no record"'
+
+    engine.read = garbled  # type: ignore[method-assign]
+    assert enough.wait(20)
+    engine.read = read  # type: ignore[method-assign]
+    deliver(engine, engine.take())
+    assert called.wait(20)
+    assert caplog.text.count("a done callback waits on") == 1
+
+
+def test_a_future_of_a_record_that_is_gone(engine: ListEngine, jobs: Any) -> None:
+    """It will not come back: who waits is told."""
+    future = jobs.Add.perform_async(1).future()
+    engine.kept.clear()
+    assert isinstance(future.exception(20), BackendError)
+
+
+def test_a_future_of_a_result_that_cannot_be_stored(engine: ListEngine, jobs: Any) -> None:
+    """The error that ``result()`` raises."""
+    handle = jobs.Unstorable.perform_async()
+    deliver(engine, engine.take())
+    with pytest.raises(CounterpunchError, match="cannot be stored"):
+        handle.future().result(20)
+
+
+def test_attempt_looks(engine: ListEngine, jobs: Any) -> None:
+    handle = jobs.Add.perform_async(1)
+    assert handle.attempt == 0
+    deliver(engine, engine.take())
+    assert handle.attempt == 1
+
+
+def test_an_end_is_not_taken_back(engine: ListEngine, jobs: Any) -> None:
+    """An answer that was asked for before the end may arrive after it."""
+    handle = jobs.Add.perform_async(1)
+    early = engine.record(handle.id)
+    deliver(engine, engine.take())
+    assert handle.done()
+    handle._learn(early)
+    assert (handle.status, handle.result(0)) == (Status.SUCCEEDED, 1)
+
+
+def test_an_enqueue_without_an_answer_may_have_happened(engine: ListEngine, jobs: Any) -> None:
+    gate, engine._bounded.seconds = threading.Event(), 0.01
+    engine.write = lambda key, text: gate.wait(20)  # type: ignore
+    with pytest.raises(BackendError, match="Add may not have been enqueued"):
+        jobs.Add.perform_async(1)
+    gate.set()
+
+
+def test_a_helper_that_cannot_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No thread, no bound: refused, unless the interpreter is ending."""
+    bounded = Bounded("list", 20.0)
+    why = ["can't start new thread"]
+
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError(why[0])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        with pytest.raises(BackendError, match="asked: can't start new thread"):
+            bounded.call("asked", lambda: 7)
+        why[0] = "can't create new thread at interpreter shutdown"
+        assert bounded.call("asked", lambda: 7) == 7
+    assert bounded.call("asked", lambda: 8) == 8
 
 
 # The encoding, and what an engine refuses

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import queue
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -38,8 +39,14 @@ class Bounded:
         self._idle: deque[Any] = deque()
         self._going: deque[None] = deque()
 
-    def call(self, what: str, fn: Callable[[], T]) -> T:
+    def call(self, what: str, fn: Callable[[], T], overdue: str | None = None) -> T:
         """What ``fn()`` returns, in the caller's context variables.
+
+        Args:
+            what: What the errors begin with.
+            fn: Runs on a helper thread.
+            overdue: What the error begins with if there is no answer in time. Default
+                ``what``.
 
         Raises:
             BackendError: If it raised, or has not returned in time; it may still go on. At once
@@ -63,13 +70,17 @@ class Bounded:
             )
             try:
                 helper.start()
-            except RuntimeError:  # the interpreter is ending: no thread any more, no bound
+            except RuntimeError as exc:
+                # Once the interpreter is ending there is no thread any more, and no bound.
+                if not (sys.is_finalizing() or "interpreter shutdown" in str(exc)):
+                    self._going.pop()
+                    raise BackendError(f"{what}: {exc}") from exc
                 self._run(*task)
         try:
             failure, value = answer.get(timeout=self.seconds)
         except queue.Empty:
             raise BackendError(
-                f"{what}: no answer from {self.name} within {self.seconds:g} s"
+                f"{overdue or what}: no answer from {self.name} within {self.seconds:g} s"
             ) from None
         if failure is not None:
             kind = type(failure).__name__

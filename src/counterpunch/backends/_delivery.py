@@ -9,21 +9,22 @@ times. Without a result store neither is known.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
 from contextvars import Context
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from .._execution import admitted, attempt, broken
 from .._hooks import report
 from .._more import More
 from .._runtime import accepting
-from .._status import CANCELLED, FAILED, LOST, RETRYING, RUNNING, SUCCEEDED, Status
+from .._status import CANCELLED, FAILED, LOST, QUEUED, RETRYING, RUNNING, SUCCEEDED, Status
 from ..errors import RemoteError
 from ..handle import Handle, fill_handle
-from ._encoding import decode, encode, pack
+from ._encoding import Unencodable, decode, encode, pack
 from ._message import Message, find_class, options_in
 from ._record import Record, ended, failure_out, opening, value_out
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from ._engine import RemoteEngine
 
 __all__ = ["STARTS", "AttemptHandle", "deliver"]
+
+T = TypeVar("T")
 
 #: A job whose workers are killed is started this often, or as often as its policy allows
 #: attempts if that is more; then it ends as lost, or it would kill workers for ever.
@@ -49,21 +52,26 @@ PATIENCE, PAUSE = 30.0, 0.5
 class AttemptHandle(Handle[Any]):
     """The job as it is seen from inside: ``self.handle`` and ``current_job()`` on a worker."""
 
-    __slots__ = ("_engine", "_looked", "_message")
+    __slots__ = ("_asked", "_engine", "_message", "_told", "_untold")
     _foreign = True
 
     def __init__(
         self, engine: RemoteEngine, lane: Lane, message: Message, args: Any, kwargs: Any
     ) -> None:
         now, wall = lane.monotonic(), time.time()
+        options = options_in(message.options) or None
+        # After what may raise: what is accepted has to end.
         fill_handle(self, lane, lane.accepts(), args, kwargs, Context(), now)
         self._engine = engine
         self._message = message
-        self._looked = now
+        self._asked = now
+        self._told = -math.inf  # the first report is sent at once
+        self._untold = threading.Event()  # not set while a report is under way
+        self._untold.set()
         self._enqueued = now - (wall - message.enqueued)
         self._due = now - (wall - message.due)  # expires_in and the wait times count from here
         self._more = more = _Reported(self)
-        more.options = options_in(message.options) or None
+        more.options = options
         if message.first is not None:
             more.first_started = now - (wall - message.first)
 
@@ -81,7 +89,7 @@ class AttemptHandle(Handle[Any]):
 
     def record(self, status: Status, **over: Any) -> Record:
         """The job's record, as things are now."""
-        message, more, now = self._message, self._extra(), time.time()
+        message, more, now = self._message, cast("_Reported", self._extra()), time.time()
         passed = self._lane.monotonic()
         record = opening(message, status)
         record["attempt"] = self.attempt
@@ -89,49 +97,66 @@ class AttemptHandle(Handle[Any]):
             record["started"] = now - (passed - self._started)
         if status not in (RUNNING, RETRYING):
             record["finished"] = now
-        record["progress"] = None if more.progress is None else list(more.progress)
-        record["data"] = encode(more.data, "data") if more.data else None
+        record.update(more.sent)
         record["error"], record["reason"] = more.error, more.reason
         return {**record, **over}
 
     def _cancel_requested(self) -> bool:
         runtime = self._lane.runtime
-        if not runtime.cancel_requested(self) and self._rested():
+        if not runtime.cancel_requested(self):
             self._ask()
         return runtime.cancel_requested(self)
 
-    def _rested(self) -> bool:
-        now = self._lane.monotonic()
-        if now - self._looked < QUIET:
-            return False
-        self._looked = now
-        return True
-
     def _ask(self) -> None:
+        now = self._lane.monotonic()
+        if now - self._asked < QUIET:
+            return
+        self._asked = now
+        engine = self._engine
         try:
-            if self._engine.marked(self.id):
+            if engine.bounded(f"{self!r}: its cancel mark", lambda: engine.marked(self.id)):
                 self._lane.runtime.cancels.add(self)
         except Exception as exc:  # the job need not fail because the store is away
             report(logging.WARNING, "%r: its cancel mark was not read", self, exc_info=exc)
 
     def reported(self) -> None:
-        """Progress or data have changed: store them, and look for a cancel mark, in turn."""
-        if self._state is not RUNNING or not self._engine.keeps_results or not self._rested():
+        """Progress or data have changed: store them, and look for a cancel mark."""
+        if self._state is not RUNNING or not self._engine.keeps_results:
             return
-        try:
-            self._engine.write(self.id, pack(self.record(RUNNING)))
-        except Exception as exc:
-            report(logging.WARNING, "%r: its progress was not stored", self, exc_info=exc)
+        now = self._lane.monotonic()
+        if now - self._told >= QUIET and self._untold.is_set():
+            self._told = now
+            text = pack(self.record(RUNNING))
+            try:
+                self._engine.bounded(f"{self!r}: its progress", lambda: self._tell(text))
+            except Exception as exc:
+                report(logging.WARNING, "%r: its progress was not stored", self, exc_info=exc)
         self._ask()
+
+    def _tell(self, text: str) -> None:
+        """On a helper thread, which may still be at it when the job has given up waiting."""
+        self._untold.clear()
+        try:
+            if self._state is RUNNING:
+                self._engine.write(self.id, text)
+        finally:
+            self._untold.set()
+
+    def told(self) -> None:
+        """The attempt is over. A report that is still under way would be written over its end."""
+        self._untold.wait(PATIENCE)
 
 
 class _Reported(More):
     """The rare fields of a job, two of which the caller wants to see while it runs."""
 
-    __slots__ = ("_data", "_handle", "_progress")
+    __slots__ = ("_data", "_handle", "_progress", "sent")
 
     def __init__(self, handle: AttemptHandle) -> None:
         self._handle = handle
+        #: Progress and data as they are sent: encoded when they are set, so that what happens
+        #: to an object later does not reach the record.
+        self.sent: dict[str, Any] = {}
         self._progress: Any = None
         self._data: Any = None
         super().__init__()
@@ -142,6 +167,7 @@ class _Reported(More):
 
     @progress.setter  # a slot in the base
     def progress(self, value: Any) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        self._keep("progress", None if value is None else list(value))
         self._progress = value
         self._handle.reported()
 
@@ -151,9 +177,15 @@ class _Reported(More):
 
     @data.setter
     def data(self, value: Any) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
-        encode(value, "set_status")  # raises in the job, where the value comes from
+        self._keep("data", value or None)
         self._data = value
         self._handle.reported()
+
+    def _keep(self, name: str, value: Any) -> None:
+        try:
+            self.sent[name] = encode(value, name)
+        except Unencodable as exc:  # raised in the job, where the value comes from
+            raise TypeError(f"{self._handle.job.__qualname__}: {exc}") from None
 
 
 def deliver(engine: RemoteEngine, message: Message) -> None:
@@ -165,7 +197,9 @@ def deliver(engine: RemoteEngine, message: Message) -> None:
         ImportError, AttributeError, TypeError: If its class cannot be had or does not take
             its arguments; the job has then failed.
     """
-    known = engine.fetch(message.id) if engine.keeps_results else None
+    known = None
+    if engine.keeps_results:
+        known = _persist(engine, lambda: engine.fetch(message.id))
     if ended(known):
         report(logging.INFO, "%s %s came again after its end", message.job, message.id)
         return
@@ -181,7 +215,7 @@ def deliver(engine: RemoteEngine, message: Message) -> None:
     except Exception as exc:
         over = {"finished": time.time(), "error": f"{type(exc).__name__}: {exc}"}
         record = {**opening(message, FAILED), **over, **failure_out(exc)}
-        _persist(engine, lambda: _store(engine, record))
+        _save(engine, record)
         raise
     number = message.attempt
     if known is not None and known["status"] == RUNNING.value and known["attempt"] >= number:
@@ -191,7 +225,7 @@ def deliver(engine: RemoteEngine, message: Message) -> None:
         reason = f"its worker was gone before it ended, {number - 1} times"
         call.attempt = number - 1
         call._lane.runtime.end(call, LOST, reason)
-        _persist(engine, lambda: _store(engine, call.record(LOST)))
+        _save(engine, call.record(LOST))
         report(logging.ERROR, "%r was lost: %s", call, reason)
         return
     call.attempt = number - 1
@@ -201,15 +235,15 @@ def deliver(engine: RemoteEngine, message: Message) -> None:
 def _send_on(engine: RemoteEngine, message: Message, known: Record | None) -> None:
     """A long delay comes in pieces. Each is the time to look for the cancel mark, and to write
     the record anew, so that neither of them expires before the job is due."""
-    if engine.marked(message.id):
+    if _persist(engine, lambda: engine.marked(message.id)):
         record = opening(message, CANCELLED) if known is None else known
         over = {"status": CANCELLED.value, "finished": time.time()}
         over["reason"] = "cancelled before it ran"
-        _persist(engine, lambda: _store(engine, {**record, **over}))
+        _save(engine, {**record, **over})
         return
     if known is not None:
-        _store(engine, known)
-    engine.again(message)
+        _save(engine, known)
+    _persist(engine, lambda: engine.send(message))
 
 
 def _unpacked(engine: RemoteEngine, message: Message, known: Record | None) -> AttemptHandle:
@@ -229,14 +263,20 @@ def _unpacked(engine: RemoteEngine, message: Message, known: Record | None) -> A
 def _attempt(engine: RemoteEngine, message: Message, call: AttemptHandle) -> None:
     lane, runtime = call._lane, call._lane.runtime
     starting = call.record(RUNNING, attempt=call.attempt + 1, started=time.time())
-    _persist(engine, lambda: _store(engine, starting))
+    _save(engine, starting)
     # In this order: see RemoteEngine.cancel.
-    if engine.marked(call.id):
+    if _persist(engine, lambda: engine.marked(call.id)):
         runtime.end(call, CANCELLED, "cancelled before it ran")
-        _persist(engine, lambda: _store(engine, call.record(CANCELLED)))
+        _save(engine, call.record(CANCELLED))
         return
-    if not admitted(call, lane):  # it has waited too long, and was discarded
-        _persist(engine, lambda: _store(engine, call.record(call._state)))
+    if not admitted(call, lane):
+        if call._state is LOST:  # this process is ending: another one has it
+            over = {"attempt": call.attempt, "finished": None, "reason": None}
+            number = replace(message, attempt=call.attempt + 1)
+            _send_again(engine, number, call.record(QUEUED, **over))
+            return
+        # It has waited too long, and was discarded.
+        _save(engine, call.record(call._state))
         return
     try:
         status = _run(call)
@@ -247,6 +287,7 @@ def _attempt(engine: RemoteEngine, message: Message, call: AttemptHandle) -> Non
         return
     outcome, over = call._outcome, {}
     runtime.settle(call, status)
+    call.told()
     if status is SUCCEEDED:
         over = value_out(outcome)
         if "unstorable" in over:
@@ -254,7 +295,7 @@ def _attempt(engine: RemoteEngine, message: Message, call: AttemptHandle) -> Non
     elif status is FAILED:
         over = failure_out(outcome)
     record = call.record(status, **over)
-    _persist(engine, lambda: _store(engine, record))
+    _save(engine, record)
     if status is FAILED:
         if isinstance(outcome, Exception):
             raise outcome
@@ -277,28 +318,38 @@ def _again(engine: RemoteEngine, message: Message, call: AttemptHandle) -> None:
     first = message.first if message.first is not None else started
     record = call.record(RETRYING, due=due)
     call._outcome = call._extra().exception
-    cancelled = runtime.cancel_requested(call)
+    # The time limit is each attempt's own, as in Performing.settle.
+    cancelled = runtime.cancel_requested(call) and not call._extra().overran
     runtime.settle(call, FAILED)
-    if cancelled or engine.marked(call.id):
+    call.told()
+    if cancelled or _persist(engine, lambda: engine.marked(call.id)):
         reason = "cancelled while it ran; its next attempt was dropped"
         over = {"status": CANCELLED.value, "reason": reason, "finished": now}
-        _persist(engine, lambda: _store(engine, {**record, **over}))
+        _save(engine, {**record, **over})
         return
     following = replace(message, attempt=call.attempt + 1, first=first, due=due)
 
+    _send_again(engine, following, record)
+
+
+def _send_again(engine: RemoteEngine, message: Message, record: Record) -> None:
+    text = pack(record)
+
     def send() -> None:
-        _store(engine, record)
-        engine.again(following)
+        if engine.keeps_results:
+            engine.write(message.id, text)
+        engine.send(message)
 
     _persist(engine, send)
 
 
-def _store(engine: RemoteEngine, record: Record) -> None:
+def _save(engine: RemoteEngine, record: Record) -> None:
     if engine.keeps_results:
-        engine.write(record["id"], pack(record))
+        text = pack(record)  # a failure of it is no failure of the store
+        _persist(engine, lambda: engine.write(record["id"], text))
 
 
-def _persist(engine: RemoteEngine, fn: Callable[[], None]) -> None:
+def _persist(engine: RemoteEngine, fn: Callable[[], T]) -> T:
     """Do it, again and again for a while: the broker may just be restarting.
 
     Raises:
@@ -307,8 +358,7 @@ def _persist(engine: RemoteEngine, fn: Callable[[], None]) -> None:
     end, rest = time.monotonic() + PATIENCE, threading.Event()
     while True:
         try:
-            fn()
-            return
+            return fn()
         except Exception as exc:
             if time.monotonic() > end:
                 raise

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import logging
 import math
+import os
+import re
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 from .. import _commit
-from .._backend import Capabilities, engines
+from .._backend import Capabilities
 from .._config import config
 from .._current import current_batch
 from .._hooks import process, report, safely
@@ -42,6 +44,9 @@ from ._record import Record, ended, opening
 from ._remote import RemoteHandle
 
 __all__ = ["OPTIONS", "RemoteEngine", "Rule", "load", "results_kept"]
+
+
+T = TypeVar("T")
 
 
 class Rule(NamedTuple):
@@ -142,7 +147,6 @@ class RemoteEngine:
         check = _seconds(0.0, none=False, exclusive=True)
         seconds = check(type(self).__name__, "timeout", timeout)
         self._bounded = Bounded(self.name, cast("float", seconds))
-        engines.add(self)
 
     # For an adapter to say
 
@@ -197,7 +201,8 @@ class RemoteEngine:
         )
 
     def knows(self, id: str) -> bool:
-        return id.startswith(f"{self.name}-")
+        # The exact shape: an id often comes from a URL, and the store has keys of others.
+        return re.fullmatch(rf"{self.name}-[0-9a-f]{{32}}", id) is not None
 
     def enqueue(
         self,
@@ -246,11 +251,13 @@ class RemoteEngine:
         handle: RemoteHandle[Any] = RemoteHandle(
             self, lane, args, kwargs or NO_KWARGS, opening(message, state)
         )
+        handle._pinned = True  # hooks may ask before anybody else knows of it
         handle._extra().options = rest or None
         deferral = _commit.defer(cast(Any, _Sender(self)), owner, after_commit)
         if deferral is not None:
             handle._unsent.append(None)
             handle._learn({**handle._known, "status": DEFERRED.value})
+        handle._known["options"] = options_out(owner, rest)  # raises before anybody is told
         if process.around_enqueue or lane.plan.on_enqueue:
             if not self._announced(handle):
                 return handle
@@ -306,8 +313,12 @@ class RemoteEngine:
                 self.write(message.id, pack(record))
             self.send(message)
 
-        self._bounded.call(f"{handle.job.__qualname__} was not enqueued (id {message.id})", send)
+        owner, known = handle.job.__qualname__, f"enqueued (id {message.id})"
+        self._bounded.call(
+            f"{owner} was not {known}", send, overdue=f"{owner} may not have been {known}"
+        )
         handle._learn(record)
+        handle._pinned = False
 
     def send(self, message: Message) -> None:
         """Publish a message so that it arrives at its due time, or earlier to be sent on."""
@@ -372,9 +383,9 @@ class RemoteEngine:
         """What the engine's worker calls with a message. Raises to tell it of a failure."""
         deliver(self, Message.loads(text))
 
-    def again(self, message: Message) -> None:
-        """On a worker: send a message on, for its next attempt or because it came too early."""
-        self.send(message)
+    def bounded(self, what: str, fn: Callable[[], T]) -> T:
+        """What ``fn()`` returns within the backend's ``timeout``; see ``Bounded.call``."""
+        return self._bounded.call(what, fn)
 
 
 def _mark(id: str) -> str:
@@ -385,8 +396,6 @@ class _Sender:
     """Stands in for the runtime that a ``Deferral`` reports to: sends the job, or drops it."""
 
     def __init__(self, engine: RemoteEngine) -> None:
-        import os
-
         self.pid = os.getpid()
         self._engine = engine
 

@@ -26,6 +26,8 @@ from ._encoding import decode
 from ._record import Record, failure_in, value_in
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from .._lane import Lane
     from ._engine import RemoteEngine
 
@@ -37,6 +39,10 @@ R = TypeVar("R")
 FIRST, GROWTH, LONGEST = 0.01, 1.5, 0.25
 
 
+class RecordGone(BackendError):
+    """The result store has forgotten the job; it will not come back."""
+
+
 class RemoteHandle(Handle[R], Generic[R]):
     """A ``Handle`` by the id alone, in whatever process; see ``Handle`` for each method.
 
@@ -46,7 +52,7 @@ class RemoteHandle(Handle[R], Generic[R]):
     four times a second; a process that ends calls nobody.
     """
 
-    __slots__ = ("_engine", "_id", "_known", "_pinned", "_unsent")
+    __slots__ = ("_attempt", "_engine", "_id", "_known", "_pinned", "_unsent")
 
     def __init__(
         self, engine: RemoteEngine, lane: Lane, args: Any, kwargs: Any, record: Record
@@ -68,9 +74,11 @@ class RemoteHandle(Handle[R], Generic[R]):
     # What is known of it
 
     def _learn(self, record: Record) -> None:
-        self._known = record
-        self.attempt = record["attempt"]
         state = Status(record["status"])
+        if self._state in TERMINAL and state not in TERMINAL:
+            return  # asked for before the end, by another thread
+        self._known = record
+        self._attempt = record["attempt"]
         if state is SUCCEEDED and record["unstorable"] is None:
             self._outcome = value_in(record)
         elif state is FAILED:
@@ -84,12 +92,23 @@ class RemoteHandle(Handle[R], Generic[R]):
             return self._known
         record = self._engine.record_of(self._id, f"{self!r}")
         if record is None:
-            raise BackendError(
+            raise RecordGone(
                 f"{self!r}: {self._engine.name} does not know it any longer; records are kept "
                 f"for as long as its result store is told to, see the backend's docstring"
             )
         self._learn(record)
-        return record
+        return self._known
+
+    @property
+    def attempt(self) -> int:
+        """Number of the latest attempt, from 1; 0 before the first."""
+        self._look()
+        number: int = self._attempt
+        return number
+
+    @attempt.setter  # a slot in the base
+    def attempt(self, number: int) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        self._attempt = number
 
     @property
     def status(self) -> Status:
@@ -142,11 +161,11 @@ class RemoteHandle(Handle[R], Generic[R]):
     def as_dict(self) -> dict[str, Any]:
         """The job as plain JSON values, by one look into the store."""
         self._look()
-        self._pinned = True
+        before, self._pinned = self._pinned, True
         try:
             return super().as_dict()
         finally:
-            self._pinned = False
+            self._pinned = before
 
     # Waiting for it
 
@@ -197,6 +216,26 @@ class RemoteHandle(Handle[R], Generic[R]):
         else:
             _watch.add(self, fn)
 
+    def future(self) -> Future[R]:
+        """As of any handle; it also gets the error of a result that cannot be stored, or of a
+        job that the result store has forgotten."""
+        from concurrent.futures import Future
+
+        future: Future[R] = Future()
+
+        def settle(_: Handle[R]) -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                value = self.result(0)
+            except BaseException as exc:  # the job's own may be any
+                future.set_exception(exc)
+            else:
+                future.set_result(value)
+
+        self.add_done_callback(settle)
+        return future
+
     # Steering it
 
     def cancel(self) -> bool:
@@ -245,22 +284,33 @@ class _Watch:
             if not self._running:
                 self._running = True
                 name = "counterpunch-watch"
-                threading.Thread(target=self._run, name=name, daemon=True).start()
+                try:
+                    threading.Thread(target=self._run, name=name, daemon=True).start()
+                except BaseException:
+                    self._running = False
+                    self._watched.pop()  # its own: who adds holds the lock
+                    raise
 
     def _run(self) -> None:
-        rest = threading.Event()
+        rest, away = threading.Event(), False
         while True:
+            failed = False
             for _ in range(len(self._watched)):
                 handle, fn = entry = self._watched.popleft()
                 try:
                     over = handle.done()
-                except CounterpunchError as exc:
-                    report(logging.WARNING, "a done callback waits on: %s", exc)
-                    over = False
+                except RecordGone as exc:
+                    report(logging.WARNING, "a done callback is called without an end: %s", exc)
+                    over = True
+                except Exception as exc:  # whatever a client or a record comes with
+                    if not away:  # one warning per outage
+                        report(logging.WARNING, "a done callback waits on: %s", exc)
+                    away, failed, over = True, True, False
                 if over:
                     safely("a done callback", handle, fn, handle)
                 else:
                     self._watched.append(entry)
+            away = failed
             with self._lock:
                 if not self._watched:
                     self._running = False

@@ -35,6 +35,7 @@ from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
+from .._backend import engines
 from ..errors import InvalidOption
 from ._drained import drain_threads
 from ._engine import RemoteEngine, load
@@ -83,11 +84,15 @@ class CeleryBackend(RemoteEngine):
             acks_late=True,
             reject_on_worker_lost=True,
             ignore_result=True,  # Celery's own would be written over the job's record
+            # A failure of the engine's, too, would be written over it.
+            store_errors_even_if_ignored=False,
+            acks_on_timeout=False,  # a pool process that is killed for its time, as any other
             max_retries=None,
         )
         signals = load("celery.signals", "celery[redis]")
         for signal in (signals.worker_process_shutdown, signals.worker_shutdown):
             signal.connect(drain_threads, weak=False, dispatch_uid="counterpunch")
+        engines.add(self)
 
     def __repr__(self) -> str:
         return f"CeleryBackend({self.app.main!r}, queue={self.queue!r})"
@@ -121,6 +126,7 @@ class CeleryBackend(RemoteEngine):
 
     def publish(self, message: Message, delay: float) -> None:
         options: dict[str, Any] = {"task_id": message.id, "retry": False, "shadow": message.job}
+        options["argsrepr"] = message.id  # Celery logs it, and its events carry it
         if delay > 0:
             options["countdown"] = delay
         if self.queue is not None:

@@ -26,8 +26,10 @@ is switched off. Its 20 retries are, too.
 from __future__ import annotations
 
 import math
+import threading
 from typing import Any
 
+from .._backend import engines
 from ..errors import InvalidOption
 from ._drained import drain_threads
 from ._engine import RemoteEngine, load, results_kept
@@ -43,7 +45,17 @@ LEVELS = 10
 LONGEST = 6 * 86_400.0
 
 
-class _Drain(dramatiq.Middleware):  # type: ignore[misc]  # Any: it may not be installed
+#: The option of a Dramatiq message that holds the job's: Dramatiq logs the arguments of what
+#: fails, and no options.
+TEXT = "counterpunch"
+
+_delivered = threading.local()
+
+
+class _Ours(dramatiq.Middleware):  # type: ignore[misc]  # Any: it may not be installed
+    def before_process_message(self, broker: Any, message: Any) -> None:
+        _delivered.text = message.options.get(TEXT)
+
     def after_worker_shutdown(self, broker: Any, worker: Any) -> None:
         drain_threads()
 
@@ -91,10 +103,11 @@ class DramatiqBackend(RemoteEngine):
         self.queue = queue
         self.results = results
         self.keep = results_kept("DramatiqBackend", keep)
-        if not any(isinstance(one, _Drain) for one in broker.middleware):
-            broker.add_middleware(_Drain())
+        if not any(isinstance(one, _Ours) for one in broker.middleware):
+            broker.add_middleware(_Ours())
         for level in range(LEVELS):
             self._declare(level)
+        engines.add(self)
 
     def _declare(self, level: int) -> None:
         """An actor: to Dramatiq a priority belongs to the actor, the lower the sooner."""
@@ -102,8 +115,8 @@ class DramatiqBackend(RemoteEngine):
         if actor in self.broker.actors:
             return
 
-        def perform(text: str) -> None:
-            self.perform(text)
+        def perform() -> None:
+            self.perform(_delivered.text)
 
         off = {"max_retries": 0, "time_limit": float("inf")}
         dramatiq.actor(
@@ -137,16 +150,16 @@ class DramatiqBackend(RemoteEngine):
 
     def publish(self, message: Message, delay: float) -> None:
         level = min(LEVELS - 1, max(0, message.priority))
-        sent = self._message(self._actor(level), message.id, (message.dumps(),))
+        sent = self._message(self._actor(level), message.id, {TEXT: message.dumps()})
         self.broker.enqueue(sent, delay=math.ceil(delay * 1000) + 1 if delay > 0 else None)
 
-    def _message(self, actor: str, id: str, args: tuple[str, ...] = ()) -> Any:
+    def _message(self, actor: str, id: str, options: dict[str, str] | None = None) -> Any:
         return dramatiq.Message(
             queue_name=self.queue,
             actor_name=actor,
-            args=args,
+            args=(),
             kwargs={},
-            options={},
+            options=options or {},
             message_id=id,
         )
 

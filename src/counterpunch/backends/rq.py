@@ -24,15 +24,18 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 from uuid import uuid4
 
+from .._backend import engines
+from .._runtime import current
 from ..errors import InvalidOption
 from ._delivery import STARTS
 from ._drained import drain_threads
 from ._engine import RemoteEngine, load, results_kept
-from ._message import Message
+from ._message import Message, find_class, options_in
 
 __all__ = ["RQBackend", "perform"]
 
@@ -63,13 +66,15 @@ class RQBackend(RemoteEngine):
     def __init__(self, queue: Any, *, keep: float = 86_400.0, timeout: float = 5.0) -> None:
         super().__init__(timeout)
         if isinstance(queue, str):
-            limits = {"socket_timeout": timeout, "socket_connect_timeout": timeout}
+            seconds = self._bounded.seconds
+            limits = {"socket_timeout": seconds, "socket_connect_timeout": seconds}
             queue = rq.Queue(connection=redis.Redis.from_url(queue, **limits))
         if not isinstance(queue, rq.Queue):
             allowed = "an rq.Queue, or the URL of a Redis server"
             raise InvalidOption("RQBackend", "queue", queue, allowed)
         self.queue = queue
         self.keep = results_kept("RQBackend", keep)
+        engines.add(self)
 
     def __repr__(self) -> str:
         return f"RQBackend(queue={self.queue.name!r})"
@@ -79,6 +84,16 @@ class RQBackend(RemoteEngine):
         """So that a record, and a cancel mark, outlive the wait."""
         return self.keep / 2
 
+    def refuse(self, owner: str, options: Mapping[str, Any]) -> None:
+        super().refuse(owner, options)
+        retry = options.get("retry")
+        if retry is not None and retry.budget is not None:
+            allowed = (
+                "on rq: a Retry without a budget, which is counted within one process, and here "
+                "each job has a process of its own"
+            )
+            raise InvalidOption(owner, "retry", retry, allowed)
+
     def publish(self, message: Message, delay: float) -> None:
         options = {
             # Each delivery is a job of its own to RQ: one that runs cannot be enqueued again.
@@ -87,7 +102,7 @@ class RQBackend(RemoteEngine):
             "result_ttl": int(self.keep) or 1,
             "failure_ttl": FAILED_SECONDS,
             # Used up by killed workers only: a failure of the job is final for RQ.
-            "retry": rq.Retry(max=STARTS),
+            "retry": rq.Retry(max=_starts(message)),
             "description": message.job,
         }
         args = (message.dumps(), self.keep)
@@ -107,6 +122,14 @@ class RQBackend(RemoteEngine):
 
 
 PERFORM = f"{__name__}.perform"
+
+
+def _starts(message: Message) -> int:
+    """As often as ``deliver`` lets it start, and once more to be told that it is lost."""
+    options = options_in(message.options)
+    lane = current().lane(find_class(message.job))
+    retry = options.get("retry", lane.options.retry)
+    return max(STARTS, 1 if retry is None else retry.max_attempts)
 
 
 def _key(name: str) -> str:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import counterpunch
@@ -118,6 +119,17 @@ class Waits(Job):
         return "never told"
 
 
+class Overruns(Job):
+    """Fails as soon as its time limit is over."""
+
+    def perform(self, key: str) -> None:
+        note(key, "started")
+        deadline = time.monotonic() + 20
+        while not self.cancelled and time.monotonic() < deadline:
+            time.sleep(0.005)
+        raise ArithmeticError("too long")
+
+
 class Reports(Job):
     def perform(self) -> str:
         self.set_status(step="one", amount=Decimal("2.5"))
@@ -125,6 +137,26 @@ class Reports(Job):
             pass
         self.set_status(step="two")
         return "done"
+
+
+class BadReport(Job):
+    def perform(self) -> None:
+        self.progress(Fraction(1, 2), 1)  # type: ignore[arg-type]
+
+
+class Mutates(Job):
+    """Changes what it has reported into what no record can hold."""
+
+    def perform(self) -> str:
+        rows: list[object] = [1]
+        self.set_status(rows=rows)
+        rows.append(object())
+        return "done"
+
+
+class Secret(Job):
+    def perform(self, password: str) -> None:
+        raise ArithmeticError("refused")
 
 
 class Stands(Job):
