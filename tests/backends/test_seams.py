@@ -10,6 +10,7 @@ from engine_processes import Ledger
 
 import counterpunch
 from counterpunch import ShuttingDown, delay
+from counterpunch._backend import engines
 from counterpunch.backends._engine import RemoteEngine
 from counterpunch.backends._message import Message
 
@@ -27,6 +28,7 @@ class Outbox(RemoteEngine):
         super().__init__(SOON)
         self.sent: list[Message] = []
         self.kept: dict[str, str] = {}
+        engines.add(self)  # as each adapter does, once it is whole
 
     def publish(self, message: Message, delay: float) -> None:
         self.sent.append(message)
