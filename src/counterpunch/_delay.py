@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ._job import Job
 from .errors import InvalidOption
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from ._signatures import PerCall
 
 __all__ = ["AsyncMethodJob", "MethodJob", "delay"]
 
@@ -36,7 +41,7 @@ class _Delayed:
 
     __slots__ = ("_object", "_options")
 
-    def __init__(self, obj: Any, options: dict[str, Any]) -> None:
+    def __init__(self, obj: Any, options: PerCall) -> None:
         self._object = obj
         self._options = options
 
@@ -57,7 +62,7 @@ class _Delayed:
         return enqueue
 
 
-def delay(obj: T, **options: Any) -> T:
+def delay(obj: T, **options: Unpack[PerCall]) -> T:
     """An object like ``obj`` whose methods are run as jobs: ``delay(user).welcome("hi")``.
 
     The call returns a ``Handle``, though a type checker sees the object's own types, so

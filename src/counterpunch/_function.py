@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable
 from datetime import datetime, timedelta
-from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
 from ._job import Job, JobMeta
 from ._using import Using, bulk
 from .errors import InvalidOption
 from .handle import Handle
 from .options import DEFAULTS
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from ._signatures import PerCall
 
 __all__ = ["JobFunction", "job", "job_class"]
 
@@ -58,7 +63,7 @@ class JobFunction(Generic[P, R, C]):
     def perform_bulk(self, rows: Iterable[tuple[Any, ...]]) -> list[Handle[R]]:
         return bulk(self.job, rows, None)
 
-    def using(self, **options: Any) -> Using[P, R]:
+    def using(self, **options: Unpack[PerCall]) -> Using[P, R]:
         return Using(self.job, options)
 
     def __getattr__(self, name: str) -> Any:

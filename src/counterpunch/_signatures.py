@@ -6,11 +6,23 @@ No plugin is needed; the first overload takes the result out of an ``async def``
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Collection, Coroutine, Iterable
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Literal,
+    ParamSpec,
+    Protocol,
+    TypedDict,
+    TypeVar,
+    Unpack,
+    overload,
+)
 
 from .handle import Handle
+from .retry import Retry
 
 if TYPE_CHECKING:
     from ._using import Using
@@ -18,6 +30,22 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
+
+
+class PerCall(TypedDict, total=False):
+    """What ``using(...)`` and ``delay(...)`` take; ``options.check_calls`` checks it."""
+
+    priority: int
+    delay: float | timedelta
+    at: datetime | float
+    pool: str | None
+    retry: Retry | None
+    expires_in: float | timedelta | None
+    timeout: float | timedelta | None
+    tags: Collection[str]
+    discard_on: type[BaseException] | tuple[type[BaseException], ...]
+    delayed_on_shutdown: Literal["drop", "run", "wait"]
+    after_commit: Any  # True, a Django alias, or a SQLAlchemy session
 
 
 class Performs(Protocol[P, R_co]):
@@ -86,13 +114,13 @@ class PerformBulk:
     def __get__(self, instance: object, owner: type) -> Any: ...
 
 
+class TakesOptions(Protocol[P, R]):
+    def __call__(self, **options: Unpack[PerCall]) -> Using[P, R]: ...
+
+
 class UsingOptions:
     @overload
-    def __get__(
-        self, instance: object, owner: type[PerformsAsync[P, R]]
-    ) -> Callable[..., Using[P, R]]: ...
+    def __get__(self, instance: object, owner: type[PerformsAsync[P, R]]) -> TakesOptions[P, R]: ...
     @overload
-    def __get__(
-        self, instance: object, owner: type[Performs[P, R]]
-    ) -> Callable[..., Using[P, R]]: ...
+    def __get__(self, instance: object, owner: type[Performs[P, R]]) -> TakesOptions[P, R]: ...
     def __get__(self, instance: object, owner: type) -> Any: ...

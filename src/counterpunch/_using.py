@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from ._runtime import accepting
 from .handle import Handle
 from .options import check_calls, due_at, due_in
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from ._signatures import PerCall
 
 __all__ = ["Using", "bulk"]
 
@@ -29,7 +34,7 @@ class Using(Generic[P, R]):
         shown = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
         return f"{self.job.__qualname__}.using({shown})"
 
-    def using(self, **options: Any) -> Using[P, R]:
+    def using(self, **options: Unpack[PerCall]) -> Using[P, R]:
         """The same with further options; the later value of an option counts."""
         merged = {**self.options, **options}
         if "at" in options:
