@@ -897,6 +897,8 @@ class Stuck(Job):
     def perform(self):
         entered.set()
         gate.wait(20)
+        if told.is_set():
+            return
         try:
             Stuck.perform_async()
             answers.append("accepted")

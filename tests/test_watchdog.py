@@ -45,6 +45,13 @@ def stuck():
     counterpunch.wait_idle(SOON)
 
 
+@pytest.fixture
+def told(monkeypatch):
+    """The watchdog looks when the test tells it to, and at no other time: a look of its own
+    at the same moment could be the one that reports."""
+    monkeypatch.setattr(_watchdog.Watchdog, "_look_at", lambda self, due: None)
+
+
 def records(caplog):
     return [record for record in caplog.records if "starved_after" in record.getMessage()]
 
@@ -57,7 +64,7 @@ def eventually_awake(watchdog):
         threading.Event().wait(0.001)
 
 
-def test_a_starving_job_is_reported_once_with_the_stack_it_waits_for(stuck, caplog):
+def test_a_starving_job_is_reported_once_with_the_stack_it_waits_for(told, stuck, caplog):
     """The record names the class, the wait, the job; it shows where the worker is."""
     counterpunch.configure(starved_after=0.0)
     waiting = Stuck.perform_async(False)
@@ -81,7 +88,7 @@ def test_a_starving_job_is_reported_once_with_the_stack_it_waits_for(stuck, capl
     assert waiting.id not in records(caplog)[1].getMessage()
 
 
-def test_many_starving_jobs_are_one_record(stuck, caplog):
+def test_many_starving_jobs_are_one_record(told, stuck, caplog):
     """Ten are named, the rest counted."""
     counterpunch.configure(starved_after=0.0)
     handles = Stuck.perform_bulk([(False,)] * 25)
@@ -92,7 +99,7 @@ def test_many_starving_jobs_are_one_record(stuck, caplog):
     assert "and 15 more" in record.getMessage()
 
 
-def test_who_waits_less_or_on_purpose_is_not_reported(stuck, caplog):
+def test_who_waits_less_or_on_purpose_is_not_reported(told, stuck, caplog):
     """Within the limit, in a paused class, or with the limit off."""
     Stuck.perform_async(False)
     watchdog = current().watchdog
@@ -160,7 +167,7 @@ def test_it_looks_by_itself(stuck, caplog, monkeypatch):
         logging.getLogger("counterpunch").removeHandler(handler)
 
 
-def test_a_starving_async_job_shows_where_the_others_wait(caplog):
+def test_a_starving_async_job_shows_where_the_others_wait(told, caplog):
     """The tasks of the loop have no thread of their own: the chain of awaits is shown."""
     gate, entered = asyncio.Event(), threading.Event()
 
