@@ -49,33 +49,33 @@ for a delay that is negative, NaN or infinite.
 
 def express_async(cls: Any, gate: Gate, plan: Plan) -> Callable[..., Handle[Any]]:
     """``perform_async`` of one class."""
-    check, least, most = plan.check, plan.least, plan.most
+    check, usual = plan.check, plan.most
 
     def perform_async(*args: Any, **kwargs: Any) -> Handle[Any]:
         lane = gate.lane
         # A C extension's fork (uWSGI's) calls no Python hook, hence the second look.
         if lane is None or not lane.here[0] or len(lane.queue) >= lane.max_jobs:
             return accepting().enqueue(cls, args, kwargs)
-        if kwargs or not least <= len(args) <= most:
+        if kwargs or len(args) != usual:
             check(*args, **kwargs)  # type: ignore[misc]  # a class with an open gate has one
+        if not kwargs:
+            kwargs = NO_KWARGS
         call: Handle[Any] = Handle()
         call._lane = lane
         call._number = lane.accepts()
         call.args = args
-        call._kwargs = kwargs or NO_KWARGS
+        call._kwargs = kwargs
         call._context = process.copy_context() or None  # an empty one is not worth its memory
         call._enqueued = call._due = monotonic()
         call._state = QUEUED
         call.attempt = 0
         call._started = call._finished = call._outcome = call._more = None
         lane.queue.append(call)
-        pool = lane.pool
-        parking = pool.parking
-        if parking.sleepers:
-            if len(parking.parked) <= len(parking.sleepers):  # what nudge() would ask first
-                parking.nudge()
-        elif pool.vacancies:
-            pool.start_worker()
+        if lane.sleepers:
+            if len(lane.parked) <= len(lane.sleepers):  # what nudge() would ask first
+                lane.pool.parking.nudge()
+        elif lane.vacancies:
+            lane.pool.start_worker()
         if lane.halted:  # stopped or paused in between, by who may not have seen it
             lane.runtime.turned_away(call)
         return call
@@ -85,7 +85,7 @@ def express_async(cls: Any, gate: Gate, plan: Plan) -> Callable[..., Handle[Any]
 
 def express_in(cls: Any, gate: Gate, plan: Plan) -> Callable[..., Handle[Any]]:
     """``perform_in`` of one class."""
-    check, least, most = plan.check, plan.least, plan.most
+    check, usual = plan.check, plan.most
 
     def perform_in(delay: Any, /, *args: Any, **kwargs: Any) -> Handle[Any]:
         lane = gate.lane
@@ -98,13 +98,15 @@ def express_in(cls: Any, gate: Gate, plan: Plan) -> Callable[..., Handle[Any]]:
         ):
             options = {"delay": due_in(f"{cls.__qualname__}.perform_in", delay)}
             return accepting().enqueue(cls, args, kwargs, options)
-        if kwargs or not least <= len(args) <= most:
+        if kwargs or len(args) != usual:
             check(*args, **kwargs)  # type: ignore[misc]  # as above
+        if not kwargs:
+            kwargs = NO_KWARGS
         call: Handle[Any] = Handle()
         call._lane = lane
         call._number = lane.accepts()
         call.args = args
-        call._kwargs = kwargs or NO_KWARGS
+        call._kwargs = kwargs
         call._context = process.copy_context() or None
         call._enqueued = now = monotonic()
         call._due = due = now + delay

@@ -64,6 +64,7 @@ class Lane:
         "monotonic",
         "options",
         "overdue",
+        "parked",
         "paused",
         "plan",
         "pool",
@@ -74,11 +75,13 @@ class Lane:
         "running",
         "runtime",
         "scheduled",
+        "sleepers",
         "starts",
         "stopped",
         "succeeds",
         "tickets",
         "timings",
+        "vacancies",
     )
 
     def __init__(self, runtime: Runtime, job: type, plan: Plan, pool: Pool, index: int) -> None:
@@ -89,6 +92,9 @@ class Lane:
         self.monotonic: Callable[[], float] = runtime.clock.monotonic
         self.prefix = f"{runtime.token}-{index:x}-"
         self.pool = pool
+        # Of the pool, for the short path of an enqueue.
+        self.parked, self.sleepers = pool.parking.parked, pool.parking.sleepers
+        self.vacancies = pool.vacancies
         #: Jobs accepted so far. Its next value is the number, and so the id, of a job.
         self.accepted = Count()
         self.accepts: Callable[[], int] = self.accepted.add

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from types import FunctionType
 from typing import Any
@@ -30,7 +29,6 @@ class Plan:
         "guarded",
         "hooked",
         "is_async",
-        "least",
         "most",
         "name",
         "on_enqueue",
@@ -58,8 +56,8 @@ class Plan:
             self.check = _signature_check(job.__qualname__, *perform)
         if isinstance(self.options.redact, frozenset) and "redact" in job.__dict__:
             self._check_redact(job, self.options.redact)
-        #: A call without keywords fits ``perform`` if it has this many arguments.
-        self.least, self.most = (1, 0) if self.check is None else _arity(self.check)
+        #: A call of so many arguments and no keywords fits ``perform``; -1 if none surely does.
+        self.most = -1 if self.check is None else _most(self.check)
         self.is_async = perform is not None and bool(_flags(perform[0]) & _COROUTINE)
         self._refuse_what_would_not_run(job)
         options = self.options
@@ -152,13 +150,12 @@ def _signature_check(owner: str, function: Any, bound: bool) -> Callable[..., ob
     return check  # type: ignore[no-any-return]
 
 
-def _arity(check: Any) -> tuple[int, int]:
-    """How many positional arguments are enough and how many are allowed."""
+def _most(check: Any) -> int:
+    """How many positional arguments ``check`` takes, without those of ``*args``."""
     code = check.__code__
     if code.co_kwonlyargcount > len(check.__kwdefaults__ or ()):
-        return 1, 0  # none: a keyword is missing
-    most = sys.maxsize if code.co_flags & POSITIONAL_REST else code.co_argcount
-    return code.co_argcount - len(check.__defaults__ or ()), most
+        return -1  # a keyword is missing
+    return int(code.co_argcount)
 
 
 def _parameters(function: FunctionType, bound: bool) -> str:

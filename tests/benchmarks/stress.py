@@ -36,7 +36,7 @@ if importlib.util.find_spec("counterpunch") is None:
 
 PRODUCERS = 8
 #: The files between whose lines the widened hand-over yields.
-PROTOCOL = ("_parking.py", "_pool.py", "_job.py")
+PROTOCOL = ("_parking.py", "_pool.py", "_express.py")
 
 
 def main() -> int:
