@@ -344,7 +344,7 @@ def test_a_worker_does_not_sleep_out_a_retry_wait() -> None:
     assert flaky.status is Status.RETRYING
     assert Waiting.stats().retrying == 1
     assert Waiting.stats().workers == (1, 0, 1)
-    assert counterpunch.wait_idle(0)
+    assert counterpunch.wait_idle(LONG)
     assert not counterpunch.wait_idle(0, scheduled=True)
     assert flaky.run_now()
     flaky.result(LONG)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from math import inf
 from typing import Any
 
 from ._config import config
@@ -16,6 +15,8 @@ from ._timings import FOLD_MASK
 from .handle import Handle
 
 __all__ = ["Ending"]
+
+_NEVER = float("inf")
 
 
 class Ending(State):
@@ -118,7 +119,7 @@ class Ending(State):
     def _forget_old(self, now: float) -> None:
         ttl = config.history_ttl
         if ttl is None:
-            self._look_back = inf
+            self._look_back = _NEVER
             return
         self._look_back = now + ttl
         for history in (self.history, self.failed):

@@ -7,11 +7,6 @@ import os
 
 from ._hooks import report
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
-
 __all__ = ["HostLock"]
 
 
@@ -34,7 +29,9 @@ class HostLock:
 
         Without ``fcntl`` every process holds it, and the log says so once.
         """
-        if fcntl is None:
+        try:
+            import fcntl
+        except ImportError:  # Windows
             if not self._warned:
                 self._warned = True
                 message = "no fcntl here: %s runs in every process (once_per='process')"

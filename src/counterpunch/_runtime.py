@@ -11,10 +11,10 @@ import logging
 import os
 from collections import deque
 from threading import get_ident
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._admission import Admission
-from ._backend import HERE, Capabilities
+from ._backend import HERE
 from ._config import config
 from ._current import current as current_call
 from ._current import current_job
@@ -25,6 +25,9 @@ from ._pool import Pool
 from ._state import DRAINING, OPEN, QUIET, STOPPED
 from .errors import CounterpunchError, InvalidOption
 from .handle import Handle
+
+if TYPE_CHECKING:
+    from ._protocol import Capabilities
 
 __all__ = [
     "DRAINING",
@@ -51,9 +54,15 @@ class Runtime(Admission):
         clock: Where times come from.
     """
 
-    #: Threads and test modes answer the protocol of ``_backend``, as engines do.
+    #: Threads and test modes answer the protocol of ``_protocol``, as engines do.
     name = HERE
-    capabilities = Capabilities()
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """All of them."""
+        from ._protocol import Capabilities
+
+        return Capabilities()
 
     def coroutine_of(self, call: Handle[Any]) -> Any:
         """The coroutine of a running async job; None if it is not on the loop."""

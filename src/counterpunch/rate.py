@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import threading
 from collections import deque
@@ -12,6 +11,8 @@ from itertools import repeat
 from .errors import InvalidOption
 
 __all__ = ["Rate", "TokenBucket"]
+
+_LONG_AGO = float("-inf")
 
 
 class Rate:
@@ -110,7 +111,7 @@ class _Log(deque[float]):
 
     def __init__(self, limit: int) -> None:
         super().__init__()
-        self._unused = repeat(-math.inf, min(limit, sys.maxsize))
+        self._unused = repeat(_LONG_AGO, min(limit, sys.maxsize))
 
     def claim(self) -> float | None:
         """Take out the oldest instant; ``-inf`` while fewer than ``limit`` were added. None in

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Callable
 from datetime import timedelta
@@ -13,6 +12,8 @@ __all__ = ["Retry", "exception_types"]
 
 DelayFunction = Callable[[int, BaseException], "float | timedelta | None"]
 RandomSource = Callable[[], float]
+
+_ANY = float("inf")
 
 
 class Retry:
@@ -134,7 +135,7 @@ class Retry:
             if asked is None:
                 return None
             seconds = asked.total_seconds() if isinstance(asked, timedelta) else float(asked)
-            if not math.isfinite(seconds) or seconds < 0:
+            if not 0 <= seconds <= sys.float_info.max:  # NaN neither
                 raise ValueError(f"Retry.delay returned {asked!r}; allowed: seconds >= 0 or None")
         else:
             seconds = self.formula(attempt, random)
@@ -168,13 +169,13 @@ def exception_types(owner: str, option: str, value: object) -> tuple[type[BaseEx
     return tuple(value)
 
 
-def _number(option: str, value: object, low: float, high: float = math.inf) -> float:
+def _number(option: str, value: object, low: float, high: float = _ANY) -> float:
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
     if (
         not isinstance(seconds, (int, float))
         or isinstance(seconds, bool)
         or not low <= seconds <= min(high, sys.float_info.max)  # NaN, and ints beyond any float
     ):
-        upper = "or more" if high == math.inf else f"to {high:g}"
+        upper = "or more" if high == _ANY else f"to {high:g}"
         raise InvalidOption("Retry", option, value, f"a number from {low:g} {upper}")
     return float(seconds) + 0.0  # -0.0 is 0.0

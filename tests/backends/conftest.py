@@ -14,7 +14,8 @@ from engine_processes import APPS, Ledger, Redis, Worker, require
 
 import counterpunch
 from counterpunch import testing
-from counterpunch._backend import Backend, engines
+from counterpunch._backend import engines
+from counterpunch._protocol import Backend
 from counterpunch._runtime import accepting
 
 

@@ -38,7 +38,7 @@ from counterpunch import (
     Status,
     testing,
 )
-from counterpunch._backend import Backend
+from counterpunch._protocol import Backend
 
 pytestmark = pytest.mark.timeout(90)
 

@@ -17,10 +17,10 @@ from importlib import import_module
 from typing import Any, NamedTuple, TypeVar, cast
 
 from .. import _commit
-from .._backend import Capabilities
 from .._config import config
 from .._current import current_batch
 from .._hooks import process, report, safely
+from .._protocol import Capabilities
 from .._runtime import current
 from .._status import (
     CANCELLED,
