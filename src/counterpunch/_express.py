@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._clock import monotonic
 from ._hooks import process
-from ._runtime import OPEN, accepting
+from ._runtime import accepting
 from ._status import QUEUED, SCHEDULED
 from .handle import NO_KWARGS, Handle
 from .options import due_in
@@ -56,10 +56,12 @@ def express_async(cls: Any, gate: Gate, plan: Plan) -> Callable[..., Handle[Any]
         # A C extension's fork (uWSGI's) calls no Python hook, hence the second look.
         if lane is None or not lane.here[0] or len(lane.queue) >= lane.max_jobs:
             return accepting().enqueue(cls, args, kwargs)
-        if kwargs or len(args) != usual:
+        if kwargs:
             check(*args, **kwargs)  # type: ignore[misc]  # a class with an open gate has one
-        if not kwargs:
+        else:
             kwargs = NO_KWARGS
+            if len(args) != usual:
+                check(*args)  # type: ignore[misc]
         call: Handle[Any] = Handle()
         call._lane = lane
         call._number = lane.accepts()
@@ -93,15 +95,17 @@ def express_in(cls: Any, gate: Gate, plan: Plan) -> Callable[..., Handle[Any]]:
         if (
             lane is None
             or not lane.here[0]
-            or (type(delay) is not int and type(delay) is not float)
-            or not 0 < delay < _FAR
+            or (type(delay) is not float and type(delay) is not int)
+            or not 0.0 < delay < _FAR
         ):
             options = {"delay": due_in(f"{cls.__qualname__}.perform_in", delay)}
             return accepting().enqueue(cls, args, kwargs, options)
-        if kwargs or len(args) != usual:
+        if kwargs:
             check(*args, **kwargs)  # type: ignore[misc]  # as above
-        if not kwargs:
+        else:
             kwargs = NO_KWARGS
+            if len(args) != usual:
+                check(*args)  # type: ignore[misc]
         call: Handle[Any] = Handle()
         call._lane = lane
         call._number = lane.accepts()
@@ -114,13 +118,12 @@ def express_in(cls: Any, gate: Gate, plan: Plan) -> Callable[..., Handle[Any]]:
         call.attempt = 0
         call._started = call._finished = call._outcome = call._more = None
         lane.scheduled.add(call)
-        runtime = lane.runtime
-        scheduler = runtime.scheduler
+        scheduler = lane.scheduler
         scheduler.inbox.append(call)
         if due < scheduler.next_look:
             scheduler.hurry()
-        if runtime.phase is not OPEN:  # the stop began in between
-            runtime.settle_delayed(call)
+        if gate.lane is not lane:  # closed in between: by a stop, perhaps
+            lane.runtime.settle_delayed(call)
         return call
 
     return _named(perform_in, cls, _IN_DOC)

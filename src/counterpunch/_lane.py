@@ -75,6 +75,7 @@ class Lane:
         "running",
         "runtime",
         "scheduled",
+        "scheduler",
         "sleepers",
         "starts",
         "stopped",
@@ -95,6 +96,7 @@ class Lane:
         # Of the pool, for the short path of an enqueue.
         self.parked, self.sleepers = pool.parking.parked, pool.parking.sleepers
         self.vacancies = pool.vacancies
+        self.scheduler = runtime.scheduler
         #: Jobs accepted so far. Its next value is the number, and so the id, of a job.
         self.accepted = Count()
         self.accepts: Callable[[], int] = self.accepted.add
