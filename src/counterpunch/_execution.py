@@ -39,6 +39,9 @@ __all__ = [
     "perform",
 ]
 
+#: Bound once: from 3.12 on a method of an imported object is looked up anew at each call.
+_set_current = current.set
+
 Turn = tuple[str, Callable[..., Any], tuple[Any, ...]]
 
 
@@ -133,7 +136,7 @@ def execute_plain(call: Handle[Any], lane: Lane) -> None:
 
 def perform(call: Handle[Any], lane: Lane) -> Any:
     """The user's code of a plain job, inside the job's context."""
-    current.set(call)
+    _set_current(call)
     job: Any = lane.job()
     job.handle = call
     if call._kwargs:
