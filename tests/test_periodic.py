@@ -295,7 +295,7 @@ def test_bad_options_are_refused_at_the_class(name: str, value: object, message:
 
 def test_a_periodic_job_takes_no_arguments() -> None:
     """Nobody is there to pass any."""
-    with pytest.raises(TypeError, match="user"):
+    with pytest.raises(TypeError, match=r"NeedyJob.*user.*periodic.*default"):
 
         class NeedyJob(Job):
             every = 60
