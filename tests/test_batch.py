@@ -402,6 +402,13 @@ def test_waiting_in_fake_says_what_to_do() -> None:
         assert batch.wait()
 
 
+def test_waiting_for_a_batch_that_was_never_opened_is_refused() -> None:
+    """It would never end; with a time limit that runs out."""
+    with pytest.raises(CounterpunchError, match="was never opened"):
+        Batch().wait()
+    assert not Batch().wait(0)
+
+
 def test_wait_runs_out() -> None:
     """``wait(timeout)`` answers False while a member is alive."""
     go = threading.Event()

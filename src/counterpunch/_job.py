@@ -351,7 +351,7 @@ class Job(metaclass=JobMeta):
         """Report how far the job is; ``handle.progress`` shows it."""
         self.handle._extra().progress = (done, total, message)
 
-    def set_status(self, **data: Any) -> None:
+    def set_status(self, /, **data: Any) -> None:
         """Store values that ``handle.data`` shows; later values of a name replace earlier."""
         more = self.handle._extra()
         more.data = {**(more.data or {}), **data}
