@@ -28,9 +28,11 @@ NOON = datetime(2025, 1, 1, 12, tzinfo=timezone.utc)
 def only_these(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """No periodic class of another test is armed, and lock files go to a folder of their own."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    others = list(periodic_classes)
     periodic_classes.clear()
     yield
     periodic_classes.clear()
+    periodic_classes.update(others)
 
 
 def test_a_year_of_every() -> None:
