@@ -113,6 +113,26 @@ def test_on_complete_comes_however_the_members_end(
     assert ended == [("complete", batch.id)]
 
 
+def test_a_duplicate_that_is_discarded_is_a_member(callbacks: Callbacks, ended: Ended) -> None:
+    """As any other job that is accepted and discarded: the batch is no success."""
+
+    class OnceJob(Job):
+        identity = staticmethod(lambda: "one")
+        unique = "queued"
+        on_duplicate = "discard"
+
+        def perform(self) -> None: ...
+
+    with fake() as recorder:
+        OnceJob.perform_async()
+        with open_batch(callbacks) as batch:
+            duplicate = OnceJob.perform_async()
+        assert list(batch.handles) == [duplicate]
+        assert (duplicate.status, batch.progress) == (Status.DISCARDED, (1, 1))
+        recorder.drain()
+    assert ended == [("complete", batch.id)]
+
+
 def test_a_member_that_is_retried_holds_the_batch_open(callbacks: Callbacks, ended: Ended) -> None:
     """An attempt that fails is not the end of a member."""
 
@@ -380,6 +400,13 @@ def test_waiting_in_fake_says_what_to_do() -> None:
             batch.wait()
         recorder.drain()
         assert batch.wait()
+
+
+def test_waiting_for_a_batch_that_was_never_opened_is_refused() -> None:
+    """It would never end; with a time limit that runs out."""
+    with pytest.raises(CounterpunchError, match="was never opened"):
+        Batch().wait()
+    assert not Batch().wait(0)
 
 
 def test_wait_runs_out() -> None:

@@ -94,7 +94,7 @@ def test_attributes_along_the_way(door: Door) -> None:
         assert (handle.status, handle.running(), handle.done()) == (Status.RUNNING, True, False)
         job.progress(3, 10, "rows")
         job.set_status(stage="one", rows=3)
-        job.set_status(rows=4)
+        job.set_status(rows=4, self="a name like others")
         return "done"
 
     handle = door.job.perform_async(act)
@@ -117,7 +117,7 @@ def test_attributes_along_the_way(door: Door) -> None:
     assert handle.finished_at <= datetime.now(timezone.utc) + timedelta(seconds=0.001)
     assert handle.finished_at.tzinfo is timezone.utc
     assert handle.progress == (3, 10, "rows")
-    assert handle.data == {"stage": "one", "rows": 4}
+    assert handle.data == {"stage": "one", "rows": 4, "self": "a name like others"}
     assert handle.error is None
 
 

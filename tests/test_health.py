@@ -172,7 +172,8 @@ def test_no_thread_to_be_had_is_a_reason(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "threshold", [{"max_fill": -1}, {"max_wait": float("nan")}, {"max_failures": 0}]
+    "threshold",
+    [{"max_fill": -1}, {"max_fill": 90}, {"max_wait": float("nan")}, {"max_failures": 0}],
 )
 def test_a_bad_threshold_is_refused(threshold):
     """The error names the threshold."""

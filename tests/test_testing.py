@@ -243,6 +243,20 @@ def test_advance_has_the_same_limit() -> None:
             recorder.advance(10, limit=20)
 
 
+def test_the_limit_that_an_advance_names_is_the_one_given() -> None:
+    """Not what was left of it after the instants before."""
+
+    class Spread(Job):
+        def perform(self) -> None: ...
+
+    with testing.fake() as recorder:
+        for second in range(30):
+            Spread.perform_in(second)
+        with pytest.raises(CounterpunchError, match=r"^20 attempts ran"):
+            recorder.advance(60, limit=20)
+        assert Spread.stats().attempts == 20
+
+
 def test_exactly_the_limit_is_enough() -> None:
     """Jobs that are done within the limit raise nothing."""
     with testing.fake() as recorder:

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 import counterpunch
-from counterpunch import Discard, Job, Retry, testing
+from counterpunch import Discard, InvalidOption, Job, Retry, testing
 from counterpunch._counts import BOUNDS, NO_TIMES, Times
 from counterpunch._runtime import current
 from counterpunch._timings import SLOT_SECONDS, SLOTS, Durations
@@ -167,6 +167,9 @@ def test_percentiles_interpolate_within_a_bucket():
     assert Times(tuple(buckets), 17.0).percentile(0.5) == pytest.approx(1.75)
     assert Times(tuple(buckets), 17.0).mean == pytest.approx(1.7)
     assert Times((0,) * len(BOUNDS) + (3,), 999.0).percentile(0.9) == BOUNDS[-1]
+    for percent in (95, -0.1, float("nan")):
+        with pytest.raises(InvalidOption, match=r"percentile: fraction=.*0 to 1"):
+            Times(tuple(buckets), 17.0).percentile(percent)
 
 
 def test_nothing_is_lost_while_threads_add_and_others_read():

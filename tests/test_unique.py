@@ -420,6 +420,10 @@ def test_an_unhashable_identity_is_refused_by_name() -> None:
         ListJob.perform_async([1, 2])
     with pytest.raises(InvalidOption, match=r"ListJob: identity=\[1, 2\].*hashable"):
         ListJob.perform_now([1, 2])
+    with pytest.raises(InvalidOption, match=r"ListJob: identity=\[1, 2\].*hashable"):
+        ListJob.in_progress([1, 2])  # type: ignore[arg-type]  # as type checkers say too
+    with pytest.raises(InvalidOption, match=r"jobs: identity=\[1, 2\].*hashable"):
+        counterpunch.jobs(ListJob, identity=[1, 2])  # type: ignore[arg-type]
     assert ListJob.stats().accepted == 0
 
 

@@ -15,9 +15,9 @@ from ._parking import Parking, Sleeper
 from ._performing import Performing
 from ._state import OPEN, QUIET, STOPPED
 from ._status import CANCELLED, DISCARDED, FAILED, RUNNING, SCHEDULED, TERMINAL
-from .errors import Discard, Duplicate, InvalidOption, QueueFull, ShuttingDown, shorten
+from .errors import Discard, Duplicate, QueueFull, ShuttingDown, shorten
 from .handle import NO_KWARGS, Handle, new_handle
-from .options import due_at, due_in
+from .options import due_at, due_in, hashable
 
 __all__ = ["Admission"]
 
@@ -184,6 +184,9 @@ class Admission(Performing):
             lane.accepts()
             now = self.clock.monotonic()
             call: Handle[Any] = new_handle(lane, lane.draw(), args, kwargs or NO_KWARGS, None, now)
+            batch = current_batch.get()
+            if batch is not None and not batch.closed:
+                batch.add(call)  # accepted and ended, as one that a middleware refuses
             self.end(call, DISCARDED, f"a duplicate of {holder.id}", "duplicate")
             return call
         if choice == "replace":
@@ -355,11 +358,4 @@ def _identity(lane: Lane, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tupl
     """
     key = lane.job.identity(*args, **kwargs)  # type: ignore[attr-defined]
     as_tuple = key if isinstance(key, tuple) else (key,)
-    try:
-        hash(as_tuple)
-    except TypeError:
-        owner = lane.job.__qualname__
-        raise InvalidOption(
-            owner, "identity", key, "a hashable value, or a tuple of them"
-        ) from None
-    return as_tuple
+    return hashable(lane.job.__qualname__, as_tuple)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from itertools import count
 from typing import NamedTuple
 
+from .errors import InvalidOption
+
 __all__ = [
     "BOUNDS",
     "NO_COUNTS",
@@ -77,7 +79,12 @@ class Times(NamedTuple):
 
         Interpolated within a bucket; of the last bucket only its lower bound is known.
         None if there are none.
+
+        Raises:
+            InvalidOption: (a ``ValueError``) for a fraction outside 0 to 1, such as 95.
         """
+        if not 0 <= fraction <= 1:
+            raise InvalidOption("percentile", "fraction", fraction, "a number from 0 to 1")
         rank = fraction * self.total
         if not self.total:
             return None

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from ._runtime import DRAINING, OPEN, Runtime, current
+from .errors import InvalidOption
 from .options import _seconds, _whole
 
 if TYPE_CHECKING:
@@ -39,9 +40,11 @@ def health(*, max_fill: float = 0.9, max_wait: float = 60.0, max_failures: int =
             that succeeded, are reported. Default 10.
 
     Raises:
-        InvalidOption: For a threshold that is negative or no number.
+        InvalidOption: For a threshold that is negative or no number, or a fraction above 1.
     """
     max_fill = _seconds(0.0, none=False)("health", "max_fill", max_fill) or 0.0
+    if max_fill > 1:
+        raise InvalidOption("health", "max_fill", max_fill, "a fraction from 0 to 1")
     max_wait = _seconds(0.0, none=False)("health", "max_wait", max_wait) or 0.0
     max_failures = _whole(1)("health", "max_failures", max_failures)
     runtime = current()

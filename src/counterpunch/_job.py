@@ -18,7 +18,7 @@ from ._status import TERMINAL, Status
 from ._using import Using, bulk
 from .errors import Cancelled, CounterpunchError
 from .handle import Handle
-from .options import DEFAULTS, due_at
+from .options import DEFAULTS, due_at, hashable
 
 __all__ = ["Job", "JobMeta"]
 
@@ -99,7 +99,11 @@ def _prepare(cls: JobMeta) -> None:
     type.__setattr__(cls, "_plan", plan)
     if plan.options.every is not None or plan.options.cron is not None:
         if plan.check is not None:
-            plan.check()  # a periodic job is performed without arguments
+            try:
+                plan.check()
+            except TypeError as exc:
+                why = "a periodic job is performed without arguments: give each a default"
+                raise TypeError(f"{exc}; {why}") from None
         periodic_classes.add(cls)  # type: ignore[arg-type]  # the metaclass makes Jobs
     else:
         periodic_classes.discard(cls)  # type: ignore[arg-type]
@@ -347,7 +351,7 @@ class Job(metaclass=JobMeta):
         """Report how far the job is; ``handle.progress`` shows it."""
         self.handle._extra().progress = (done, total, message)
 
-    def set_status(self, **data: Any) -> None:
+    def set_status(self, /, **data: Any) -> None:
         """Store values that ``handle.data`` shows; later values of a name replace earlier."""
         more = self.handle._extra()
         more.data = {**(more.data or {}), **data}
@@ -377,6 +381,7 @@ def _of_identity(cls: type[Job], identity: tuple[Hashable, ...]) -> list[Handle[
             f"{cls.__qualname__} has no identity to look for: give it a @staticmethod "
             f"identity(...) over perform's arguments"
         )
+    hashable(cls.__qualname__, identity)
     runtime = current()
     runtime.must_be_here(cls, "its identities are not known", cls._plan.options)
     lane = runtime.lanes.get(cls)

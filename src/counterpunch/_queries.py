@@ -14,6 +14,7 @@ from ._runtime import Runtime, current
 from ._status import Status
 from .errors import BackendError, InvalidOption
 from .handle import Handle
+from .options import hashable
 
 __all__ = ["find", "jobs", "stats"]
 
@@ -125,6 +126,8 @@ def jobs(
             allowed = ", ".join(one.value for one in Status)
             raise InvalidOption("jobs", "status", status, allowed) from None
     key = identity if identity is None or isinstance(identity, tuple) else (identity,)
+    if key is not None:
+        hashable("jobs", key)
     cls = None if job is None else job_class(job)
     lanes = [lane for lane in list(runtime.lanes.values()) if cls is None or lane.job is cls]
     found: dict[Handle[Any], None] = {}

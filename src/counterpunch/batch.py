@@ -117,10 +117,12 @@ class Batch:
 
         Raises:
             InvalidOption: (a ``ValueError``) for a timeout that is NaN or no time.
-            CounterpunchError: Without a timeout inside its own ``with`` block, or where a job
-                waits for itself: it would never end.
+            CounterpunchError: Without a timeout before or inside its own ``with`` block, or
+                where a job waits for itself: it would never end.
         """
         limit = time_limit("Batch.wait", timeout)
+        if limit is None and not self._entered:
+            raise CounterpunchError(f"{self!r} was never opened: enqueue its jobs in a with block")
         if limit is None and self._thread == get_ident() and current_batch.get() is self:
             raise CounterpunchError(f"{self!r} is still open: wait for it after its with block")
         for call in list(self.handles):

@@ -29,6 +29,7 @@ __all__ = [
     "check",
     "check_calls",
     "due_in",
+    "hashable",
     "resolve",
     "time_limit",
 ]
@@ -357,6 +358,21 @@ def due_in(owner: str, delay: float | timedelta) -> float:
     ):
         raise InvalidOption(owner, "delay", delay, "seconds >= 0, as a number or a timedelta")
     return float(seconds) + 0.0  # -0.0 is 0.0
+
+
+def hashable(owner: str, identity: tuple[Any, ...]) -> tuple[Any, ...]:
+    """An identity, checked.
+
+    Raises:
+        InvalidOption: If a part of it cannot be hashed.
+    """
+    try:
+        hash(identity)
+    except TypeError:
+        value = identity[0] if len(identity) == 1 else identity
+        allowed = "a hashable value, or a tuple of them"
+        raise InvalidOption(owner, "identity", value, allowed) from None
+    return identity
 
 
 def time_limit(owner: str, timeout: float | timedelta | None) -> float | None:

@@ -185,7 +185,7 @@ class Fake:
                 break
             runtime.virtual.move_to(_next_instant(runtime, now + wait))
             runtime.scheduler.run_due()
-            ran += self._drain(limit - ran, failures)
+            ran = self._drain(limit, failures, ran)
         runtime.virtual.move_to(end)
         if failures:
             _reraise(failures[0])
@@ -242,8 +242,7 @@ class Fake:
                 f"enqueued, but should not be: {cls.__qualname__}\nenqueued: {self._listing()}"
             )
 
-    def _drain(self, limit: int, failures: list[Handle[Any]]) -> int:
-        ran = 0
+    def _drain(self, limit: int, failures: list[Handle[Any]], ran: int = 0) -> int:
         runtime = self._runtime
         while True:
             runtime.scheduler.run_due()
