@@ -169,6 +169,68 @@ def test_failures_and_retries() -> None:
     assert LooseCancelJob.perform_async().exception(WAIT) is not None  # its worker lives
 
 
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
+def test_what_a_task_of_a_job_raises_does_not_end_the_loop(kind: type[BaseException]) -> None:
+    """asyncio lets these two out of the loop itself; the attempt fails and no more."""
+
+    class Splitting(Job):
+        async def perform(self, fails: bool) -> str:
+            async def part() -> str:
+                if fails:
+                    raise kind
+                return "whole"
+
+            return await asyncio.create_task(part())
+
+    assert isinstance(Splitting.perform_async(True).exception(WAIT), kind)
+    assert Splitting.perform_async(False).result(WAIT) == "whole"
+
+
+def test_workers_that_a_job_cancelled_are_replaced() -> None:
+    """A job may cancel every task that it finds on the loop, idle workers among them."""
+
+    class Idle(Job):
+        workers = 1
+
+        async def perform(self) -> str:
+            return "ran"
+
+    class Sweeping(Job):
+        async def perform(self) -> None:
+            others = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in others:
+                task.cancel()
+
+    Idle.perform_async().result(WAIT)
+    assert counterpunch.wait_idle(WAIT)
+    swept = Sweeping.perform_async()
+    ended = threading.Event()
+    swept.add_done_callback(lambda _: ended.set())
+    assert ended.wait(WAIT)
+    assert Idle.perform_async().result(WAIT) == "ran"
+    assert counterpunch.wait_idle(WAIT)
+
+
+def test_no_thread_for_a_job_on_a_running_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It fails and is over; it does not stay running for good."""
+
+    class Direct(Job):
+        async def perform(self) -> None: ...
+
+    def start(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def main() -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", start)
+            with pytest.raises(RuntimeError, match="can't start new thread"):
+                Direct.perform_now()
+
+    asyncio.run(main())
+    assert Direct.stats().failed == 1
+    assert Direct.stats().running == 0
+
+
 def test_the_token_reaches_an_async_job() -> None:
     """``cancel()`` sets it; the job that looks ends as cancelled."""
     running = threading.Event()
@@ -275,6 +337,38 @@ def test_the_exit_of_the_interpreter_runs_finally_blocks() -> None:
         timeout=WAIT,
     )
     assert (done.returncode, done.stdout) == (0, "cleaned up\n")
+
+
+def test_a_job_lost_on_its_way_from_a_shared_pool_to_the_loop_ends_once() -> None:
+    """Its pool's thread has given it to the loop, which is busy until the stop is over."""
+    counterpunch.configure(pools={"shared": 2})
+    go, holding = threading.Event(), threading.Event()
+    loop_thread: list[threading.Thread] = []
+
+    class Holding(Job):
+        async def perform(self) -> None:
+            loop_thread.append(threading.current_thread())
+            holding.set()
+            go.wait(WAIT)
+
+    class Handed(Job):
+        pool = "shared"
+
+        async def perform(self) -> None: ...
+
+    Holding.perform_async()
+    assert holding.wait(WAIT)
+    handed = Handed.perform_async()
+    pause = threading.Event()
+    for _ in range(int(WAIT / 0.002)):  # nothing tells
+        if Handed.stats().running:
+            break
+        pause.wait(0.002)
+    assert counterpunch.shutdown(0.0).lost.count(handed) == 1
+    go.set()
+    loop_thread[0].join(WAIT)
+    assert handed.status is Status.LOST
+    assert Handed.stats().lost == 1
 
 
 def test_an_async_job_in_a_shared_pool() -> None:

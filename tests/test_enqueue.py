@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -21,6 +22,7 @@ from counterpunch import (
     current_job,
     testing,
 )
+from counterpunch._runtime import current
 
 LONG = 10.0  # seconds; a bound that turns a hang into a failure, never reached otherwise
 HUGE = pytest.param(10**400, id="huge")  # an int that is beyond any float
@@ -725,3 +727,29 @@ def test_the_number_of_arguments_is_checked_without_calling_perform() -> None:
         ):
             with pytest.raises(TypeError, match="perform"):
                 call()
+
+
+def test_a_worker_that_starts_as_its_pool_closes_gives_its_thread_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The stop saw no executor yet; the thread must not wait in one for ever."""
+    threads: list[threading.Thread] = []
+
+    class LateJob(Job):
+        workers = 1
+
+        def perform(self) -> None:
+            threads.append(threading.current_thread())
+
+    LateJob.resume()  # makes its pool, in a runtime that accepts
+    pool = current().lane(LateJob).pool
+
+    class Late(ThreadPoolExecutor):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            pool.close()
+
+    monkeypatch.setattr("counterpunch._pool.ThreadPoolExecutor", Late)
+    LateJob.perform_async().result(LONG)
+    threads[0].join(LONG)
+    assert not threads[0].is_alive()

@@ -10,7 +10,17 @@ from typing import Any
 import pytest
 
 import counterpunch
-from counterpunch import Discarded, Handle, Job, QueueFull, Retry, ShuttingDown, Status, testing
+from counterpunch import (
+    Discard,
+    Discarded,
+    Handle,
+    Job,
+    QueueFull,
+    Retry,
+    ShuttingDown,
+    Status,
+    testing,
+)
 from counterpunch._runtime import current
 
 LONG = 10.0  # seconds; a bound that turns a hang into a failure, never reached otherwise
@@ -543,6 +553,43 @@ def test_a_cancelled_due_job_does_not_keep_a_producer_blocked() -> None:
     assert late.cancel()
     go.set()
     blocked.result(LONG).result(LONG)
+
+
+def test_room_that_a_refused_job_leaves_goes_to_the_next_producer() -> None:
+    """The first producer is woken and then refused; nothing else will ever leave the queue."""
+    go, started = threading.Event(), threading.Event()
+
+    class Picky(Job):
+        workers = 1
+        max_jobs = 1
+        overflow = "block"
+        block_timeout = None
+
+        def on_enqueue(self) -> None:
+            if self.handle.args[0] == "refused":
+                raise Discard("not this one")
+
+        def perform(self, name: str) -> None:
+            if name == "held":
+                started.set()
+                assert go.wait(LONG)
+
+    Picky.perform_async("held")
+    assert started.wait(LONG)
+    Picky.perform_async("queued")
+    refused = in_background(Picky.perform_async, "refused")
+    until_waiting(Picky)
+    first = current().lane(Picky).blocked[0]
+    behind = in_background(Picky.perform_async, "behind")
+    pause = threading.Event()
+    for _ in range(int(LONG / 0.002)):
+        if len(current().lane(Picky).blocked) == 2:
+            break
+        pause.wait(0.002)
+    assert current().lane(Picky).blocked[0] is first
+    go.set()
+    assert refused.result(LONG).status is Status.DISCARDED
+    behind.result(LONG).result(LONG)
 
 
 @pytest.mark.parametrize("policy", POLICIES)

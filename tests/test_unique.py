@@ -8,7 +8,16 @@ import threading
 import pytest
 
 import counterpunch
-from counterpunch import CounterpunchError, Duplicate, Handle, InvalidOption, Job, Retry, Status
+from counterpunch import (
+    CounterpunchError,
+    Duplicate,
+    Handle,
+    InvalidOption,
+    Job,
+    QueueFull,
+    Retry,
+    Status,
+)
 from counterpunch.testing import fake
 
 WAIT = 10.0
@@ -435,3 +444,26 @@ def test_unique_without_identity_is_refused_where_it_is_written() -> None:
             unique = "active"
 
             def perform(self) -> None: ...
+
+
+def test_a_refused_replacement_leaves_the_old_job_alone() -> None:
+    """A full queue refuses the newer job before the older one is given up for it."""
+
+    class Refused(Job):
+        max_jobs = 1
+        unique = "queued"
+        on_duplicate = "replace"
+
+        @staticmethod
+        def identity(number: int) -> int:
+            return number
+
+        def perform(self, number: int) -> None: ...
+
+    Refused.pause()
+    old = Refused.perform_in(100, 1)
+    Refused.perform_async(2)
+    with pytest.raises(QueueFull):
+        Refused.perform_async(1)
+    assert old.status is Status.SCHEDULED
+    assert old.cancel()

@@ -14,12 +14,23 @@ from ._lane import Lane
 from ._parking import Parking, Sleeper
 from ._performing import Performing
 from ._state import OPEN, QUIET, STOPPED
-from ._status import CANCELLED, DISCARDED, FAILED, RUNNING, SCHEDULED, TERMINAL
+from ._status import (
+    CANCELLED,
+    DEFERRED,
+    DISCARDED,
+    FAILED,
+    RETRYING,
+    RUNNING,
+    SCHEDULED,
+    TERMINAL,
+)
 from .errors import Discard, Duplicate, QueueFull, ShuttingDown, shorten
 from .handle import NO_KWARGS, Handle, new_handle
 from .options import due_at, due_in, hashable
 
 __all__ = ["Admission"]
+
+_DELAYED = (DEFERRED, SCHEDULED, RETRYING)
 
 
 class Admission(Performing):
@@ -53,15 +64,21 @@ class Admission(Performing):
         if options is not None and "after_commit" in options:
             options = dict(options)
             deferral = _commit.defer(self.whole, job.__qualname__, options.pop("after_commit"))
-        call, due, waiting = self._build(
-            lane, args, kwargs, options, deferral is None and not inside
-        )
-        if not waiting:
-            pass
-        elif deferral is None:
-            self.place(call, due)
-        else:
-            self._defer(call, due, deferral)
+        try:
+            call, due, waiting = self._build(
+                lane, args, kwargs, options, deferral is None and not inside
+            )
+            if not waiting:
+                pass
+            elif deferral is None:
+                self.place(call, due)
+            else:
+                self._defer(call, due, deferral)
+        finally:
+            if lane.blocked:
+                # Woken for room that it did not take after all, by a refusal or an exception:
+                # the next producer has to be, as nothing else may ever leave the queue.
+                lane.made_room()
         if lane.gate.lane is None:
             self._open_gate(lane)
         return call
@@ -127,6 +144,11 @@ class Admission(Performing):
         if plan.options.unique is not None:
             holder = self.unique.get((lane.job, key))
             if holder is not None:
+                replaces = lane.options.on_duplicate == "replace" and holder._state in _DELAYED
+                if replaces and at_once and needs_room:
+                    # Only a queued one makes the room that its successor needs: a refusal
+                    # must come before the old job goes, or both are gone.
+                    self._room(lane)
                 duplicate = self._answer_duplicate(holder, lane, key, args, kwargs)
                 if duplicate is not None:
                     return duplicate, None, False
@@ -281,11 +303,13 @@ class Admission(Performing):
                 lane.blocked.append(parking.nudge)
                 return not lane.full() or self.phase is STOPPED
 
-            in_time = parking.park(sleeper, ready, left)
             try:
-                lane.blocked.remove(parking.nudge)
-            except ValueError:
-                pass  # taken by the worker that woke us
+                in_time = parking.park(sleeper, ready, left)
+            finally:  # a Ctrl-C, too, leaves nothing here that a wake-up could be wasted on
+                try:
+                    lane.blocked.remove(parking.nudge)
+                except ValueError:
+                    pass  # taken by the worker that woke us
             if lane.full() or self.phase is STOPPED:
                 self._refuse_late(lane)
                 if not in_time:

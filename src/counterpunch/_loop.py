@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures.thread
 import contextlib
+import logging
 import threading
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
-from ._execution import admitted, attempt_async, broken
-from ._hooks import process, safely
+from ._execution import Abandon, admitted, attempt_async, broken
+from ._hooks import process, report, safely
 from ._pool import Pool, Worker
 from ._status import CANCELLED, Status
 from .handle import Handle
@@ -46,11 +47,27 @@ class Loop:
         asyncio.set_event_loop(self.loop)
         self.loop.call_soon(self._up.set)
         try:
-            self.loop.run_forever()
+            while self._run_until_stopped():
+                pass
         finally:
             with contextlib.suppress(Exception):
                 self.loop.run_until_complete(self.loop.shutdown_asyncgens())
             self.loop.close()
+
+    def _run_until_stopped(self) -> bool:
+        """True if something other than ``stop`` ended the loop: then it is to go on.
+
+        asyncio lets SystemExit and KeyboardInterrupt of any task or callback out of
+        ``run_forever``, and a job may start tasks of its own.
+        """
+        try:
+            self.loop.run_forever()
+        except Abandon:
+            raise
+        except (SystemExit, KeyboardInterrupt) as exc:
+            report(logging.ERROR, "a task of the event loop raised; the loop goes on", exc_info=exc)
+            return True
+        return False
 
     @property
     def ident(self) -> int | None:
@@ -142,6 +159,11 @@ class LoopPool(Pool):
         try:
             while not await self._serve_some(loop, worker):
                 pass
+        except asyncio.CancelledError:  # by a job that cancels all tasks it can find
+            self.vacancies.append(None)
+            if self.queued():
+                self.offer()
+            raise
         finally:
             self.workers.discard(worker)
             self.runtime.resting.wake_all()
@@ -189,6 +211,10 @@ class LoopPool(Pool):
                     parking.sleepers.remove(wake)
                 return
             await woken
+        except asyncio.CancelledError:
+            with contextlib.suppress(ValueError):
+                parking.sleepers.remove(wake)  # nobody may count on this worker any more
+            raise
         finally:
             parking.parked.pop()
 
@@ -214,6 +240,15 @@ async def _execute(loop: Loop, call: Handle[Any]) -> None:
     lane.runtime.settle(call, status)
 
 
+async def _take_over(loop: Loop, call: Handle[Any]) -> None:
+    """On the loop: run a job that a pool's thread has handed on, unless the drain took it."""
+    try:
+        call._lane.running.remove(call)
+    except KeyError:
+        return  # given up as lost, which was its one ending
+    await _execute(loop, call)
+
+
 def execute_on_loop(call: Handle[Any], worker: bool) -> None:
     """One attempt of an async job that was queued in a shared pool: it runs on the loop, and
     the pool's thread waits for it."""
@@ -223,7 +258,7 @@ def execute_on_loop(call: Handle[Any], worker: bool) -> None:
         return  # before anything is given to a loop that is about to close
     try:
         loop = lane.runtime.event_loop()
-        coroutine = _execute(loop, call)
+        coroutine = _take_over(loop, call)
         try:
             asyncio.run_coroutine_threadsafe(coroutine, loop.loop).result()
         finally:
@@ -246,13 +281,18 @@ def execute_here(call: Handle[Any], final: bool = False) -> None:
     except RuntimeError:
         status = run_to_end(call, lane, context, final)
     else:
-        results: list[Status] = []
+        # It settles the job itself: a Ctrl-C may end the wait below, not the attempt.
         thread = threading.Thread(
-            target=lambda: results.append(run_to_end(call, lane, context, final)), daemon=True
+            target=lambda: lane.runtime.settle(call, run_to_end(call, lane, context, final)),
+            daemon=True,
         )
-        thread.start()
-        thread.join()
-        status = results[0]
+        try:
+            thread.start()
+        except RuntimeError as exc:  # no thread to be had
+            lane.runtime.settle(call, broken(call, exc))
+        else:
+            thread.join()
+        return
     lane.runtime.settle(call, status)
 
 

@@ -223,6 +223,8 @@ class Pool:
                 joined_at_exit = getattr(concurrent.futures.thread, "_threads_queues", {})
                 for thread in getattr(executor, "_threads", ()):
                     joined_at_exit.pop(thread, None)
+            if self.closed:  # it may have looked before there was an executor to shut down
+                executor.shutdown(wait=False)
         except RuntimeError as exc:
             self.vacancies.append(None)
             self.runtime.no_thread(self, exc)
