@@ -423,3 +423,27 @@ def test_wait_runs_out() -> None:
     go.set()
     assert batch.wait(WAIT)
     assert handle.status is Status.SUCCEEDED
+
+
+def test_callbacks_see_the_context_variables_of_who_opened_the_batch() -> None:
+    trace: contextvars.ContextVar[str] = contextvars.ContextVar("trace", default="none")
+    seen: list[str] = []
+
+    class FollowJob(Job):
+        def perform(self, batch_id: str) -> None:
+            seen.append(trace.get())
+
+    gate = threading.Event()
+
+    @job
+    def member() -> None:
+        assert gate.wait(WAIT)
+
+    trace.set("request 7")
+    with Batch(on_complete=FollowJob) as batch:
+        member.perform_async()
+    trace.set("the next request")
+    gate.set()
+    assert batch.wait(WAIT)
+    batch.callbacks[0].result(WAIT)
+    assert seen == ["request 7"]

@@ -103,6 +103,23 @@ def test_without_a_context_the_only_app_is_taken() -> None:
     assert (app.name, second.name) == ("only", "second")
 
 
+def test_the_callbacks_of_a_batch_run_in_the_app_that_opened_it() -> None:
+    app, _ = make_app("a"), make_app("b")
+    names: list[str | None] = []
+
+    class FollowJob(Job):
+        def perform(self, batch_id: str) -> None:
+            names.append(current_app.name if has_app_context() else None)
+
+    gate = threading.Event()
+    with app.test_request_context("/"), counterpunch.Batch(on_complete=FollowJob) as batch:
+        GateJob.perform_async(gate)
+    gate.set()
+    assert batch.wait(LONG)
+    batch.callbacks[0].result(LONG)
+    assert names == ["a"]
+
+
 def test_the_current_app_counts_not_the_one_of_the_request() -> None:
     """A request of one app that enters the context of another."""
     outer, inner = make_app("outer"), make_app("inner")
@@ -327,5 +344,9 @@ def test_setting_up_is_idempotent_and_checks_its_argument() -> None:
         installed = (process.around_perform, process.around_hooks, process.copy_context)
         assert before in (None, installed), "the hooks of the process are installed once"
         before = installed
+    app = Flask("c")
+    with app.app_context():
+        extension.init_app(current_app)  # a proxy
+    assert app in integration._apps
     with pytest.raises(InvalidOption, match=r"Counterpunch: app='app' .* a Flask app"):
         Counterpunch("app")  # type: ignore[arg-type]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import deque
-from contextvars import Token
+from contextvars import Context, Token
 from datetime import timedelta
 from threading import get_ident
 from types import TracebackType
@@ -13,7 +13,7 @@ from typing import Any
 
 from ._current import current_batch, current_job, open_batches
 from ._function import job_class
-from ._hooks import report
+from ._hooks import process, report
 from ._parking import Parking, Sleeper
 from ._runtime import Runtime, accepting
 from ._status import SUCCEEDED, TERMINAL
@@ -53,6 +53,7 @@ class Batch:
         self._inner: deque[Batch] = deque()
         self._outer: Batch | None = None
         self._token: Token[Batch | None] | None = None
+        self._context: Context | None = None
         self._entered = False
         self._interrupted = False
         self._thread: int | None = None
@@ -93,6 +94,8 @@ class Batch:
         if self._token is not None:
             current_batch.reset(self._token)
         self._interrupted = exc is not None
+        # The last member ends on a worker, which knows nothing of who opened the batch.
+        self._context = process.copy_context()
         self.closed = True
         self._one_less(accepting())
 
@@ -171,24 +174,26 @@ class Batch:
         return own and all(inner._succeeded() for inner in list(self._inner))
 
     def _complete(self, runtime: Runtime) -> None:
-        wanted = [self.on_success if self._succeeded() else None, self.on_complete]
-        token = current_batch.set(None)  # the callbacks are nobody's members
-        failures = []
-        try:
-            for callback in wanted:
-                if callback is not None:
-                    try:
-                        self._follow(callback, runtime)
-                    except BaseException as exc:
-                        failures.append(exc)
-        finally:
-            current_batch.reset(token)
+        context, self._context = self._context, None
+        failures = (context or Context()).run(self._follow_all, runtime)
         self._done = True
         self._parking.wake_all()
         if self._outer is not None:
             self._outer._one_less(runtime)
         if failures and not runtime.threads:
             raise failures[0]  # under inline() the callback has run here, and failed
+
+    def _follow_all(self, runtime: Runtime) -> list[BaseException]:
+        """In a context of its own: what is set here needs no undoing."""
+        current_batch.set(None)  # the callbacks are nobody's members
+        failures = []
+        for callback in [self.on_success if self._succeeded() else None, self.on_complete]:
+            if callback is not None:
+                try:
+                    self._follow(callback, runtime)
+                except BaseException as exc:
+                    failures.append(exc)
+        return failures
 
     def _follow(self, callback: Using[Any, Any], runtime: Runtime) -> None:
         try:

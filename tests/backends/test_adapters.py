@@ -70,3 +70,10 @@ def test_rq_refuses_a_budget_and_allows_as_many_starts(ledger: Any) -> None:
     engine_jobs.Add.perform_async(1)
     engine_jobs.Add.using(retry=Retry(7)).perform_async(1)
     assert [_starts(message) for message in sent] == [3, 7]
+
+
+def test_rq_says_what_a_wrong_url_should_be_and_does_not_show_it() -> None:
+    rq = pytest.importorskip("counterpunch.backends.rq")
+    with pytest.raises(InvalidOption, match=r"RQBackend: queue=.* URL of a Redis server") as told:
+        rq.RQBackend("http://user:hunter2@localhost")
+    assert "hunter2" not in str(told.value)

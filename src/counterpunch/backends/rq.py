@@ -44,6 +44,7 @@ redis: Any = load("redis", "rq")
 
 #: Seconds for which a failed job stays in RQ's own registry, for its tools: a week.
 FAILED_SECONDS = 7 * 86_400
+ALLOWED = "an rq.Queue, or the URL of a Redis server"
 
 
 class RQBackend(RemoteEngine):
@@ -68,10 +69,15 @@ class RQBackend(RemoteEngine):
         if isinstance(queue, str):
             seconds = self._bounded.seconds
             limits = {"socket_timeout": seconds, "socket_connect_timeout": seconds}
-            queue = rq.Queue(connection=redis.Redis.from_url(queue, **limits))
+            try:
+                connection = redis.Redis.from_url(queue, **limits)
+            except ValueError as exc:
+                allowed = f"{ALLOWED} ({exc}); a queue by its name: rq.Queue(name, connection=...)"
+                # Without the value: a URL may hold a password.
+                raise InvalidOption("RQBackend", "queue", "...", allowed) from exc
+            queue = rq.Queue(connection=connection)
         if not isinstance(queue, rq.Queue):
-            allowed = "an rq.Queue, or the URL of a Redis server"
-            raise InvalidOption("RQBackend", "queue", queue, allowed)
+            raise InvalidOption("RQBackend", "queue", queue, ALLOWED)
         self.queue = queue
         self.keep = results_kept("RQBackend", keep)
         engines.add(self)

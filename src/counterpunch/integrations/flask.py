@@ -16,6 +16,7 @@ from weakref import WeakSet
 
 from flask import Flask, request_started
 from flask import globals as flask_globals
+from werkzeug.local import LocalProxy
 
 from .._hooks import process
 from ..errors import InvalidOption
@@ -64,6 +65,8 @@ class Counterpunch:
         """Set up one app. Doing it twice is the same as doing it once."""
         if not isinstance(app, Flask):
             raise InvalidOption("Counterpunch", "app", app, "a Flask app")
+        if isinstance(app, LocalProxy):  # current_app passes for a Flask app
+            app = app._get_current_object()
         if "counterpunch" in app.extensions:
             return
         app.extensions["counterpunch"] = self
