@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -411,7 +412,16 @@ def test_any_order_without_a_circle_comes_to_an_end(workers: int) -> None:
     assert [handle.result(WAIT) for handle in handles] == list(range(100))
 
 
-def test_a_wait_too_deep_for_the_stack_fails_the_job_and_no_more() -> None:
+@pytest.fixture
+def shallow_stack() -> Iterator[int]:
+    """Python's limit of frames, lowered: each level of waiting costs more than the one above."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(400)
+    yield 400
+    sys.setrecursionlimit(before)
+
+
+def test_a_wait_too_deep_for_the_stack_fails_the_job_and_no_more(shallow_stack: int) -> None:
     """Python's own RecursionError; every job ends, and the worker lives."""
 
     class AbyssJob(Job):
@@ -421,7 +431,7 @@ def test_a_wait_too_deep_for_the_stack_fails_the_job_and_no_more() -> None:
             return depth and AbyssJob.perform_async(depth - 1).result()
 
     with pytest.raises(RecursionError):
-        AbyssJob.perform_async(2000).result(WAIT)
+        AbyssJob.perform_async(2 * shallow_stack).result(WAIT)
     assert counterpunch.wait_idle(WAIT)
     counts = AbyssJob.stats()
     assert (counts.accepted, counts.running) == (counts.succeeded + counts.failed, 0)
