@@ -132,6 +132,34 @@ def test_those_turned_away_come_back_in_portions() -> None:
     assert later == [1.0] * 10 + [2.0] * 10 + [3.0] * 10
 
 
+def test_a_place_given_up_goes_to_the_next() -> None:
+    """Cancelled and replaced jobs leave no holes; what is past is not handed out again."""
+
+    class Replaced(Job):
+        rate = Rate(1, per=10.0)
+        unique = "queued"
+        on_duplicate = "replace"
+
+        @staticmethod
+        def identity(key: int, version: int) -> int:
+            return key
+
+        def perform(self, key: int, version: int) -> None: ...
+
+    with fake(now=1_000_000_000) as recorder:
+        start = recorder.now.timestamp()
+        for version in range(100):
+            newest = Replaced.perform_async(0, version)
+        others = [Replaced.perform_async(key, 0) for key in range(1, 5)]
+        due = [handle.run_at.timestamp() - start for handle in (newest, *others)]
+        assert due == pytest.approx([10.0, 20.0, 30.0, 40.0, 50.0])  # the first was due at once
+        for handle in others[:3]:
+            assert handle.cancel()
+        recorder.advance(25)
+        last = Replaced.perform_async(9, 0)
+        assert last.run_at.timestamp() - start == pytest.approx(30.0)
+
+
 def test_waiting_for_the_rate_costs_no_worker() -> None:
     """Jobs that wait are scheduled; other work of the same thread goes on."""
     counterpunch.configure(pools={"slowlane": 1})

@@ -48,6 +48,8 @@ class Ending(State):
         if reason is None:
             started = call._started or now
             timings.note((started - call._due, now - started))
+        if more is not None and more.planned and lane.bucket is not None and call._due > now:
+            lane.bucket.give_back(call._due)
         if status is DISCARDED:
             timings.discards[cause].add()
         if not lane.ended[status].add() & FOLD_MASK:

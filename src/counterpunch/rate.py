@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import sys
 import threading
 from collections import deque
@@ -65,7 +66,7 @@ class TokenBucket:
     a worker is about to run it, because a busy pool may have held it back since.
     """
 
-    __slots__ = ("_again", "_lock", "_planned", "_started", "rate")
+    __slots__ = ("_again", "_lock", "_planned", "_spare", "_started", "rate")
 
     def __init__(self, rate: Rate) -> None:
         self.rate = rate
@@ -73,6 +74,8 @@ class TokenBucket:
         # enqueue; it then finds one entry less, which can only make a start later.
         self._lock = threading.RLock()
         self._planned = _Log(rate.limit)
+        #: A heap of planned instants whose jobs have been cancelled or replaced.
+        self._spare: list[float] = []
         self._started = _Log(rate.limit)
         # When those that were refused a start are to come back: no more of them at a time
         # than may start then, or a thousand would be turned away each period.
@@ -81,7 +84,16 @@ class TokenBucket:
     def reserve(self, now: float) -> float:
         """The earliest instant, ``now`` or later, for one more start; it is then taken."""
         with self._lock:
+            while self._spare:
+                instant = heapq.heappop(self._spare)
+                if instant >= now:
+                    return instant  # no later than a new one would be
             return self._next(self._planned, now)
+
+    def give_back(self, instant: float) -> None:
+        """A job that had this instant of ``reserve`` will not start: the next one may."""
+        with self._lock:
+            heapq.heappush(self._spare, instant)
 
     def start(self, now: float) -> float | None:
         """None if a job may start now (the start is then on record), or when to come back."""
