@@ -167,6 +167,17 @@ def test_it_looks_by_itself(stuck, caplog, monkeypatch):
         logging.getLogger("counterpunch").removeHandler(handler)
 
 
+def test_it_comes_back_when_the_oldest_job_will_have_waited_too_long(stuck, monkeypatch):
+    """Not only at the next slot: a job that came just after the first look is seen in time."""
+    looks = []
+    monkeypatch.setattr(_watchdog.Watchdog, "_look_at", lambda self, due: looks.append(due))
+    monkeypatch.setattr(_watchdog, "SLOT_SECONDS", 1e9)
+    counterpunch.configure(starved_after=500.0)
+    waiting = Stuck.perform_async(False)
+    current().watchdog.look()
+    assert looks[-1] == pytest.approx(waiting._due + 500.0)
+
+
 def test_a_starving_async_job_shows_where_the_others_wait(told, caplog):
     """The tasks of the loop have no thread of their own: the chain of awaits is shown."""
     gate, entered = asyncio.Event(), threading.Event()

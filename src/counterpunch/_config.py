@@ -106,8 +106,9 @@ def configure(
         history_ttl: Seconds for which they are remembered. Default 3600; None has no limit.
         log_args: False keeps arguments out of logs and of the lost report. Default True.
         starved_after: A job queued for more than so many seconds is reported in the log, once,
-            with the stacks of the workers that it waits for; looked at every ten seconds.
-            Default 60; None reports none. A paused class waits on purpose.
+            with the stacks of the workers that it waits for; others of its class that have
+            begun to starve meanwhile, together every ten seconds. Default 60; None reports
+            none. A paused class waits on purpose.
         on_lost: Called once per stop with the list of handles of the jobs that did not
             run or did not end, on the thread that stops the process.
         signals: True installs the SIGTERM handler that lets a script, ``flask run`` or

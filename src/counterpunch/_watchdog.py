@@ -1,8 +1,9 @@
 """What looks after a process while there is work: the queue depths, and jobs that starve.
 
 It is a timer of the scheduler, set once a pool has no worker to spare. Its first look comes
-when a job could starve by then, the next ones at the start of each slot of ten seconds, for as
-long as something is queued or runs. So a process with threads to spare never wakes up for it,
+when a job could starve by then, the next ones at the start of each slot of ten seconds, and
+when the oldest job of a class will have waited too long, for as long as something is queued or
+runs. So a process with threads to spare never wakes up for it,
 and an idle one once, ``starved_after`` seconds after it was last that busy.
 """
 
@@ -28,6 +29,8 @@ __all__ = ["Watchdog"]
 
 #: So many jobs are named in one record.
 NAMED = 10
+#: Seconds between two looks at least, and as a share of ``starved_after``.
+PAUSE, SHARE = 0.1, 0.1
 
 
 class Watchdog:
@@ -40,6 +43,8 @@ class Watchdog:
         self.asleep: deque[None] = deque([None] if runtime.threads else ())
         #: The numbers of the jobs of a class that were found starving at the last look.
         self._starving: dict[Lane, set[int]] = {}
+        #: The instant at which a job of a class where none does will starve, if it still waits.
+        self._next = 0.0
 
     def woken_by(self, pool: Pool) -> None:
         """On a worker that gets up, if ``asleep``: begin to look if it is the last one.
@@ -80,6 +85,7 @@ class Watchdog:
         runtime = self.runtime
         try:
             now = runtime.clock.monotonic()
+            self._next = (now // SLOT_SECONDS + 1) * SLOT_SECONDS
             for lane in list(runtime.lanes.values()):
                 lane.timings.note_depth(now, lane.waiting())
                 self._report_starving(lane, now)
@@ -95,7 +101,8 @@ class Watchdog:
                 self.wake()
         else:
             now = self.runtime.clock.monotonic()
-            self._look_at((now // SLOT_SECONDS + 1) * SLOT_SECONDS)
+            pause = max(PAUSE, SHARE * (config.starved_after or 0.0))
+            self._look_at(max(self._next, now + pause))
 
     def _resting(self) -> bool:
         runtime = self.runtime
@@ -107,8 +114,11 @@ class Watchdog:
     def _report_starving(self, lane: Lane, now: float) -> None:
         """Each job once, when it is first found; one record for all of a class."""
         limit = config.starved_after
-        if limit is None or lane.paused or lane.oldest_wait(now) <= limit:
+        wait = lane.oldest_wait(now)
+        if limit is None or lane.paused or wait <= limit:
             self._starving.pop(lane, None)
+            if limit is not None and wait > 0.0 and not lane.paused:
+                self._next = min(self._next, now + limit - wait)
             return
         calls = [call for call in lane.queued_calls() if now - call._due > limit]
         known = self._starving.get(lane, set())
