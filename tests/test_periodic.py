@@ -53,6 +53,37 @@ def test_a_year_of_every() -> None:
     assert {(run - NOON) % timedelta(hours=1) for run in runs} == {timedelta(0)}
 
 
+def test_a_class_defined_after_start_is_armed_at_once() -> None:
+    """A module that is imported late, with a request for instance."""
+    with fake(now=NOON) as recorder:
+        start()
+
+        class Late(Job):
+            every = 60
+
+            def perform(self) -> None: ...
+
+        (entry,) = periodic()
+        assert (entry.job, entry.next_run) == (Late, NOON + timedelta(seconds=60))
+        recorder.advance(60)
+        assert Late.stats().succeeded == 1
+
+
+def test_a_pool_that_does_not_exist_is_refused_by_start() -> None:
+    """And not by each tick, in the log."""
+
+    class Pooled(Job):
+        every = 60
+        pool = "nowhere"
+
+        def perform(self) -> None: ...
+
+    with fake(now=NOON):
+        with pytest.raises(InvalidOption, match="Pooled: pool='nowhere'"):
+            start()
+        assert periodic() == []
+
+
 def test_nothing_runs_before_start() -> None:
     """A class is armed by ``start()``, once, however often it is called."""
     runs: list[int] = []

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ._counts import NO_COUNTS, Counts
 from ._express import express_async, express_in
 from ._lane import Gate
-from ._periodic import periodic_classes
+from ._periodic import defined, periodic_classes
 from ._plan import Plan
 from ._runtime import accepting, current, installed
 from ._status import TERMINAL, Status
@@ -104,7 +104,7 @@ def _prepare(cls: JobMeta) -> None:
             except TypeError as exc:
                 why = "a periodic job is performed without arguments: give each a default"
                 raise TypeError(f"{exc}; {why}") from None
-        periodic_classes.add(cls)  # type: ignore[arg-type]  # the metaclass makes Jobs
+        defined(cls)  # type: ignore[arg-type]  # the metaclass makes Jobs
     else:
         periodic_classes.discard(cls)  # type: ignore[arg-type]
     for name in _EXPRESS:

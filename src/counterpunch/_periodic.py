@@ -8,11 +8,13 @@ was missed meanwhile collapses into one run, because the next time is counted fr
 from __future__ import annotations
 
 import logging
+import os
 import weakref
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._hooks import report
+from ._installed import installed
 from ._lock import HostLock
 from ._runtime import OPEN, Runtime, current
 from ._scheduler import Timer
@@ -22,7 +24,7 @@ from .handle import Handle
 if TYPE_CHECKING:
     from ._job import Job
 
-__all__ = ["Entry", "arm", "next_due", "periodic", "periodic_classes"]
+__all__ = ["Entry", "arm", "defined", "next_due", "periodic", "periodic_classes"]
 
 #: Every class with ``every`` or ``cron``; filled as they are defined.
 periodic_classes: weakref.WeakSet[type[Job]] = weakref.WeakSet()
@@ -124,11 +126,33 @@ def next_due(every: float | None, cron: Any, last: float | None, now: float) -> 
 
 
 def arm(runtime: Runtime) -> None:
-    """Arm every periodic class that is defined by now; those that are armed stay as they are."""
+    """Arm every periodic class that is defined by now; those that are armed stay as they are.
+
+    Raises:
+        InvalidOption: If a class names a pool that does not exist; then none is armed.
+    """
+    jobs = sorted(periodic_classes, key=lambda job: job._plan.name)
+    for job in jobs:
+        _check_pool(runtime, job)
     if runtime.clockwork is None:
         runtime.clockwork = _Clockwork(runtime)
-    for job in sorted(periodic_classes, key=lambda job: job._plan.name):
+    for job in jobs:
         runtime.clockwork.arm(job)
+
+
+def _check_pool(runtime: Runtime, job: type[Job]) -> None:
+    if job._plan.options.pool is not None:
+        runtime.shared_pool(job._plan.options.pool, job.__qualname__)
+
+
+def defined(job: type[Job]) -> None:
+    """A periodic class has been defined: arm it wherever ``start()`` has been called already."""
+    periodic_classes.add(job)
+    for runtime in (installed.runtime, *installed.modes):
+        here = runtime is not None and runtime.pid == os.getpid() and runtime.phase is OPEN
+        if runtime is not None and here and runtime.clockwork is not None:
+            _check_pool(runtime, job)
+            runtime.clockwork.arm(job)
 
 
 def periodic() -> list[Entry]:
