@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._clock import monotonic
 from ._hooks import process
-from ._runtime import accepting
+from ._runtime import OPEN, accepting
 from ._status import QUEUED, SCHEDULED
 from .handle import NO_KWARGS, Handle
 from .options import due_in
@@ -122,8 +122,9 @@ def express_in(cls: Any, gate: Gate, plan: Plan) -> Callable[..., Handle[Any]]:
         scheduler.inbox.append(call)
         if due < scheduler.next_look:
             scheduler.hurry()
-        if gate.lane is not lane:  # closed in between: by a stop, perhaps
-            lane.runtime.settle_delayed(call)
+        runtime = lane.runtime
+        if runtime.phase is not OPEN:  # the stop began in between
+            runtime.settle_delayed(call)
         return call
 
     return _named(perform_in, cls, _IN_DOC)

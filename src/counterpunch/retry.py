@@ -90,9 +90,10 @@ class Retry:
         self.jitter = _number("jitter", jitter, 0.0, 1.0)
         self.max_elapsed = None if max_elapsed is None else _number("max_elapsed", max_elapsed, 0.0)
         self.delay = delay
-        self.budget = None if budget is None else _number("budget", budget, 0.0, 1.0)
-        if self.budget == 0.0:
-            raise InvalidOption("Retry", "budget", budget, "above 0 up to 1, or None")
+        number = isinstance(budget, (int, float)) and not isinstance(budget, bool)
+        if budget is not None and not (number and 0 < budget <= 1):
+            raise InvalidOption("Retry", "budget", budget, "a number above 0 up to 1, or None")
+        self.budget = None if budget is None else float(budget)
 
     def __repr__(self) -> str:
         fields = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__slots__)

@@ -73,7 +73,10 @@ def test_rq_refuses_a_budget_and_allows_as_many_starts(ledger: Any) -> None:
 
 
 def test_rq_says_what_a_wrong_url_should_be_and_does_not_show_it() -> None:
-    rq = pytest.importorskip("counterpunch.backends.rq")
+    """A password may be in it."""
+    require("rq")
+    from counterpunch.backends import rq
+
     with pytest.raises(InvalidOption, match=r"RQBackend: queue=.* URL of a Redis server") as told:
         rq.RQBackend("http://user:hunter2@localhost")
     assert "hunter2" not in str(told.value)
