@@ -7,6 +7,7 @@ from typing import Any
 
 from . import _commit, _strict
 from ._backend import engine_of
+from ._commit import Scope
 from ._config import config
 from ._current import current_batch, current_job
 from ._hooks import process, report
@@ -14,17 +15,8 @@ from ._lane import Lane
 from ._parking import Parking, Sleeper
 from ._performing import Performing
 from ._state import OPEN, QUIET, STOPPED
-from ._status import (
-    CANCELLED,
-    DEFERRED,
-    DISCARDED,
-    FAILED,
-    RETRYING,
-    RUNNING,
-    SCHEDULED,
-    TERMINAL,
-)
-from .errors import Discard, Duplicate, QueueFull, ShuttingDown, shorten
+from ._status import DEFERRED, DISCARDED, FAILED, RETRYING, SCHEDULED, TERMINAL
+from .errors import Discard, QueueFull, ShuttingDown
 from .handle import NO_KWARGS, Handle, new_handle
 from .options import due_at, due_in, hashable
 
@@ -65,9 +57,8 @@ class Admission(Performing):
             options = dict(options)
             deferral = _commit.defer(self.whole, job.__qualname__, options.pop("after_commit"))
         try:
-            call, due, waiting = self._build(
-                lane, args, kwargs, options, deferral is None and not inside
-            )
+            scope = None if deferral is None else deferral.scope
+            call, due, waiting = self._build(lane, args, kwargs, options, inside, scope)
             if not waiting:
                 pass
             elif deferral is None:
@@ -116,12 +107,14 @@ class Admission(Performing):
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         options: dict[str, Any] | None,
-        needs_room: bool = True,
+        inside: bool = False,
+        scope: Scope | None = None,
     ) -> tuple[Handle[Any], float | None, bool]:
         """A job that is checked and numbered but nowhere yet, when it is due (None: now),
         and whether it still has to be placed: a middleware or an overflow policy may have
         ended or run it."""
         plan, owner = lane.plan, lane.job.__qualname__
+        needs_room = scope is None and not inside
         if plan.check is None:
             raise TypeError(f"{owner} cannot be enqueued: it defines no perform()")
         plan.check(*args, **kwargs)
@@ -142,7 +135,7 @@ class Admission(Performing):
         at_once = due is None or due <= now
         key = _identity(lane, args, kwargs) if plan.options.identity is not None else None
         if plan.options.unique is not None:
-            holder = self.unique.get((lane.job, key))
+            holder = self._in_the_way(lane, key, scope)
             if holder is not None:
                 replaces = lane.options.on_duplicate == "replace" and holder._state in _DELAYED
                 if replaces and at_once and needs_room:
@@ -171,8 +164,9 @@ class Admission(Performing):
             more.key = key
             more.batch = batch
         if plan.options.unique is not None:
+            call._extra().scope = scope
             call._number = lane.draw()  # others see it as soon as it has the key
-            holder = self._claim_key(call, lane)
+            holder = self._claim_key(call)
             if holder is not call:
                 return holder, None, False
             lane.accepts()
@@ -186,51 +180,6 @@ class Admission(Performing):
         if waiting and policy is not None:
             waiting = self._overflow(call, lane, policy)
         return call, None if at_once else due, waiting
-
-    def _answer_duplicate(
-        self,
-        holder: Handle[Any],
-        lane: Lane,
-        key: Any,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> Handle[Any] | None:
-        """The answer to an enqueue whose key is taken; None if it is free now."""
-        choice = lane.options.on_duplicate
-        if choice == "raise":
-            raise Duplicate(
-                f"{lane.job.__qualname__} was not enqueued: {holder!r} has the same identity "
-                f"{shorten(key)} (unique={lane.options.unique!r})"
-            )
-        if choice == "discard":
-            lane.accepts()
-            now = self.clock.monotonic()
-            call: Handle[Any] = new_handle(lane, lane.draw(), args, kwargs or NO_KWARGS, None, now)
-            batch = current_batch.get()
-            if batch is not None and not batch.closed:
-                batch.add(call)  # accepted and ended, as one that a middleware refuses
-            self.end(call, DISCARDED, f"a duplicate of {holder.id}", "duplicate")
-            return call
-        if choice == "replace":
-            for _ in range(3):  # it may be on its way from one place to the next
-                if holder._state is RUNNING or holder._state in TERMINAL:
-                    break
-                if self._take_back(holder, holder._lane):
-                    self.end(holder, CANCELLED, "replaced by a newer job of the same identity")
-                    return None
-            report(logging.INFO, "%r runs and cannot be replaced; its handle is returned", holder)
-        return holder
-
-    def _claim_key(self, call: Handle[Any], lane: Lane) -> Handle[Any]:
-        """Put a new job under its key; another thread may have been faster meanwhile."""
-        key = call._extra().key
-        while True:
-            holder = self.unique.setdefault((lane.job, key), call)
-            if holder is call:
-                return call
-            answer = self._answer_duplicate(holder, lane, key, call.args, call._kwargs)
-            if answer is not None:
-                return answer
 
     def _announce(self, call: Handle[Any], lane: Lane) -> None:
         """Middleware and hook around an enqueue; may end the job before it is anywhere."""

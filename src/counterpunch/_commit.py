@@ -8,6 +8,7 @@ has such a method itself is asked directly, so any other transaction can be plug
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
     from ._runtime import Runtime
     from .handle import Handle
 
-__all__ = ["Deferral", "Transaction", "check", "defer"]
+__all__ = ["Deferral", "Scope", "Transaction", "check", "defer"]
+
+#: An open transaction and the savepoints within it, outermost first; compared, never asked.
+Scope = tuple[Any, ...]
 
 ALLOWED = (
     "True or the alias of a Django database, a Session, AsyncSession or scoped_session of "
@@ -36,6 +40,10 @@ class Transaction(Protocol):
             False if no transaction is open; then neither is called.
         """
         ...
+
+    # Optional: ``within() -> tuple`` names the open transaction and its savepoints, outermost
+    # first, by hashable values that do not keep it alive. Without it an object stands for one
+    # transaction at a time.
 
 
 def check(owner: str, value: Any) -> Any:
@@ -79,13 +87,14 @@ class Deferral:
     is here, and then counts once ``hold`` is called.
     """
 
-    __slots__ = ("_call", "_committed", "_due", "_runtime")
+    __slots__ = ("_call", "_committed", "_due", "_runtime", "scope")
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._call: Handle[Any] | None = None
         self._due: float | None = None
         self._committed: bool | None = None
+        self.scope: Scope = ()
 
     def commit(self) -> None:
         self._end(True)
@@ -118,4 +127,22 @@ def defer(runtime: Runtime, owner: str, value: Any) -> Deferral | None:
         return None
     deferral = Deferral(runtime)
     transaction = _transaction(owner, value)
-    return deferral if transaction.defer(deferral.commit, deferral.rollback) else None
+    if not transaction.defer(deferral.commit, deferral.rollback):
+        return None
+    deferral.scope = _scope(transaction)
+    return deferral
+
+
+def _scope(transaction: Any) -> Scope:
+    """What ``transaction.within()`` names, else the object itself. Nothing of it is kept
+    alive: a session that is forgotten drops its jobs only once it is collected."""
+    within = getattr(transaction, "within", None)
+    if callable(within):
+        named: Scope = within()
+        return named
+    try:
+        scope = (weakref.ref(transaction),)
+        hash(scope)
+    except TypeError:
+        return (object(),)  # nothing to compare by: each job is by itself
+    return scope

@@ -14,7 +14,7 @@ from ._status import DISCARDED, FAILED, LOST, TERMINAL, Status
 from ._timings import FOLD_MASK
 from .handle import Handle
 
-__all__ = ["Ending"]
+__all__ = ["Ending", "key_of"]
 
 _NEVER = float("inf")
 
@@ -148,7 +148,7 @@ class Ending(State):
         """The job no longer stands in the way of another of its identity."""
         more = call._more
         if more is not None and more.key is not None:
-            name = (call._lane.job, more.key)
+            name = key_of(call)
             if self.unique.get(name) is call:  # nobody else ever puts anything in its place
                 self.unique.pop(name, None)
 
@@ -156,7 +156,7 @@ class Ending(State):
         """The job waits again, and stands in the way again, unless another one already does."""
         more = call._more
         if more is not None and more.key is not None:
-            self.unique.setdefault((call._lane.job, more.key), call)
+            self.unique.setdefault(key_of(call), call)
 
     def watch(self, call: Handle[Any], fn: Watcher) -> None:
         """Call ``fn(call)`` when the job has ended; at once if it has."""
@@ -187,6 +187,14 @@ class Ending(State):
 
     def before_wait(self, call: Handle[Any]) -> None:
         """Called before somebody blocks on a handle; a test mode refuses what cannot end."""
+
+
+def key_of(call: Handle[Any]) -> tuple[Any, ...]:
+    """Where the job stands in ``unique``. One that is deferred stands in nobody's way outside
+    of its transaction: if that is rolled back, whoever got its handle would go away empty."""
+    more = call._extra()
+    name = (call._lane.job, more.key)
+    return name if more.scope is None else (*name, more.scope)
 
 
 def _ending(call: Handle[Any]) -> float:

@@ -170,7 +170,9 @@ class Job(metaclass=JobMeta):
     ``unique="queued"`` frees the identity's key when the job starts. While it waits for a
     retry it has the key again, unless another job took it meanwhile; then both go on.
     ``unique="active"`` keeps the key until the job has ended. ``on_duplicate="replace"``
-    cancels a job that waits; a running one stays, and its handle is returned.
+    cancels a job that waits; a running one stays, and its handle is returned. A job that
+    waits for its transaction (``after_commit``) is in the way within that transaction only.
+    Once committed it meets the others; ``"existing"`` and ``"raise"`` then discard it.
     """
 
     #: The running job's handle. Set before ``before()`` is called.

@@ -22,6 +22,7 @@ class More:
         "planned",
         "progress",
         "reason",
+        "scope",
         "since",
         "timer",
         "when",
@@ -36,6 +37,7 @@ class More:
         self.progress: tuple[float, float | None, str] | None = None
         self.data: dict[str, Any] | None = None
         self.key: tuple[Any, ...] | None = None  # of a class with an identity
+        self.scope: tuple[Any, ...] | None = None  # the transaction, while deferred and unique
         self.batch: Any = None
         self.first_started: float | None = None
         self.timer: Any = None  # of the overrun watch while it runs, of its wait for room before

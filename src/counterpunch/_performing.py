@@ -8,13 +8,13 @@ from typing import Any
 from ._execution import execute
 from ._overrun import watch_for_overrun
 from ._status import CANCELLED, DISCARDED, RETRYING, Status
-from ._steering import Steering
+from ._unique import Unique
 from .handle import Handle
 
 __all__ = ["Performing"]
 
 
-class Performing(Steering):
+class Performing(Unique):
     """What the worker asks around an attempt."""
 
     def may_start(self, call: Handle[Any]) -> bool:

@@ -80,8 +80,9 @@ class State:
         self.lost: deque[Handle[Any]] = deque()
         #: The instant at which the oldest job of the history becomes too old to be remembered.
         self._look_back = 0.0
-        #: The waiting (or active) job of each identity of a ``unique`` class.
-        self.unique: dict[tuple[type, Any], Handle[Any]] = {}
+        #: By class and identity: the waiting (or active) job of a ``unique`` class. By class,
+        #: identity and transaction: the job that is deferred to it.
+        self.unique: dict[tuple[Any, ...], Handle[Any]] = {}
         self._indexes = count()
         self._loops: deque[Loop] = deque()
         self._warned_of_ceiling = False

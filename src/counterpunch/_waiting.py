@@ -40,10 +40,16 @@ class Waiting(Ending):
             return  # it was cancelled, or lost in the drain
         if not committed:
             self.end(call, DISCARDED, "its transaction was rolled back", "rolled_back")
-        elif due is not None and due > self.clock.monotonic():
-            self._schedule(call, due)
-        else:
-            self._admit(call)
+        elif self.may_follow(call, due):
+            if due is not None and due > self.clock.monotonic():
+                self._schedule(call, due)
+            else:
+                self._admit(call)
+
+    def may_follow(self, call: Handle[Any], due: float | None) -> bool:
+        """The transaction of a job that the caller owns has been committed: False if the job
+        was ended, as a duplicate."""
+        return True
 
     def _schedule(self, call: Handle[Any], due: float) -> None:
         """Give a job that the caller owns to the scheduler."""

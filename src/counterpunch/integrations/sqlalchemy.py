@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import ref
 
 from sqlalchemy import event
 from sqlalchemy.orm import Session, scoped_session
@@ -70,16 +71,23 @@ class Waiting:
 
     def defer(self, commit: Callable[[], object], rollback: Callable[[], object]) -> bool:
         """See ``_commit.Transaction``."""
+        within = self._open()
+        if within:
+            self._entries.append(_Entry(within, commit, rollback))
+        return bool(within)
+
+    def within(self) -> tuple[Any, ...]:
+        """See ``_commit.Transaction``."""
+        return tuple(ref(transaction) for transaction in reversed(self._open()))
+
+    def _open(self) -> tuple[Any, ...]:
         session = self._session
-        innermost = session.get_nested_transaction() or session.get_transaction()
-        if innermost is None:
-            return False
         within = []
+        innermost = session.get_nested_transaction() or session.get_transaction()
         while innermost is not None:
             within.append(innermost)
             innermost = innermost.parent
-        self._entries.append(_Entry(tuple(within), commit, rollback))
-        return True
+        return tuple(within)
 
     def _after_commit(self, session: Any) -> None:
         if session.in_nested_transaction():

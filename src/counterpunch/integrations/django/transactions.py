@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from weakref import ref
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, connections
@@ -53,6 +54,11 @@ class Database:
             return False
         connection.on_commit(_Hook(commit, rollback))
         return True
+
+    def within(self) -> tuple[Any, ...]:
+        """See ``_commit.Transaction``."""
+        savepoints = self._connection.savepoint_ids  # None: an atomic(savepoint=False)
+        return ref(self._connection), *(one for one in savepoints if one is not None)
 
 
 class _Hook:
