@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import Any
@@ -484,6 +485,93 @@ def test_a_job_that_waits_for_room_can_be_rescheduled(
     assert not late.done()
     assert recorder.advance(1) == 1
     assert late.result() == "late"
+
+
+class Interrupting(deque[Any]):
+    """A thread that is interrupted just before its first append, where others then go on."""
+
+    def __init__(self, others: Callable[[], object]) -> None:
+        super().__init__()
+        self.others: Callable[[], object] | None = others
+
+    def append(self, entry: Any) -> None:
+        others, self.others = self.others, None
+        if others is not None:
+            others()
+        super().append(entry)
+
+
+@pytest.mark.parametrize("policy", ["caller_runs", "block"])
+def test_a_job_rescheduled_on_its_way_to_the_wait_for_room(
+    recorder: testing.Fake, policy: str
+) -> None:
+    """Whoever reschedules it is faster than the thread that lets it wait: its new time counts;
+    neither room nor the end of a wait that never was concerns it."""
+    moved: list[bool] = []
+
+    class Late(Job):
+        max_jobs = 1
+        overflow = policy
+        block_timeout = 5
+
+        def perform(self) -> None: ...
+
+    late = Late.perform_in(60)
+    for _ in range(2):  # rescheduled a second time under the same entry
+        runtime = recorder._runtime
+        lane = runtime.lane(Late)
+        lane.overdue = Interrupting(lambda: moved.append(late.reschedule(3600)))
+        runtime.virtual.move_to(late._due - 1)
+        blocker = Late.perform_async()
+        for seconds in (1, 10):
+            runtime.virtual.move_to(runtime.clock.monotonic() + seconds)
+            runtime.scheduler.run_due()
+            assert late.status is Status.SCHEDULED
+        assert recorder.perform_one() is blocker
+        assert late.status is Status.SCHEDULED
+        assert recorder.advance(3589) == 0
+    assert moved == [True, True]
+    assert recorder.advance(1) == 1
+    assert late.status is Status.SUCCEEDED
+
+
+def test_a_job_started_on_its_way_to_the_wait_for_room_keeps_its_time_limit() -> None:
+    """It is started, under a ``timeout``, before the thread that lets it wait goes on: that
+    one does not put the end of the wait in place of the time limit."""
+    held, leave, began, go = (threading.Event() for _ in range(4))
+    timers: list[Any] = []
+
+    class Limited(Job):
+        workers = 1
+        max_jobs = 1
+        overflow = "block"
+        block_timeout = 60
+        timeout = 3600
+
+        def perform(self, name: str) -> None:
+            if name == "held":
+                held.set()
+                assert leave.wait(LONG)
+            else:
+                began.set()
+                assert go.wait(LONG)
+
+    def others() -> None:
+        assert blocker.cancel()
+        assert late.run_now()
+        leave.set()
+        assert began.wait(LONG)
+        timers.append(late._more.timer)
+
+    late = Limited.perform_in(3600, "late")
+    Limited.perform_async("held")
+    assert held.wait(LONG)
+    blocker = Limited.perform_async("blocker")
+    current().lane(Limited).overdue = Interrupting(others)
+    assert late.run_now()
+    assert late._more.timer is timers[0]
+    go.set()
+    late.result(LONG)
 
 
 def test_a_second_wait_for_room_has_all_of_its_time(recorder: testing.Fake, retrying: bool) -> None:

@@ -115,8 +115,9 @@ class Lane:
         self.deferred: set[Handle[Any]] = set()
         #: Queued jobs of a paused class.
         self.hold: deque[Handle[Any]] = deque()
-        #: The jobs among those that are due, found the queue full and wait for room.
-        self.overdue: deque[Handle[Any]] = deque()
+        #: The jobs among those that are due, found the queue full and wait for room; with the
+        #: due time, since an entry may outlive the wait of a job that was rescheduled.
+        self.overdue: deque[tuple[Handle[Any], float]] = deque()
         #: How to wake each producer that waits for room.
         self.blocked: deque[Callable[[], None]] = deque()
         #: In a shared pool: one entry for each of this class's jobs in the pool's queue.

@@ -57,10 +57,10 @@ class Steering(Waiting):
         if lane.claim_delayed(call):
             # The scheduler still has an entry for it, or it was due and waited for room.
             self.scheduler.forget()
+            self.no_timer(call)
             if lane.overdue:
                 try:
-                    lane.overdue.remove(call)
-                    self.no_timer(call)
+                    lane.overdue.remove((call, call._due))
                 except ValueError:
                     pass
             return True

@@ -120,22 +120,28 @@ class Waiting(Ending):
         waiting = lane.retrying if call._state is RETRYING else lane.scheduled
         if call._state is not RETRYING:
             call._state = SCHEDULED
-        waiting.add(call)
-        lane.overdue.append(call)
+        self.no_timer(call)  # of a wait for room that a stop has ended
+        timer = None
+        entry = call, call._due
         limit = lane.options.block_timeout
         if lane.options.overflow == "block" and limit is not None:
 
             def give_up() -> None:
                 try:
-                    lane.overdue.remove(call)
+                    lane.overdue.remove(entry)
                 except ValueError:
                     return
-                if lane.claim_delayed(call):
+                if self._claim_overdue(*entry):
                     reason = f"fell due on a queue that stayed full for {limit:g} s"
                     self.end(call, DISCARDED, reason, "queue_full")
                     report(logging.ERROR, "%r was discarded: it %s", call, reason)
 
+            # While the job is still the caller's: one that has been moved on or started by
+            # then has another timer, or none.
             timer = call._extra().timer = Timer(give_up)
+        waiting.add(call)
+        lane.overdue.append(entry)
+        if timer is not None and limit is not None:
             self.scheduler.add(timer, self.clock.monotonic() + limit)
         if not lane.full():
             self.admit_overdue(lane)
@@ -144,13 +150,23 @@ class Waiting(Ending):
         """There is room again: queue the due jobs that have waited for it, in order."""
         while not lane.full():
             try:
-                call = lane.overdue.popleft()
+                call, due = lane.overdue.popleft()
             except IndexError:
                 return
-            if lane.claim_delayed(call):
+            if self._claim_overdue(call, due):
                 self.no_timer(call)
                 call._state = QUEUED
                 lane.push(call)
+
+    def _claim_overdue(self, call: Handle[Any], due: float) -> bool:
+        """Take a job that waits for room; False if it is gone, or waits for another time now:
+        rescheduled before its entry was there, it leaves one that nobody takes out."""
+        if call._due != due or not call._lane.claim_delayed(call):
+            return False
+        if call._due == due:
+            return True
+        self._schedule(call, call._due)  # rescheduled between the look and the claim
+        return False
 
     def no_timer(self, call: Handle[Any]) -> None:
         """What the job's timer was to look at is over: its attempt, or its wait for room."""
