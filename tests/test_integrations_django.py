@@ -198,6 +198,49 @@ def test_savepoints_are_respected() -> None:
     assert released.result(LONG)
 
 
+def test_a_unique_job_is_in_the_way_of_those_that_share_its_fate() -> None:
+    """Of its own transaction and of savepoints within it; not of what encloses its savepoint,
+    of another database's or the next transaction, or of no transaction at all."""
+
+    class OneJob(Job):
+        unique = "queued"
+
+        @staticmethod
+        def identity(key: str) -> str:
+            return key
+
+        def perform(self, key: str) -> None: ...
+
+    using = OneJob.using(after_commit=True).perform_async
+    with testing.fake() as recorder:
+        with transaction.atomic(using="other"):
+            stranger = OneJob.using(after_commit="other").perform_async("k")
+            with transaction.atomic():
+                outer = using("k")
+                with transaction.atomic(savepoint=False):
+                    assert using("k") is outer
+                    flat = using("flat")
+                assert using("flat") is flat
+                with transaction.atomic():
+                    assert using("k") is outer
+                    dropped = using("l")
+                    transaction.set_rollback(True)
+                kept = using("l")
+                assert len({stranger, outer, dropped, kept}) == 4
+                plain = OneJob.perform_async("k")
+                assert plain.status is Status.QUEUED
+            assert dropped.status is Status.DISCARDED
+            assert outer.error == f"a duplicate of {plain.id}"
+            assert set(recorder.jobs) == {plain, flat, kept}
+            assert recorder.drain() == 3
+            with transaction.atomic():
+                again = using("k")
+                transaction.set_rollback(True)
+            assert again.status is Status.DISCARDED
+            assert stranger.status is Status.DEFERRED
+        assert recorder.jobs == [stranger]
+
+
 def test_each_database_has_its_own_transactions() -> None:
     with transaction.atomic(using="other"):
         waits = ThreadNameJob.using(after_commit="other").perform_async()

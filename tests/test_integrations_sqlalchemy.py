@@ -130,6 +130,54 @@ def test_savepoints_are_respected(engine: Any) -> None:
         assert outer.result(LONG) is released.result(LONG) is True
 
 
+class OneFindJob(FindJob):
+    unique = "queued"
+
+    @staticmethod
+    def identity(engine: Any, name: str = "ada") -> str:
+        return name
+
+
+def test_a_unique_job_is_in_the_way_of_those_that_share_its_fate(engine: Any) -> None:
+    """Of its own transaction and of savepoints within it; not of what encloses its savepoint,
+    of another session, of the next transaction, or of no transaction at all."""
+    with testing.fake() as recorder, Session(engine) as session, Session(engine) as other:
+        for one in (session, other):
+            one.execute(text("SELECT 1"))
+        using = OneFindJob.using(after_commit=session).perform_async
+        outer = using(engine)
+        savepoint = session.begin_nested()
+        assert using(engine) is outer
+        dropped = using(engine, "bob")
+        savepoint.rollback()
+        kept = using(engine, "bob")
+        assert dropped.status is Status.DISCARDED
+        stranger = OneFindJob.using(after_commit=other).perform_async(engine)
+        assert len({outer, kept, stranger}) == 3
+        session.rollback()
+        session.execute(text("SELECT 1"))
+        again = using(engine)
+        assert (outer.status, again.status) == (Status.DISCARDED, Status.DEFERRED)
+        plain = OneFindJob.perform_async(engine)
+        assert (stranger.status, plain.status) == (Status.DEFERRED, Status.QUEUED)
+        session.commit()
+        assert again.error == f"a duplicate of {plain.id}"
+        assert recorder.drain() == 1
+        other.commit()
+        assert stranger.status is Status.QUEUED
+
+
+def test_a_unique_job_keeps_no_session_alive(engine: Any) -> None:
+    """The session is collected all the same, and drops it."""
+    session = Session(engine)
+    session.execute(text("SELECT 1"))
+    handle = OneFindJob.using(after_commit=session).perform_async(engine)
+    assert handle.status is Status.DEFERRED
+    del session
+    gc.collect()
+    assert handle.status is Status.DISCARDED
+
+
 def test_a_commit_of_the_root_takes_open_savepoints_along(engine: Any) -> None:
     with Session(engine) as session:
         session.add(User(name="ada"))

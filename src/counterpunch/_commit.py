@@ -136,10 +136,9 @@ def defer(runtime: Runtime, owner: str, value: Any) -> Deferral | None:
 def _scope(transaction: Any) -> Scope:
     """What ``transaction.within()`` names, else the object itself. Nothing of it is kept
     alive: a session that is forgotten drops its jobs only once it is collected."""
-    within = getattr(transaction, "within", None)
-    if callable(within):
-        named: Scope = within()
-        return named
+    within: Callable[[], Scope] | None = getattr(transaction, "within", None)
+    if within is not None:
+        return within()
     try:
         scope = (weakref.ref(transaction),)
         hash(scope)

@@ -108,16 +108,19 @@ class Unique(Steering):
             holder = self.unique.setdefault(name, call)
             if holder is call:
                 break
-            if choice == "replace" and not self._would_be_refused(call, due, holder):
-                if self._replace(holder) or self.unique.get(name) is not holder:
-                    continue  # it was cancelled, or has started or ended by itself
+            if (
+                choice == "replace"
+                and not self._would_be_refused(call, due, holder)
+                and (self._replace(holder) or self.unique.get(name) is not holder)
+            ):
+                continue  # it was cancelled, or has started or ended by itself
             self.end(call, DISCARDED, f"a duplicate of {holder.id}", "duplicate")
             if choice == "raise":  # as it would have been for the caller of the enqueue
                 hidden = not (config.log_args and lane.options.log_args) or lane.options.redact
                 report(
                     logging.ERROR,
-                    "%r was discarded when its transaction had been committed: %r has the same "
-                    "identity %s (unique=%r), and nobody is left to raise Duplicate to; "
+                    "%r was discarded as its transaction was committed: %r has the same identity "
+                    "%s (unique=%r), and nobody is left to raise Duplicate to; "
                     "on_duplicate='replace' lets the newer one run, 'discard' is quiet",
                     call,
                     holder,
