@@ -658,6 +658,30 @@ def test_a_deferred_job_replaces_when_its_transaction_has_committed() -> None:
         assert old.status is Status.SUCCEEDED
 
 
+def test_a_transaction_that_cannot_be_compared_is_shared_by_none() -> None:
+    """Without a weak reference or a hash to know it by, each of its jobs is by itself."""
+
+    class Unhashable(Open):
+        __hash__ = None  # type: ignore[assignment]
+
+    class Slotted:
+        __slots__ = ("commit",)
+
+        def defer(self, commit: Callable[[], object], rollback: object) -> bool:
+            self.commit = commit
+            return True
+
+    job = unique_class("existing")
+    for transaction in (Unhashable(), Slotted()):
+        with fake() as recorder:
+            first, second = (
+                job.using(after_commit=transaction).perform_async("k") for _ in range(2)
+            )
+            assert first is not second
+            transaction.commit()
+            assert recorder.drain() == 1
+
+
 def test_a_savepoint_is_a_transaction_of_its_own() -> None:
     """One enqueued within it is a duplicate of one outside of it; the other way round it is
     not, as the savepoint alone may be rolled back."""

@@ -143,5 +143,5 @@ def _scope(transaction: Any) -> Scope:
         scope = (weakref.ref(transaction),)
         hash(scope)
     except TypeError:
-        return (object(),)  # nothing to compare by: each job is by itself
+        return (object(),)  # nothing to compare by: no other job shares its fate for sure
     return scope
