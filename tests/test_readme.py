@@ -22,7 +22,8 @@ HOSTS = (
 
 
 def _hosts_of(block: str) -> list[str]:
-    return [host for host in HOSTS if re.search(rf"^(from|import) {host}\b", block, re.M)]
+    ours = r"counterpunch\.backends\."
+    return [host for host in HOSTS if re.search(rf"^(from|import) ({ours})?{host}\b", block, re.M)]
 
 
 def test_code_comes_early() -> None:
