@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import pickle
 import threading
 from datetime import timedelta
@@ -34,6 +35,41 @@ class Held:
 
 
 # Definition
+
+
+class UsesAllJob(Job):
+    """Everything that ``perform`` finds on ``self``."""
+
+    def perform(self, rows: int) -> tuple[list[int], int, bool]:
+        self.progress(0, rows)
+        self.set_status(state="begun")
+        self.check_cancelled()
+        self.logger.info("%d rows", rows)
+        return list(self.track(range(rows))), self.attempt, self.cancelled
+
+
+def test_perform_called_directly_does_without_a_job(caplog: pytest.LogCaptureFixture) -> None:
+    """The usual unit test: no handle, so nobody is told and nothing stops it."""
+    caplog.set_level(logging.INFO, logger="counterpunch")
+    assert UsesAllJob().perform(3) == ([0, 1, 2], 1, False)
+    (record,) = caplog.records
+    assert (record.name, record.getMessage()) == ("counterpunch.UsesAllJob", "3 rows")
+    assert not hasattr(record, "job_id")
+
+    handle = UsesAllJob.perform_async(2)  # the same code as a job
+    assert handle.result(LONG) == ([0, 1], 1, False)
+    assert (handle.progress, handle.data) == ((2, 2, ""), {"state": "begun"})
+    assert [getattr(r, "job_id", None) for r in caplog.records if "rows" in r.msg] == [
+        None,
+        handle.id,
+    ]
+
+
+def test_the_handle_outside_of_a_job_says_the_way_out() -> None:
+    """There is none to give; the message names what has one."""
+    with pytest.raises(AttributeError, match=r"'UsesAllJob'.*inside a job only.*perform_now.*inl"):
+        _ = UsesAllJob().handle
+    assert not hasattr(UsesAllJob(), "handle")
 
 
 def test_a_fresh_instance_per_attempt() -> None:

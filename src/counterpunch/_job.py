@@ -175,7 +175,8 @@ class Job(metaclass=JobMeta):
     Once committed it meets the others; ``"existing"`` and ``"raise"`` then discard it.
     """
 
-    #: The running job's handle. Set before ``before()`` is called.
+    #: The running job's handle. Set before ``before()`` is called, and not in ``__init__`` or
+    #: on an instance that you made yourself: there it raises ``AttributeError``.
     handle: Handle[Any]
 
     if TYPE_CHECKING:
@@ -218,6 +219,12 @@ class Job(metaclass=JobMeta):
             if name in DEFAULTS:
                 return DEFAULTS[name]
             message = f"{type(self).__name__!r} object has no attribute {name!r}"
+            if name == "handle":
+                message += (
+                    f": it exists inside a job only; to have perform() run as one, call "
+                    f"{type(self).__qualname__}.perform_now(...), or enqueue it within "
+                    f"counterpunch.testing.inline()"
+                )
             raise AttributeError(message, name=name, obj=self)
 
         @classmethod
@@ -324,25 +331,34 @@ class Job(metaclass=JobMeta):
         """End a ``pause()``."""
         accepting().resume(cls)
 
-    # Inside a job
+    # Inside a job. On an instance without a handle, which a unit test of ``perform`` made,
+    # each of these answers as for a first attempt that nobody watches.
 
     @property
     def attempt(self) -> int:
-        """Number of this attempt, from 1."""
-        return self.handle.attempt
+        """Number of this attempt, from 1; 1 outside of a job."""
+        call = _handle_of(self)
+        return 1 if call is None else call.attempt
 
     @property
     def logger(self) -> logging.LoggerAdapter[logging.Logger]:
-        """A logger named after the class, under ``counterpunch``, that knows the job's id."""
+        """A logger named after the class, under ``counterpunch``, that knows the job's id.
+
+        Outside of a job it is the same logger, without an id.
+        """
         name = type(self).__qualname__
-        extra = {"job_id": self.handle.id, "job": name, "attempt": self.attempt}
+        extra: dict[str, object] = {"job": name}
+        call = _handle_of(self)
+        if call is not None:
+            extra.update(job_id=call.id, attempt=call.attempt)
         return logging.LoggerAdapter(logging.getLogger(f"counterpunch.{name}"), extra)
 
     @property
     def cancelled(self) -> bool:
         """True once the job's cancel token is set: by ``handle.cancel()``, by ``timeout``,
-        or because the process stops and its time is nearly up."""
-        return self.handle._cancel_requested()
+        or because the process stops and its time is nearly up. False outside of a job."""
+        call = _handle_of(self)
+        return call is not None and call._cancel_requested()
 
     def check_cancelled(self) -> None:
         """Raise ``Cancelled`` if the cancel token is set; the job then ends as cancelled."""
@@ -350,16 +366,25 @@ class Job(metaclass=JobMeta):
             raise Cancelled(f"{self.handle!r} was told to stop")
 
     def progress(self, done: float, total: float | None = None, message: str = "") -> None:
-        """Report how far the job is; ``handle.progress`` shows it."""
-        self.handle._extra().progress = (done, total, message)
+        """Report how far the job is; ``handle.progress`` shows it. Nothing outside of a job."""
+        call = _handle_of(self)
+        if call is not None:
+            call._extra().progress = (done, total, message)
 
     def set_status(self, /, **data: Any) -> None:
-        """Store values that ``handle.data`` shows; later values of a name replace earlier."""
-        more = self.handle._extra()
-        more.data = {**(more.data or {}), **data}
+        """Store values that ``handle.data`` shows; later values of a name replace earlier.
+
+        Outside of a job it does nothing.
+        """
+        call = _handle_of(self)
+        if call is not None:
+            more = call._extra()
+            more.data = {**(more.data or {}), **data}
 
     def track(self, rows: Iterable[T], total: int | None = None) -> Iterator[T]:
         """Yield ``rows``, reporting progress and looking at the cancel token for each.
+
+        Outside of a job it only yields.
 
         Args:
             rows: Anything iterable.
@@ -375,6 +400,12 @@ class Job(metaclass=JobMeta):
             self.check_cancelled()
             yield row
             self.progress(done, total)
+
+
+def _handle_of(job: Job) -> Handle[Any] | None:
+    """The handle of an instance that runs as a job; None if ``perform`` was called directly."""
+    call: Handle[Any] | None = getattr(job, "handle", None)
+    return call
 
 
 def _of_identity(cls: type[Job], identity: tuple[Hashable, ...]) -> list[Handle[Any]]:
