@@ -219,6 +219,74 @@ def test_a_job_runs_another_one_inline() -> None:
     assert InsideJob.stats().succeeded == 1
 
 
+def bare(handle: Handle[Any]) -> Iterator[None]:
+    yield
+
+
+async def bare_async(handle: Handle[Any]) -> Any:
+    yield
+
+
+async def coroutine(handle: Handle[Any]) -> None: ...
+
+
+@pytest.mark.parametrize("register", [around_perform, around_enqueue])
+@pytest.mark.parametrize("middleware", [bare, bare_async, coroutine])
+def test_an_undecorated_middleware_is_refused(register: Any, middleware: Any) -> None:
+    """It never could be entered, so it is said where it is registered; nothing is installed."""
+    message = rf"{register.__name__}=<function {middleware.__name__}.*contextlib\.contextmanager"
+    with pytest.raises(InvalidOption, match=message):
+        register(middleware)
+    assert MiddleJob.perform_async().result(WAIT)
+
+
+def plain_middleware(handle: Handle[Any]) -> Any:
+    return None
+
+
+def hidden_generator(handle: Handle[Any]) -> Any:
+    return bare(handle)
+
+
+def hidden_coroutine(handle: Handle[Any]) -> Any:
+    return coroutine(handle)  # without a RuntimeWarning that nobody awaited it
+
+
+class AsyncMiddleJob(Job):
+    async def perform(self) -> None: ...
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("cls", [MiddleJob, AsyncMiddleJob])
+@pytest.mark.parametrize(
+    ("middleware", "given"),
+    [
+        (plain_middleware, "None"),
+        (hidden_generator, "<generator object bare"),
+        (hidden_coroutine, "<coroutine object coroutine"),
+        (contextlib.asynccontextmanager(bare_async), "<contextlib._Async"),
+    ],
+)
+def test_what_no_context_manager_is_names_the_middleware(
+    middleware: Any, given: str, cls: Any
+) -> None:
+    """Which one, what it gave, and what to write: for an attempt and for an enqueue."""
+    rest = rf".*{middleware.__name__}.* gave {given}.* instead of a context manager; decorate it"
+    remove = around_perform(middleware)
+    try:
+        handle = cls.using(retry=None).perform_async()
+        with pytest.raises(TypeError, match=rf"{cls.__name__}: the around_perform{rest}"):
+            handle.result(WAIT)
+    finally:
+        remove()
+    remove = around_enqueue(middleware)
+    try:
+        with pytest.raises(TypeError, match=rf"{cls.__name__}: the around_enqueue{rest}"):
+            cls.perform_async()
+    finally:
+        remove()
+
+
 # The options of a class
 
 

@@ -10,7 +10,7 @@ from ._backend import engine_of
 from ._commit import Scope
 from ._config import config
 from ._current import current_batch, current_job
-from ._hooks import process, report
+from ._hooks import enter_around, process, report
 from ._lane import Lane
 from ._parking import Parking, Sleeper
 from ._performing import Performing
@@ -189,7 +189,7 @@ class Admission(Performing):
         try:
             with contextlib.ExitStack() as stack:
                 for around in process.around_enqueue:
-                    stack.enter_context(around(call))
+                    enter_around(stack, "around_enqueue", around, call)
                 if lane.plan.on_enqueue:
                     job = lane.job()
                     job.handle = call

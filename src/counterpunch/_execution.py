@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from ._arguments import shown_arguments
 from ._current import current, current_batch
 from ._failure import asyncio_cancelled, error_text, forget_frames, one_line
-from ._hooks import logger, process, report, safely
+from ._hooks import enter_around, logger, process, report, safely
 from ._status import CANCELLED, DISCARDED, FAILED, RETRYING, RUNNING, SUCCEEDED, Status
 from ._timings import FOLD_MASK
 from .errors import Cancelled, Discard
@@ -179,7 +179,7 @@ def attempt(call: Handle[Any], lane: Lane, worker: bool, final: bool) -> Status:
         if process.around_perform:
             with contextlib.ExitStack() as stack:
                 for around in process.around_perform:
-                    stack.enter_context(around(call))
+                    enter_around(stack, "around_perform", around, call)
                 if plan.before:
                     job.before()
                 value = job.perform(*call.args, **call._kwargs)
@@ -236,7 +236,7 @@ async def attempt_async(call: Handle[Any], lane: Lane, final: bool = False) -> S
         job.handle = call
         with contextlib.ExitStack() as stack:
             for around in process.around_perform:
-                stack.enter_context(around(call))
+                enter_around(stack, "around_perform", around, call)
             if plan.before:
                 await _finished(job.before())
             value = await job.perform(*call.args, **call._kwargs)

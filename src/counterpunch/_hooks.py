@@ -11,16 +11,20 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from contextvars import Context, copy_context
+from types import CodeType, CoroutineType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .errors import InvalidOption, shorten
 
 if TYPE_CHECKING:
+    from contextlib import ExitStack
+
     from .handle import Handle
 
 __all__ = [
     "around_enqueue",
     "around_perform",
+    "enter_around",
     "logger",
     "on_error",
     "process",
@@ -33,6 +37,11 @@ ErrorHandler = Callable[[BaseException, "Handle[Any]", bool], object]
 Around = Callable[["Handle[Any]"], AbstractContextManager[Any]]
 F = TypeVar("F", bound=Callable[..., Any])
 Remove = Callable[[], None]
+
+#: inspect.CO_GENERATOR, CO_COROUTINE and CO_ASYNC_GENERATOR: a call gives one of these, and
+#: none of them is a context manager.
+_UNDECORATED = 0x20 | 0x80 | 0x200
+_MANAGER = "a context manager; decorate it with contextlib.contextmanager"
 
 
 class _Process:
@@ -68,6 +77,14 @@ class _Process:
     def add(self, name: str, fn: Any) -> Remove:
         if not callable(fn):
             raise InvalidOption("counterpunch", name, fn, "a callable")
+        code = getattr(fn, "__code__", None)
+        if (
+            name.startswith("around_")
+            and isinstance(code, CodeType)
+            and code.co_flags & _UNDECORATED
+        ):
+            allowed = f"a function that gives {_MANAGER} (and write it with def, not async def)"
+            raise InvalidOption("counterpunch", name, fn, allowed)
         entry = [fn]  # emptied by the first removal: the same function may be there twice
 
         def remove() -> None:
@@ -107,6 +124,10 @@ def around_perform(cm: Around) -> Remove:
 
     Returns:
         A function that removes it. Usable as a decorator.
+
+    Raises:
+        InvalidOption: For a generator function without ``contextlib.contextmanager``, and for
+            an ``async def``: around async jobs, too, it is an ordinary context manager.
     """
     return process.add("around_perform", cm)
 
@@ -120,8 +141,28 @@ def around_enqueue(cm: Around) -> Remove:
 
     Returns:
         A function that removes it. Usable as a decorator.
+
+    Raises:
+        InvalidOption: As ``around_perform``.
     """
     return process.add("around_enqueue", cm)
+
+
+def enter_around(stack: ExitStack, what: str, around: Around, handle: Handle[Any]) -> None:
+    """Enter what a middleware gives for a job.
+
+    Raises:
+        TypeError: If that is no context manager; the message names the middleware.
+    """
+    given: Any = around(handle)
+    kind = type(given)
+    if not (hasattr(kind, "__enter__") and hasattr(kind, "__exit__")):
+        if isinstance(given, CoroutineType):
+            given.close()  # or Python warns that nobody awaited it
+        owner = handle.job.__qualname__
+        wrong = f"{shorten(around)} gave {shorten(given)}"
+        raise TypeError(f"{owner}: the {what} {wrong} instead of {_MANAGER}")
+    stack.enter_context(given)
 
 
 def safely(what: str, handle: Handle[Any] | None, fn: Callable[..., Any], *args: Any) -> None:
