@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import sys
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -437,6 +439,82 @@ def test_an_unhashable_identity_is_refused_by_name() -> None:
     with pytest.raises(InvalidOption, match=r"jobs: identity=\[1, 2\].*hashable"):
         counterpunch.jobs(ListJob, identity=[1, 2])  # type: ignore[arg-type]
     assert ListJob.stats().accepted == 0
+
+
+def method(self: Any, user: int) -> int:
+    return user
+
+
+def identity_of(identity: Any, perform: Any) -> Any:
+    """A class of the two."""
+    return type(Job)("ShapedJob", (Job,), {"identity": identity, "perform": perform})
+
+
+def performs(self: Any, user: int) -> None: ...
+def performs_kind(self: Any, user: int, kind: str = "pdf") -> None: ...
+def performs_keyword(self: Any, *, user: int) -> None: ...
+def performs_nothing(self: Any) -> None: ...
+def performs_anything(self: Any, *args: Any, **kwargs: Any) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("identity", "perform", "parameters"),
+    [
+        (method, performs, "user"),
+        (method, performs_kind, "user, kind=None"),  # two arguments would go in by accident
+        (method, performs_keyword, r"\*, user"),
+        (method, performs_anything, r"\*args, \*\*kwargs"),
+        (lambda self: 1, performs_nothing, ""),
+        (staticmethod(lambda: 1), performs, "user"),
+        (staticmethod(lambda user, kind, more: 1), performs_kind, "user, kind=None"),
+        (staticmethod(lambda *args: 1), performs_keyword, r"\*, user"),
+        (staticmethod(lambda user, *, other: 1), performs_kind, "user, kind=None"),
+        (staticmethod(lambda account: 1), performs_keyword, r"\*, user"),
+    ],
+)
+def test_an_identity_that_no_job_fits_is_refused(
+    identity: Any, perform: Any, parameters: str
+) -> None:
+    """Where the class is defined: an ordinary method, above all, fails each enqueue."""
+    rest = rf"allowed: a @staticmethod over perform's own parameters \({parameters}\)$"
+    with pytest.raises(InvalidOption, match=rf"^ShapedJob: identity=<function .*{rest}"):
+        identity_of(identity, perform)
+
+
+@pytest.mark.parametrize(
+    ("identity", "perform"),
+    [
+        (lambda user: user, performs),  # called on the class, so it works without staticmethod
+        (staticmethod(lambda account: account), performs),
+        (staticmethod(lambda self: self), performs),
+        (staticmethod(lambda user, *rest: user), performs),
+        (staticmethod(lambda *args, **kwargs: args), performs),
+        (staticmethod(lambda user, kind="pdf", *, deep=False: user), performs),
+        (staticmethod(lambda user, kind: user), performs_kind),  # if all calls give both
+        (staticmethod(lambda user: user), performs_kind),  # if none does
+        (staticmethod(lambda *, user: user), performs),  # if all calls give it by name
+        (staticmethod(lambda **kwargs: kwargs["user"]), performs_keyword),
+        (staticmethod(lambda user: user), performs_keyword),
+        (staticmethod(lambda a, b, c: a), performs_anything),
+        (classmethod(lambda cls, user: user), performs),
+        (functools.partial(lambda kind, user: user, "pdf"), performs),
+        (functools.cache(lambda user: user), performs),
+    ],
+)
+def test_an_identity_that_some_job_may_fit_is_accepted(identity: Any, perform: Any) -> None:
+    """What cannot be told for sure from the signatures is left to the enqueue."""
+    assert identity_of(identity, perform).options["identity"] is not None
+
+
+def test_an_identity_without_perform_is_left_to_the_subclass() -> None:
+    """An abstract base has nothing to compare with; the class that performs has."""
+
+    class Base(Job):
+        def identity(self, user: int) -> int:
+            return user
+
+    with pytest.raises(InvalidOption, match=r"identity=<function .*@staticmethod"):
+        type(Job)("BelowJob", (Base,), {"perform": performs})
 
 
 def test_unique_without_identity_is_refused_where_it_is_written() -> None:

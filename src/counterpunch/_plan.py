@@ -54,6 +54,8 @@ class Plan:
         self.check: Callable[..., object] | None = None
         if perform is not None:
             self.check = _signature_check(job.__qualname__, *perform)
+        if self.options.identity is not None and self.check is not None:
+            _check_identity(job, self.check)
         if isinstance(self.options.redact, frozenset) and "redact" in job.__dict__:
             self._check_redact(job, self.options.redact)
         #: A call of so many arguments and no keywords fits ``perform``; -1 if none surely does.
@@ -127,6 +129,39 @@ def _unwrapped(job: type) -> tuple[Any, bool] | None:
                 raise InvalidOption(job.__qualname__, "perform", raw, "a method")
             return function, bound
     return None
+
+
+class _Shape:
+    """Which arguments a function takes, as far as its code object tells."""
+
+    def __init__(self, function: Any) -> None:
+        code = function.__code__
+        positional, count = code.co_argcount, code.co_argcount + code.co_kwonlyargcount
+        self.names = code.co_varnames[:count]
+        keywords = set(self.names[positional:]) - set(function.__kwdefaults__ or ())
+        self.needed = {*self.names[: positional - len(function.__defaults__ or ())], *keywords}
+        self.needed_keywords = keywords
+        self.any_keyword = bool(code.co_flags & _KEYWORD_REST)
+        self.open = self.any_keyword or bool(code.co_flags & POSITIONAL_REST)
+
+    def refuses(self, other: _Shape) -> bool:
+        """True if every call that fits ``other`` surely leaves out something needed here."""
+        too_few = not other.open and len(self.needed) > len(other.names)
+        return too_few or not (other.any_keyword or self.needed_keywords.issubset(other.names))
+
+
+def _check_identity(job: type, check: Any) -> None:
+    """It is called on the class with the job's own arguments: one that wants ``self`` too, or
+    that no call of perform fits, would fail each enqueue. In doubt it is accepted."""
+    raw = next(vars(base)["identity"] for base in job.__mro__ if "identity" in vars(base))
+    identity = raw.__func__ if isinstance(raw, staticmethod) else raw
+    if not isinstance(identity, FunctionType):
+        return  # a classmethod, a partial, a callable object: the first enqueue will tell
+    its, performs = _Shape(identity), _Shape(check)
+    method = raw is identity and its.names[:1] == ("self",) and "self" in its.needed
+    if (method and "self" not in performs.names) or its.refuses(performs) or performs.refuses(its):
+        allowed = f"a @staticmethod over perform's own parameters ({_parameters(check, False)})"
+        raise InvalidOption(job.__qualname__, "identity", identity, allowed)
 
 
 def _flags(function: Any) -> int:
