@@ -8,7 +8,7 @@ import threading
 import weakref
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -101,6 +101,60 @@ def test_without_a_context_the_only_app_is_taken() -> None:
     second = make_app("second")
     assert AppNameJob.perform_async().result(LONG) is None, "which one is not guessed"
     assert (app.name, second.name) == ("only", "second")
+
+
+class FirstTimeFailsJob(Job):
+    """Fails, and once it is retried says which app it runs in."""
+
+    seen: ClassVar[list[object]] = []
+
+    def perform(self, key: object) -> tuple[str, str | None]:
+        child = AppNameJob.perform_async().result(LONG)
+        if key not in self.seen:
+            self.seen.append(key)
+            raise OSError("the first time")
+        return current_app.name, child
+
+
+class FreshFailsJob(FirstTimeFailsJob):
+    context = "fresh"
+
+
+@pytest.mark.parametrize("cls", [FirstTimeFailsJob, FreshFailsJob])
+def test_a_retried_job_runs_in_the_app_that_first_enqueued_it(
+    cls: type[FirstTimeFailsJob],
+) -> None:
+    """Outside of any app, where nothing else would say which of them, and inside another's."""
+    one, two = make_app("one"), make_app("two")
+    with one.app_context():
+        failed = cls.perform_async(object())
+        assert isinstance(failed.exception(LONG), OSError)
+    expected = ("one", "one")
+    again = failed.retry()
+    assert again.result(LONG) == expected
+    with two.app_context():
+        assert failed.retry().result(LONG) == expected
+        assert again.retry().result(LONG) == expected, "and so does the retry of a retry"
+        assert AppNameJob.perform_async().result(LONG) == "two", "what follows is not touched"
+    with two.test_request_context("/"):
+        assert failed.retry().result(LONG) == expected
+
+
+def test_a_retry_finds_the_app_of_a_job_that_never_ran() -> None:
+    """Cancelled before its time; and the history does not keep an app alive."""
+    one, two = make_app("one"), make_app("two")
+    with one.app_context():
+        handle = AppNameJob.perform_in(3600)
+    assert handle.cancel()
+    with two.app_context():
+        assert handle.retry().result(LONG) == "one"
+    forgotten = weakref.ref(one)
+    assert counterpunch.wait_idle(LONG), "the worker has left the job's context"
+    del one
+    gc.collect()
+    assert forgotten() is None
+    with two.app_context():
+        assert handle.retry().result(LONG) == "two"
 
 
 def test_the_callbacks_of_a_batch_run_in_the_app_that_opened_it() -> None:

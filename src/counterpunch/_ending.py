@@ -7,7 +7,7 @@ from collections import deque
 from typing import Any
 
 from ._config import config
-from ._hooks import report, safely
+from ._hooks import process, report, safely
 from ._lane import Lane
 from ._state import State, Watcher
 from ._status import DISCARDED, FAILED, LOST, TERMINAL, Status
@@ -38,6 +38,11 @@ class Ending(State):
         if reason is not None:
             call._extra().reason = reason
         more = call._more
+        if process.keep is not None and call._context is not None:
+            kept = process.keep(call._context)
+            if kept is not None:
+                more = call._extra()
+                more.kept = kept
         if more is not None:
             more.exception = None
         call._context = None

@@ -55,6 +55,7 @@ class _Process:
         "changed",
         "copy_context",
         "fresh_context",
+        "keep",
         "on_error",
     )
 
@@ -71,6 +72,10 @@ class _Process:
         #: a job gets; for classes with ``context = "copy"`` and with ``"fresh"``.
         self.copy_context: Callable[[], Context] = copy_context
         self.fresh_context: Callable[[], Context | None] = lambda: None
+        #: For integrations: called with the context of a job that ends, before that is dropped.
+        #: What it returns is entered around the enqueue by which the job is retried.
+        self.keep: Callable[[Context], Callable[[], AbstractContextManager[Any]] | None] | None
+        self.keep = None
         #: Called after a change, so that the runtime can look at its classes again.
         self.changed: Callable[[], None] = lambda: None
 

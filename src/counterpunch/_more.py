@@ -16,6 +16,7 @@ class More:
         "error",
         "exception",
         "first_started",
+        "kept",
         "key",
         "options",
         "overran",
@@ -39,6 +40,7 @@ class More:
         self.key: tuple[Any, ...] | None = None  # of a class with an identity
         self.scope: tuple[Any, ...] | None = None  # the transaction, while deferred and unique
         self.batch: Any = None
+        self.kept: Any = None  # of an integration, for retry(); see _hooks
         self.first_started: float | None = None
         self.timer: Any = None  # of the overrun watch while it runs, of its wait for room before
         self.overran = False  # its cancel token was set by its timeout, and by nobody else

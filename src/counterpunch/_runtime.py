@@ -71,7 +71,11 @@ class Runtime(Admission):
 
     def again(self, call: Handle[Any], options: dict[str, Any] | None) -> Handle[Any]:
         """Enqueue the arguments of a finished job as a new one, in the runtime in force."""
-        return accepting().enqueue(call.job, call.args, call._kwargs, options)
+        kept = None if call._more is None else call._more.kept
+        if kept is None:
+            return accepting().enqueue(call.job, call.args, call._kwargs, options)
+        with kept():
+            return accepting().enqueue(call.job, call.args, call._kwargs, options)
 
     def find(self, id: str) -> Handle[Any] | None:
         """The job of that id, if it is alive or remembered."""

@@ -8,11 +8,12 @@ arrive as usual.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import Context, ContextVar
+from functools import partial
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
+from weakref import WeakSet, ref
 
 from flask import Flask, request_started
 from flask import globals as flask_globals
@@ -29,6 +30,8 @@ __all__ = ["Counterpunch"]
 
 #: The app in whose context a job was enqueued; a job's own jobs inherit it.
 _app: ContextVar[Flask] = ContextVar("counterpunch_flask_app")
+#: The app in which a job that is retried was first enqueued, around that second enqueue.
+_first: ContextVar[Flask | None] = ContextVar("counterpunch_flask_first_app")
 #: Every app that was set up. Weak: an app factory under test makes many.
 _apps: WeakSet[Flask] = WeakSet()
 #: Where Flask keeps its contexts, which all have an ``app``: that of the app first, because
@@ -48,7 +51,8 @@ class Counterpunch:
     runs in an app context of A, made for each attempt, so ``flask.g`` is empty and A's
     teardown functions run with the attempt's exception. Hooks after ``perform`` get one of
     their own. A job enqueued outside of any app context runs in that of the only app set up
-    in this process; where there are several it gets none.
+    in this process; where there are several it gets none. A job that is retried, from another
+    app or from the dashboard, runs in the app in which it was first enqueued.
 
     Periodic jobs are armed with the first request of each process, and not while
     ``app.testing``; call ``counterpunch.start()`` in a server's own start hook for earlier.
@@ -86,6 +90,7 @@ def _install() -> None:
     if app_context not in process.around_perform:
         process.copy_context = without_request(process.copy_context)
         process.fresh_context = with_the_app(process.fresh_context)
+        process.keep = keep_the_app
         process.add("around_perform", app_context)
         process.add("around_hooks", app_context)
 
@@ -95,21 +100,26 @@ def without_request(copy: Callable[[], Context]) -> Callable[[], Context]:
 
     def copy_context() -> Context:
         context = copy()
-        for variable in _CONTEXTS:
-            held = context.get(variable)
-            if held is not None:
-                # A variable cannot be taken out of a Context: the others go into a new one.
-                kept = Context()
-                kept.run(_fill, context, held.app)
-                return kept
-        return context
+        app = context.get(_first)
+        if app is None:
+            for variable in _CONTEXTS:
+                held = context.get(variable)
+                if held is not None:
+                    app = held.app
+                    break
+            else:
+                return context
+        # A variable cannot be taken out of a Context: the others go into a new one.
+        kept = Context()
+        kept.run(_fill, context, app)
+        return kept
 
     return copy_context
 
 
 def _fill(context: Context, app: Flask) -> None:
     for variable in context:
-        if variable not in _CONTEXTS:
+        if variable not in _CONTEXTS and variable is not _first:
             variable.set(context[variable])
     _app.set(app)
 
@@ -119,7 +129,7 @@ def with_the_app(fresh: Callable[[], Context | None]) -> Callable[[], Context | 
 
     def fresh_context() -> Context | None:
         held = next(filter(None, (variable.get(None) for variable in _CONTEXTS)), None)
-        app = _app.get(None) if held is None else held.app
+        app = _first.get(None) or (_app.get(None) if held is None else held.app)
         context = fresh()
         if app is not None:
             context = Context() if context is None else context
@@ -127,6 +137,21 @@ def with_the_app(fresh: Callable[[], Context | None]) -> Callable[[], Context | 
         return context
 
     return fresh_context
+
+
+def keep_the_app(context: Context) -> Callable[[], AbstractContextManager[None]] | None:
+    """As a job ends: what leads a retry of it back to its app. Weak, as ``_apps``."""
+    app = context.get(_app)
+    return None if app is None else partial(_enqueued_in, ref(app))
+
+
+@contextmanager
+def _enqueued_in(app: ref[Flask]) -> Iterator[None]:
+    token = _first.set(app())
+    try:
+        yield
+    finally:
+        _first.reset(token)
 
 
 def app_context(handle: Handle[Any]) -> AbstractContextManager[Any]:
