@@ -370,6 +370,22 @@ def test_starlette_context_variables_reach_the_job() -> None:
         assert client.get("/sync").json() == "sync"
 
 
+def test_a_lifespan_with_parentheses_says_so() -> None:
+    """``lifespan=lifespan()`` hands over what a lifespan gives; the server does not start."""
+    with pytest.raises(TypeError, match=r"integrations\.asgi\.lifespan, without parentheses"):
+        lifespan()(object())  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("framework", ["starlette.applications:Starlette", "fastapi:FastAPI"])
+def test_a_framework_shows_the_error_of_a_lifespan_with_parentheses(framework: str) -> None:
+    pytest.importorskip("httpx")
+    testclient = pytest.importorskip("starlette.testclient")
+    module, _, name = framework.partition(":")
+    app = getattr(pytest.importorskip(module), name)(lifespan=lifespan())
+    with pytest.raises(TypeError, match="without parentheses"), testclient.TestClient(app):
+        raise AssertionError("it serves")
+
+
 def test_litestar_takes_the_lifespan() -> None:
     pytest.importorskip("litestar")
     from litestar import Litestar, post

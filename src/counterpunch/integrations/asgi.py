@@ -12,9 +12,9 @@ import inspect
 import logging
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any, NoReturn
 
 from .._hooks import report
 from .._lifecycle import shutdown, start
@@ -36,8 +36,7 @@ SHUTDOWN_COMPLETE, SHUTDOWN_FAILED = f"{SHUTDOWN}.complete", f"{SHUTDOWN}.failed
 _open: set[object] = set()
 
 
-@asynccontextmanager
-async def lifespan(app: object = None) -> AsyncIterator[None]:
+def lifespan(app: object = None) -> AbstractAsyncContextManager[None]:
     """Call ``start()`` when the server starts, and drain when it stops.
 
     ``FastAPI(lifespan=lifespan)`` as it is; inside a lifespan of your own it is one line, and
@@ -55,16 +54,31 @@ async def lifespan(app: object = None) -> AsyncIterator[None]:
 
     Args:
         app: Ignored; it is what frameworks pass to a lifespan.
+
+    Raises:
+        TypeError: At the server's start, from what ``lifespan=lifespan()`` handed over instead
+            of the function.
     """
-    start()
-    mine = object()
-    _open.add(mine)
-    try:
-        yield
-    finally:
-        _open.discard(mine)
+    return _Serving()
+
+
+class _Serving(AbstractAsyncContextManager[None]):
+    """One server between its start and its stop."""
+
+    async def __aenter__(self) -> None:
+        start()
+        _open.add(self)
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        _open.discard(self)
         if not _open:  # another app of this process still serves
             await _drain()
+
+    def __call__(self, app: object) -> NoReturn:
+        raise TypeError(
+            "a framework calls its lifespan with the app, and this one was called already: "
+            "write lifespan=counterpunch.integrations.asgi.lifespan, without parentheses"
+        )
 
 
 def wrap(app: ASGIApp) -> ASGIApp:
