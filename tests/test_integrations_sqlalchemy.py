@@ -382,3 +382,5 @@ def test_scoped_sessions_are_removed_around_jobs(engine: Any) -> None:
         registry.remove()
     with pytest.raises(InvalidOption, match="a scoped_session"):
         remove_around_jobs(make_sessionmaker(engine))
+    with pytest.raises(InvalidOption, match=r"remove_around_jobs: sessions=\(\).*at least one"):
+        remove_around_jobs()

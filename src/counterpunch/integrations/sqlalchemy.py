@@ -132,8 +132,10 @@ def remove_around_jobs(*sessions: Any) -> Callable[[], None]:
         A function that ends it.
 
     Raises:
-        InvalidOption: If one of them is no ``scoped_session``.
+        InvalidOption: If one of them is no ``scoped_session``, or if none is given.
     """
+    if not sessions:
+        raise InvalidOption("remove_around_jobs", "sessions", sessions, "at least one of them")
     for one in sessions:
         if not isinstance(one, scoped_session):
             raise InvalidOption("remove_around_jobs", "session", one, "a scoped_session")
