@@ -170,10 +170,32 @@ def test_a_job_is_deferred_until_the_commit() -> None:
     assert handle.result(LONG)
 
 
+#: Django does not say which of the two it was.
+DROPPED = "its transaction was rolled back, or an on_commit callback before it raised"
+
+
+def test_an_on_commit_callback_that_raises_drops_what_follows_and_the_reason_says_so() -> None:
+    """The transaction has committed, and Django forgets the rest of its callbacks."""
+
+    def broken() -> None:
+        raise Rollback
+
+    handles: list[counterpunch.Handle[str]] = []
+
+    def commit() -> None:
+        with transaction.atomic():
+            transaction.on_commit(broken)
+            handles.append(ThreadNameJob.using(after_commit=True).perform_async())
+
+    with pytest.raises(Rollback):
+        commit()
+    assert (handles[0].status, handles[0].error) == (Status.DISCARDED, DROPPED)
+
+
 def test_a_rollback_discards_it_and_says_why() -> None:
     handle = rolled_back("default")
     assert handle.status is Status.DISCARDED
-    assert handle.error == "its transaction was rolled back"
+    assert handle.error == DROPPED
     totals = counterpunch.stats().total
     assert (totals.accepted, totals.discarded, totals.deferred) == (1, 1, 0)
 

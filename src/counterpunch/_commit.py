@@ -30,6 +30,10 @@ ALLOWED = (
 )
 
 
+#: Why a job that waited was dropped, unless the transaction has more to say.
+ROLLED_BACK = "its transaction was rolled back"
+
+
 class Transaction(Protocol):
     """What a job can wait for."""
 
@@ -87,34 +91,35 @@ class Deferral:
     is here, and then counts once ``hold`` is called.
     """
 
-    __slots__ = ("_call", "_committed", "_due", "_runtime", "scope")
+    __slots__ = ("_call", "_due", "_ended", "_reason", "_runtime", "scope")
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._call: Handle[Any] | None = None
         self._due: float | None = None
-        self._committed: bool | None = None
+        self._ended = False
+        self._reason: str | None = None
         self.scope: Scope = ()
 
     def commit(self) -> None:
-        self._end(True)
+        self._end(None)
 
-    def rollback(self) -> None:
-        self._end(False)
+    def rollback(self, reason: str = ROLLED_BACK) -> None:
+        self._end(reason)
 
     def hold(self, call: Handle[Any], due: float | None) -> None:
         """The job is there and counted as deferred."""
         self._due = due
         self._call = call
-        if self._committed is not None:
-            self._end(self._committed)
+        if self._ended:
+            self._end(self._reason)
 
-    def _end(self, committed: bool) -> None:
-        self._committed = committed
+    def _end(self, reason: str | None) -> None:
+        self._reason, self._ended = reason, True
         call = self._call
         # The copy that a forked child has is not its job.
         if call is not None and self._runtime.pid == os.getpid():
-            self._runtime.undefer(call, self._due, committed)
+            self._runtime.undefer(call, self._due, reason)
 
 
 def defer(runtime: Runtime, owner: str, value: Any) -> Deferral | None:

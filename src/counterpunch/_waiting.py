@@ -32,14 +32,15 @@ class Waiting(Ending):
                 return
             self.lose(call, "it arrived as the process stopped")
 
-    def undefer(self, call: Handle[Any], due: float | None, committed: bool) -> None:
-        """The transaction of a deferred job has ended: queue it, schedule it or drop it."""
+    def undefer(self, call: Handle[Any], due: float | None, dropped: str | None) -> None:
+        """The transaction of a deferred job has ended: queue it, schedule it, or, if there is
+        a reason to, drop it."""
         try:
             call._lane.deferred.remove(call)
         except KeyError:
             return  # it was cancelled, or lost in the drain
-        if not committed:
-            self.end(call, DISCARDED, "its transaction was rolled back", "rolled_back")
+        if dropped is not None:
+            self.end(call, DISCARDED, dropped, "rolled_back")
         elif self.may_follow(call, due):
             if due is not None and due > self.clock.monotonic():
                 self._schedule(call, due)

@@ -63,8 +63,8 @@ class _Inline(_Mode):
             call._lane.push(call)
         self.finish(call)
 
-    def undefer(self, call: Handle[Any], due: float | None, committed: bool) -> None:
-        super().undefer(call, due, committed)
+    def undefer(self, call: Handle[Any], due: float | None, dropped: str | None) -> None:
+        super().undefer(call, due, dropped)
         self.finish(call)
 
     def finish(self, call: Handle[Any]) -> None:

@@ -399,11 +399,11 @@ class _Sender:
         self.pid = os.getpid()
         self._engine = engine
 
-    def undefer(self, handle: RemoteHandle[Any], due: float | None, committed: bool) -> None:
+    def undefer(self, handle: RemoteHandle[Any], due: float | None, dropped: str | None) -> None:
         if not handle._take_unsent():
             return  # cancelled meanwhile
-        if not committed:
-            self._end(handle, DISCARDED, "its transaction was rolled back")
+        if dropped is not None:
+            self._end(handle, DISCARDED, dropped)
             return
         try:
             self._engine.send_first(handle)

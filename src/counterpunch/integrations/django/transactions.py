@@ -15,6 +15,9 @@ from .connections import install
 
 __all__ = ["Database", "database"]
 
+#: Django drops the callbacks that follow one that raised as it drops those of a rollback.
+_DROPPED = "its transaction was rolled back, or an on_commit callback before it raised"
+
 
 def database(owner: str, value: bool | str) -> Database:
     """The database of an alias, or the default one for True.
@@ -41,7 +44,7 @@ class Database:
     def __init__(self, connection: Any) -> None:
         self._connection = connection
 
-    def defer(self, commit: Callable[[], object], rollback: Callable[[], object]) -> bool:
+    def defer(self, commit: Callable[[], object], rollback: Callable[[str], object]) -> bool:
         """See ``_commit.Transaction``. Inside ``atomic`` only: elsewhere each statement
         commits by itself.
 
@@ -65,15 +68,15 @@ class _Hook:
     """An ``on_commit`` callback that notices when Django drops it uncalled.
 
     Django forgets the callbacks of what is rolled back, a savepoint or the whole, and tells
-    nobody; its list is the one place that holds this object. (It also forgets those that
-    come after a callback that raised, so they count as rolled back.)
+    nobody; its list is the one place that holds this object. It also forgets those that come
+    after a callback that raised, which cannot be told apart here.
     """
 
     __slots__ = ("_commit", "_rollback")
 
-    def __init__(self, commit: Callable[[], object], rollback: Callable[[], object]) -> None:
+    def __init__(self, commit: Callable[[], object], rollback: Callable[[str], object]) -> None:
         self._commit = commit
-        self._rollback: Callable[[], object] | None = rollback
+        self._rollback: Callable[[str], object] | None = rollback
 
     def __call__(self) -> None:
         self._rollback = None
@@ -81,4 +84,4 @@ class _Hook:
 
     def __del__(self) -> None:
         if self._rollback is not None:
-            self._rollback()
+            self._rollback(_DROPPED)
