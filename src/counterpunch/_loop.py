@@ -90,23 +90,32 @@ class Loop:
         return task
 
     def stop(self) -> None:
-        """Cancel what still runs, let it clean up, and end the thread."""
-
-        async def end() -> None:
-            others = [task for task in self.tasks if task is not asyncio.current_task()]
-            for task in others:
-                task.cancel()
-            if others:
-                await asyncio.wait(others, timeout=GRACE_SECONDS)
-            self.loop.stop()
-
+        """Cancel what still runs, tasks that jobs have started included, let it clean up, and
+        end the thread."""
         # asyncio.to_thread runs in an executor of the loop's own, whose threads the end of
         # the interpreter would join without limit; they are daemons, as the loop's thread is.
         helpers = getattr(getattr(self.loop, "_default_executor", None), "_threads", ())
         joined_at_exit = getattr(concurrent.futures.thread, "_threads_queues", {})
         for thread in list(helpers):
             joined_at_exit.pop(thread, None)
-        self.call(lambda: self.spawn(end()))
+        self.call(lambda: self.spawn(self._end()))
+
+    async def _end(self) -> None:
+        me = asyncio.current_task()
+        close = self.loop.time() + GRACE_SECONDS
+        # Jobs alone at first: each passes it on to the tasks that it waits for, in a TaskGroup
+        # or so, and to cancel those twice would break off an ``await`` in their ``finally``.
+        await self._cancel(self.tasks - {me}, close - GRACE_SECONDS / 2)
+        while (left := asyncio.all_tasks() - {me}) and self.loop.time() < close:
+            await self._cancel(left, close)
+        self.loop.stop()
+
+    async def _cancel(self, tasks: set[asyncio.Task[Any]], until: float) -> None:
+        for task in tasks:
+            if not task.cancelling():
+                task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=until - self.loop.time())
 
     def join(self) -> int | None:
         """Wait for the thread to end after ``stop``: at once if nothing ran, a little longer
