@@ -302,6 +302,34 @@ def test_block_with_timeout(counter: Callable[..., Counter]) -> None:
     assert not current().lane(till.job).blocked  # nobody waits any more
 
 
+def test_a_job_that_blocks_on_its_own_class_is_freed_by_the_stop() -> None:
+    """Without a limit its only worker waits for room that nobody else can make; both the job
+    and the one that filled the queue are reported then."""
+    waiting, ended = threading.Event(), threading.Event()
+
+    class SelfFeedingJob(Job):
+        workers = 1
+        max_jobs = 1
+        overflow = "block"
+        block_timeout = None
+
+        def perform(self, again: bool) -> None:
+            first = SelfFeedingJob.perform_async(False)
+            assert first.status is Status.QUEUED
+            waiting.set()
+            try:
+                SelfFeedingJob.perform_async(False)
+            finally:
+                ended.set()
+
+    handle = SelfFeedingJob.perform_async(True)
+    assert waiting.wait(LONG)
+    report = counterpunch.shutdown(0)
+    assert handle in report.lost
+    assert [lost.status for lost in report.lost] == [Status.LOST] * 2
+    assert ended.wait(LONG), "its thread does not wait any longer"
+
+
 def test_block_under_pressure() -> None:
     """Eight producers through a queue of two: all get in, nobody is forgotten."""
 
