@@ -17,7 +17,8 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 import pytest
 from dashboard_client import SOON, Client, Page, needs, yes
 
-from counterpunch import dashboard
+import counterpunch
+from counterpunch import Job, dashboard
 
 
 class Silent(WSGIRequestHandler):
@@ -161,6 +162,33 @@ def test_flask(yard):
     answer = client.post(form["action"], data=form["fields"], headers=headers)
     assert (answer.status_code, answer.location) == (303, "/jobs/waiting?note=cancelled")
     assert yard.waiting.status == "cancelled"
+
+
+def test_a_retry_from_the_dashboard_finds_the_flask_app_of_the_job(monkeypatch):
+    """Of two apps in the process; the dashboard itself answers outside of both."""
+    flask = needs("flask")
+    from counterpunch.integrations import flask as integration
+
+    monkeypatch.setattr(integration, "_apps", set())
+    apps = [flask.Flask("one"), flask.Flask("two")]
+    for app in apps:
+        integration.Counterpunch(app)
+
+    class NamedOnceJob(Job):
+        allowed = False
+
+        def perform(self):
+            if not self.allowed:
+                raise OSError("not yet")
+            return flask.current_app.name
+
+    with apps[0].app_context():
+        NamedOnceJob.perform_async().exception(SOON)
+    NamedOnceJob.allowed = True
+    client = Client(authorize=yes)
+    client.press(client.get("/failed").page, "Retry")
+    (again,) = [one for one in counterpunch.jobs(NamedOnceJob) if one.status != "failed"]
+    assert again.result(SOON) == "one"
 
 
 @pytest.mark.parametrize("name", ["starlette.applications", "fastapi"])
