@@ -1,11 +1,16 @@
-"""What every test starts from and leaves behind: a fresh runtime, and no job of its own."""
+"""What every test starts from and leaves behind: a fresh runtime, and no job of its own.
+
+And how the scripts of a module run beside each other, see ``process.script``.
+"""
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
+from process import LONG, Result, run
 
 import counterpunch
 from counterpunch._config import config
@@ -14,6 +19,13 @@ from counterpunch._installed import installed
 # A suite that a shell has started in the background ignores Ctrl-C, and so would its children.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+#: Scripts that run side by side: so few that the times which they tell remain their own.
+AT_A_TIME = 4
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "script(text, within): what the fixture result runs")
 
 
 @pytest.fixture(autouse=True)
@@ -36,3 +48,29 @@ def fresh_runtime() -> Iterator[None]:
     )
     counterpunch.shutdown(timeout=0)
     config.pools = {}  # configure() takes no pool away, since jobs may be in it
+
+
+@pytest.fixture(scope="module")
+def results(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[Result]]]:
+    """How the scripts of this module's tests end, by the id of the test."""
+    with ThreadPoolExecutor(AT_A_TIME) as side_by_side:
+        ends = {}
+        for item in request.session.items:
+            mark = item.get_closest_marker("script")
+            if mark is None or item.path != request.path:
+                continue
+            if any(skip.args[0] for skip in item.iter_markers("skipif")):
+                continue
+            text, within = mark.args
+            call = getattr(item, "callspec", None)
+            for name, value in call.params.items() if call is not None else ():
+                text = text.replace(f"<{name}>", str(value))
+            ends[item.nodeid] = side_by_side.submit(run, text, within=within)
+        yield ends
+        side_by_side.shutdown(cancel_futures=True)
+
+
+@pytest.fixture
+def result(request: pytest.FixtureRequest, results: dict[str, Future[Result]]) -> Result:
+    """How the script of this test ended."""
+    return results[request.node.nodeid].result(2 * LONG)

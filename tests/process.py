@@ -19,6 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
+import pytest
+
 import counterpunch
 
 #: Seconds; turns a hang into a failure and is never reached otherwise.
@@ -149,3 +151,12 @@ def run(text: str, *arguments: str, within: float = LONG) -> Result:
     """Run a script from beginning to end."""
     with Script(text, *arguments) as script:
         return script.finish(within)
+
+
+def script(text: str, within: float = LONG) -> pytest.MarkDecorator:
+    """The test is given, as ``result``, how this script ended.
+
+    A name in angle brackets stands for the argument of that name of a parametrised test. The
+    scripts of a module's tests run side by side from the first of these tests on.
+    """
+    return pytest.mark.script(text, within)

@@ -10,7 +10,7 @@ import signal
 import sys
 
 import pytest
-from process import Script, run
+from process import Result, Script, run, script
 
 #: CPython before 3.12.3 cannot start a thread once the interpreter has begun to end.
 NO_THREADS_AT_EXIT = (3, 12, 0) <= sys.version_info[:3] < (3, 12, 3)
@@ -110,16 +110,18 @@ def test_an_idle_process_leaves_without_a_pause(state: str) -> None:
     pytest.fail(f"it took {leaving} s to leave")
 
 
-def test_the_scheduler_that_falls_asleep_wakes_who_waits_for_rest() -> None:
-    """Whoever looks while it is awake for a moment is told when it no longer is."""
-    text = """
+@script(
+    PRELUDE
+    + """
 for round in range(300):
     Probe.perform_in(60 - round * 0.1).cancel()  # due before the others: it wakes up for it
     if not counterpunch.wait_idle(5, scheduled=True):
         say("not woken")
         break
 """
-    result = run(PRELUDE + text)
+)
+def test_the_scheduler_that_falls_asleep_wakes_who_waits_for_rest(result: Result) -> None:
+    """Whoever looks while it is awake for a moment is told when it no longer is."""
     assert result.status == 0, result
     assert result.lines() == ["user atexit"], result
     assert result.seconds < 5.0
@@ -136,9 +138,11 @@ for round in range(300):
         pytest.param("raise LookupError('mine')", 1, "LookupError: mine", id="exception"),
     ],
 )
-def test_the_exit_status_survives_the_drain(end: str, status: int, stderr: str) -> None:
+@script(QUEUED + "<end>")
+def test_the_exit_status_survives_the_drain(
+    result: Result, end: str, status: int, stderr: str
+) -> None:
     """Queued jobs run, their output is flushed, atexit handlers follow, the status is kept."""
-    result = run(QUEUED + end)
     assert result.status == status, result
     assert result.lines() == [*EIGHT, "user atexit"], result
     assert stderr in result.stderr
@@ -224,9 +228,9 @@ rest()
     assert result.stderr == ""
 
 
-def test_a_swallowed_sigterm_can_be_repeated_after_a_second() -> None:
-    """wsgiref catches whatever is raised while it handles a request, this SystemExit too."""
-    text = """
+@script(
+    QUEUED
+    + """
 from counterpunch import _lifecycle
 
 now = 1000.0
@@ -246,7 +250,9 @@ now = 1010.0
 signal.raise_signal(signal.SIGTERM)
 say("not reached")
 """
-    result = run(QUEUED + text)
+)
+def test_a_swallowed_sigterm_can_be_repeated_after_a_second(result: Result) -> None:
+    """wsgiref catches whatever is raised while it handles a request, this SystemExit too."""
     assert result.status == 143, result
     assert result.lines() == [
         "1000.0 SystemExit(143)",
@@ -302,17 +308,17 @@ STUCK = {
 }
 
 
-@pytest.mark.parametrize("way", STUCK)
-def test_the_deadline_holds_with_a_stuck_job(way: str) -> None:
-    """Whatever a job is stuck in, the process leaves in time, in order, with its status."""
-    text = f"""
+@pytest.mark.parametrize("way", STUCK.values(), ids=STUCK)
+@script(
+    PRELUDE
+    + """
 configure(shutdown_timeout=0.3)
 started = threading.Event()
 
 class Stuck(Job):
     def perform(self):
         started.set()
-        {STUCK[way]}
+        <way>
 
 Stuck.perform_async()
 Stuck.perform_async()
@@ -320,8 +326,11 @@ Stuck.perform_async()
 started.wait(10)
 mark("end")
 sys.exit(3)
-"""
-    result = run(PRELUDE + text, within=15.0)
+""",
+    within=15.0,
+)
+def test_the_deadline_holds_with_a_stuck_job(result: Result, way: str) -> None:
+    """Whatever a job is stuck in, the process leaves in time, in order, with its status."""
     assert result.status == 3, (result.status, result.stderr)
     assert "\nuser atexit\n" in result.stdout, result.stdout[-500:]
     assert 0.3 <= result.since("end") < 2.0
@@ -329,9 +338,9 @@ sys.exit(3)
     assert "jobs lost: 3" in result.stderr
 
 
-def test_a_job_stuck_in_python_code_cleans_up_at_the_deadline() -> None:
-    """At the deadline its thread is told to end, and so its finally blocks run."""
-    text = """
+@script(
+    PRELUDE
+    + """
 configure(shutdown_timeout=0.1)
 started = threading.Event()
 
@@ -347,14 +356,16 @@ class Stuck(Job):
 Stuck.perform_async()
 started.wait(10)
 """
-    result = run(PRELUDE + text)
+)
+def test_a_job_stuck_in_python_code_cleans_up_at_the_deadline(result: Result) -> None:
+    """At the deadline its thread is told to end, and so its finally blocks run."""
     assert result.status == 0, result
     assert result.lines() == ["cleaned up", "user atexit"], result
 
 
-def test_a_job_sees_its_cancel_token_before_the_deadline() -> None:
-    """A job that looks at the token can still end in order, and nothing is lost."""
-    text = """
+@script(
+    PRELUDE
+    + """
 configure(shutdown_timeout=1.2, on_lost=lambda calls: say("lost", calls))
 
 class Patient(Job):
@@ -366,7 +377,9 @@ class Patient(Job):
 Patient.perform_async()
 mark("end")
 """
-    result = run(PRELUDE + text)
+)
+def test_a_job_sees_its_cancel_token_before_the_deadline(result: Result) -> None:
+    """A job that looks at the token can still end in order, and nothing is lost."""
     assert result.lines() == ["ended in order", "user atexit"], result
     assert 0.9 <= result.since("end") < 1.2
 
@@ -374,9 +387,9 @@ mark("end")
 # What runs during the drain
 
 
-def test_children_of_draining_jobs_run() -> None:
-    """A job that drains may enqueue; its child, and the child's child, run as well."""
-    text = """
+@script(
+    PRELUDE
+    + """
 class Child(Job):
     def perform(self, depth):
         say("depth", depth)
@@ -394,16 +407,18 @@ Parent.perform_async()
 watch_for_the_drain()
 say("end")
 """
-    result = run(PRELUDE + text)
+)
+def test_children_of_draining_jobs_run(result: Result) -> None:
+    """A job that drains may enqueue; its child, and the child's child, run as well."""
     assert result.status == 0, result
     depths = [f"depth {depth}" for depth in (0, 1, 2, 3)]
     assert result.lines() == [*depths, "end", "depth 1", "depth 2", "depth 3", "user atexit"]
 
 
 @threads_at_exit
-def test_threads_can_still_be_had_during_the_drain() -> None:
-    """A job uses an executor of its own and asyncio; a class gets its first worker."""
-    text = """
+@script(
+    PRELUDE
+    + """
 class Child(Job):
     def perform(self):
         say("child ran")
@@ -422,7 +437,9 @@ parent = Parent.perform_async()
 atexit.register(lambda: say(parent.status))
 watch_for_the_drain()
 """
-    result = run(PRELUDE + text)
+)
+def test_threads_can_still_be_had_during_the_drain(result: Result) -> None:
+    """A job uses an executor of its own and asyncio; a class gets its first worker."""
     assert result.status == 0, result
     assert result.lines() == ["6", "7", "child ran", "succeeded", "user atexit"], result
 
@@ -436,10 +453,10 @@ NO_WORKER = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("what", NO_WORKER)
-def test_a_job_for_which_no_thread_can_be_started_is_lost_at_once(what: str) -> None:
-    """As on 3.12.0-3.12.2 at exit: it is reported, and the drain does not wait for it."""
-    text = f"""
+@pytest.mark.parametrize("what", NO_WORKER.values(), ids=NO_WORKER)
+@script(
+    PRELUDE
+    + """
 configure(on_lost=lambda calls: say("lost", *[call.job.__name__ for call in calls]))
 
 class Other(Job):
@@ -449,7 +466,7 @@ class Other(Job):
 class Parent(Job):
     def perform(self):
         assert draining.wait(10)
-        {NO_WORKER[what]}
+        <what>
         say("parent done")
 
 Parent.perform_async()
@@ -457,16 +474,20 @@ watch_for_the_drain()
 no_more_threads()
 mark("end")
 """
-    result = run(PRELUDE + text)
+)
+def test_a_job_for_which_no_thread_can_be_started_is_lost_at_once(
+    result: Result, what: str
+) -> None:
+    """As on 3.12.0-3.12.2 at exit: it is reported, and the drain does not wait for it."""
     assert result.status == 0, result
     assert result.lines() == ["parent done", "lost Other", "user atexit"], result
     assert result.since("end") < 2.0
     assert result.stderr.count("jobs lost: 1") == 1
 
 
-def test_a_retry_without_a_scheduler_is_lost_at_once_when_no_thread_can_be_started() -> None:
-    """The first retry of the process comes during the drain, where nobody can wait for it."""
-    text = """
+@script(
+    PRELUDE
+    + """
 configure(on_lost=lambda calls: say("lost", *[call.job.__name__ for call in calls]))
 
 class Failing(Job):
@@ -481,16 +502,20 @@ watch_for_the_drain()
 no_more_threads()
 mark("end")
 """
-    result = run(PRELUDE + text)
+)
+def test_a_retry_without_a_scheduler_is_lost_at_once_when_no_thread_can_be_started(
+    result: Result,
+) -> None:
+    """The first retry of the process comes during the drain, where nobody can wait for it."""
     assert result.status == 0, result
     assert result.lines() == ["attempt 1", "lost Failing", "user atexit"], result
     assert result.since("end") < 2.0
 
 
 @pytest.mark.skipif(not NO_THREADS_AT_EXIT, reason="only 3.12.0-3.12.2 start no thread at exit")
-def test_the_real_interpreter_without_threads_at_exit_loses_at_once() -> None:
-    """The same with nothing pretended."""
-    text = """
+@script(
+    PRELUDE
+    + """
 configure(on_lost=lambda calls: say("lost", *[call.job.__name__ for call in calls]))
 
 class Other(Job):
@@ -506,7 +531,9 @@ Parent.perform_async()
 watch_for_the_drain()
 mark("end")
 """
-    result = run(PRELUDE + text)
+)
+def test_the_real_interpreter_without_threads_at_exit_loses_at_once(result: Result) -> None:
+    """The same with nothing pretended."""
     assert result.lines() == ["lost Other", "user atexit"], result
     assert result.since("end") < 2.0
 
@@ -514,9 +541,9 @@ mark("end")
 # What is lost, and who hears of it
 
 
-def test_what_is_lost_is_logged_once_and_given_to_on_lost_once() -> None:
-    """Exactly the jobs that did not run or did not end, with their arguments in the log."""
-    text = """
+@script(
+    PRELUDE
+    + """
 import logging
 logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
 configure(shutdown_timeout=0.2)
@@ -542,7 +569,9 @@ configure(on_lost=lost)
 atexit.register(lambda: say(counterpunch.stats().total.lost, counterpunch.shutdown().clean))
 started.wait(10)
 """
-    result = run(PRELUDE + text)
+)
+def test_what_is_lost_is_logged_once_and_given_to_on_lost_once(result: Result) -> None:
+    """Exactly the jobs that did not run or did not end, with their arguments in the log."""
     assert result.status == 0, result
     names = ["delayed", "queued one", "queued two", "running"]
     assert result.lines() == [f"lost {names}", "True True", "4 False", "user atexit"], result
@@ -553,15 +582,16 @@ started.wait(10)
     assert "on_lost raised ValueError" in result.stderr
 
 
-def test_nothing_is_logged_and_on_lost_is_not_called_when_nothing_was_lost() -> None:
+@script(QUEUED + "configure(on_lost=lambda calls: say('lost', calls))\n")
+def test_nothing_is_logged_and_on_lost_is_not_called_when_nothing_was_lost(result: Result) -> None:
     """A drain that finished everything is silent."""
-    text = QUEUED + "configure(on_lost=lambda calls: say('lost', calls))\n"
-    result = run(text)
     assert result.lines() == [*EIGHT, "user atexit"], result
     assert result.stderr == ""
 
 
-DELAYED = """
+DELAYED = (
+    PRELUDE
+    + """
 configure(shutdown_timeout=3.0)
 configure(on_lost=lambda calls: say("lost", *[call.args[0] for call in calls]))
 
@@ -571,17 +601,20 @@ class Later(Job):
         say("ran", name)
 
 class Flaky(Job):
-    retry = Retry(wait=RETRY_WAIT, jitter=0)
+    retry = Retry(wait=<delay>, jitter=0)
     def perform(self, name):
         if self.attempt == 1:
             raise OSError("once")
         say("ran", name, self.attempt)
 
 Later.perform_async("now").result(10)
-Later.delayed_on_shutdown = Flaky.delayed_on_shutdown = POLICY
+Later.delayed_on_shutdown = Flaky.delayed_on_shutdown = "<policy>"
 flaky = Flaky.perform_async("retry")
 while flaky.status != "retrying": pause(0.005)
+Later.perform_in(<delay>, 'later')
+mark('end')
 """
+)
 
 
 @pytest.mark.parametrize(
@@ -593,13 +626,11 @@ while flaky.status != "retrying": pause(0.005)
         pytest.param("wait", 60, ["lost later retry"], 0.0, 1.5, id="wait, too late"),
     ],
 )
+@script(DELAYED)
 def test_delayed_jobs_end_as_their_class_says(
-    policy: str, delay: float, lines: list[str], least: float, most: float
+    result: Result, policy: str, delay: float, lines: list[str], least: float, most: float
 ) -> None:
     """Scheduled and retry-waiting jobs: dropped, run now, or waited for if they are in time."""
-    settings = DELAYED.replace("RETRY_WAIT", str(delay)).replace("POLICY", repr(policy))
-    text = f"Later.perform_in({delay}, 'later')\nmark('end')\n"
-    result = run(PRELUDE + settings + text)
     assert result.status == 0, result
     first, *rest, last = result.lines()
     assert (first, last) == ("ran now", "user atexit"), result
@@ -607,9 +638,9 @@ def test_delayed_jobs_end_as_their_class_says(
     assert least <= result.since("end") < most
 
 
-def test_on_shutdown_drop_gives_queued_jobs_up_and_ends_the_running_one() -> None:
-    """The running job ends in its own time, the queued ones are lost without being run."""
-    text = """
+@script(
+    PRELUDE
+    + """
 configure(on_lost=lambda calls: say("lost", *[call.args[0] for call in calls]))
 started = threading.Event()
 
@@ -625,7 +656,9 @@ Dropped.perform_bulk([(1,), (2,), (3,)])
 started.wait(10)
 watch_for_the_drain()
 """
-    result = run(PRELUDE + text)
+)
+def test_on_shutdown_drop_gives_queued_jobs_up_and_ends_the_running_one(result: Result) -> None:
+    """The running job ends in its own time, the queued ones are lost without being run."""
     assert result.status == 0, result
     assert result.lines() == ["job 1", "lost 2 3", "user atexit"], result
 
@@ -633,9 +666,9 @@ watch_for_the_drain()
 # After the stop, and stops from odd places
 
 
-def test_an_enqueue_after_the_stop_is_refused() -> None:
-    """By a user's own thread and in atexit handlers, each way to enqueue: ShuttingDown."""
-    text = """
+@script(
+    PRELUDE
+    + """
 def refused(where):
     calls = [Probe.perform_async, lambda: Probe.perform_in(1), lambda: Probe.perform_bulk([()]),
              Probe.using(priority=1).perform_async, Probe.perform_now]
@@ -657,17 +690,17 @@ watch_for_the_drain()
 atexit.register(refused, "atexit")
 threading.Thread(target=own_thread).start()
 """
-    result = run(PRELUDE + text)
+)
+def test_an_enqueue_after_the_stop_is_refused(result: Result) -> None:
+    """By a user's own thread and in atexit handlers, each way to enqueue: ShuttingDown."""
     assert result.status == 0, result
     assert result.lines() == ["thread refused", "0", "atexit refused", "user atexit"], result
     assert result.stderr == ""
 
 
-def test_the_process_waits_for_a_users_own_thread_as_ever() -> None:
-    """The drain neither joins nor skips threads of others that are not daemons."""
-    text = (
-        QUEUED
-        + """
+@script(
+    QUEUED
+    + """
 def own_thread():
     assert draining.wait(10)
     line.result(10)
@@ -677,15 +710,16 @@ def own_thread():
 line = Line.perform_async(8)
 threading.Thread(target=own_thread).start()
 """
-    )
-    result = run(text)
+)
+def test_the_process_waits_for_a_users_own_thread_as_ever(result: Result) -> None:
+    """The drain neither joins nor skips threads of others that are not daemons."""
     assert result.status == 0, result
     assert result.lines() == [*EIGHT, "job 8", "thread done", "user atexit"], result
 
 
-def test_a_job_that_calls_sys_exit_ends_itself_only() -> None:
-    """SystemExit in a job is a failed attempt; the worker lives and the status is the script's."""
-    text = """
+@script(
+    PRELUDE
+    + """
 class Leaving(Job):
     workers = 1
     def perform(self, leave):
@@ -698,14 +732,16 @@ leaving = Leaving.perform_async(True)
 second = Leaving.perform_async(False)
 say(leaving.exception(10).code, leaving.status, first.result(10) == second.result(10))
 """
-    result = run(PRELUDE + text)
+)
+def test_a_job_that_calls_sys_exit_ends_itself_only(result: Result) -> None:
+    """SystemExit in a job is a failed attempt; the worker lives and the status is the script's."""
     assert result.status == 0, result
     assert result.lines() == ["5 failed True", "user atexit"], result
 
 
-def test_a_job_that_stops_the_runtime_is_not_waited_for() -> None:
-    """shutdown() from inside a job finishes the others, and the job then ends as usual."""
-    text = """
+@script(
+    PRELUDE
+    + """
 class Other(Job):
     def perform(self):
         assert draining.wait(10)
@@ -722,16 +758,18 @@ say(Last.perform_async().result(10), other.status)
 say({Last.perform_async().result(10) for _ in range(50)})
 mark("end")
 """
-    result = run(PRELUDE + text)
+)
+def test_a_job_that_stops_the_runtime_is_not_waited_for(result: Result) -> None:
+    """shutdown() from inside a job finishes the others, and the job then ends as usual."""
     assert result.status == 0, result
     assert result.lines() == ["(0, True) succeeded", "{(0, True)}", "user atexit"], result
     assert result.seconds < 4.0
     assert result.stderr == ""
 
 
-def test_a_job_that_stops_the_runtime_while_the_process_leaves_does_not_wait_for_itself() -> None:
-    """The exit waits for the job, so the job must not wait for the exit."""
-    text = """
+@script(
+    PRELUDE
+    + """
 class Last(Job):
     def perform(self):
         assert draining.wait(10)
@@ -743,15 +781,19 @@ watch_for_the_drain()
 atexit.register(lambda: say(last.status))
 mark("end")
 """
-    result = run(PRELUDE + text)
+)
+def test_a_job_that_stops_the_runtime_while_the_process_leaves_does_not_wait_for_itself(
+    result: Result,
+) -> None:
+    """The exit waits for the job, so the job must not wait for the exit."""
     assert result.status == 0, result
     assert result.lines() == ["job done", "succeeded", "user atexit"], result
     assert result.since("end") < 4.0
 
 
-def test_a_signal_handler_that_stops_the_runtime_during_the_drain_does_not_block_it() -> None:
-    """The drain is suspended under the handler: what the handler asks for is on its way."""
-    text = """
+@script(
+    PRELUDE
+    + """
 class Slow(Job):
     def perform(self):
         assert draining.wait(10)
@@ -769,17 +811,19 @@ Slow.perform_async()
 watch_for_the_drain()
 mark("end")
 """
-    result = run(PRELUDE + text)
+)
+def test_a_signal_handler_that_stops_the_runtime_during_the_drain_does_not_block_it(
+    result: Result,
+) -> None:
+    """The drain is suspended under the handler: what the handler asks for is on its way."""
     assert result.status == 0, result
     assert result.lines() == ["clean True", "job done", "user atexit"], result
     assert result.since("end") < 4.0
 
 
-def test_the_exit_waits_for_a_stop_that_another_thread_has_begun() -> None:
-    """A user's thread is inside shutdown() when the script ends: one drain, one report."""
-    text = (
-        QUEUED
-        + """
+@script(
+    QUEUED
+    + """
 configure(on_lost=lambda calls: say("lost", calls))
 stopping = threading.Thread(target=lambda: say("clean", counterpunch.shutdown().clean))
 stopping.daemon = True
@@ -794,8 +838,9 @@ stopping.start()
 assert draining.wait(10)
 hold.set()
 """
-    )
-    result = run(text)
+)
+def test_the_exit_waits_for_a_stop_that_another_thread_has_begun(result: Result) -> None:
+    """A user's thread is inside shutdown() when the script ends: one drain, one report."""
     assert result.status == 0, result
     *rest, last = result.lines()
     assert last == "user atexit", result
@@ -806,9 +851,9 @@ hold.set()
 
 
 @pytest.mark.parametrize("method", ["spawn", "fork", "forkserver"])
-def test_jobs_of_multiprocessing_children_run_and_the_children_leave(method: str) -> None:
-    """However it was started: a child's queued jobs drain, a stuck one does not keep it."""
-    text = f"""
+@script(
+    PRELUDE
+    + """
 import multiprocessing
 configure(shutdown_timeout=0.5)
 
@@ -828,7 +873,7 @@ def child(stuck):
 
 if __name__ == "__main__":
     InChild.perform_async(99).result(10)
-    context = multiprocessing.get_context({method!r})
+    context = multiprocessing.get_context('<method>')
     children = [context.Process(target=child, args=(stuck,)) for stuck in (False, True)]
     for process in children:
         process.start()
@@ -836,7 +881,11 @@ if __name__ == "__main__":
         process.join(15)
         say("exit code", process.exitcode)
 """
-    result = run(PRELUDE + text)
+)
+def test_jobs_of_multiprocessing_children_run_and_the_children_leave(
+    result: Result, method: str
+) -> None:
+    """However it was started: a child's queued jobs drain, a stuck one does not keep it."""
     assert result.status == 0, result
     jobs = [line for line in result.lines() if line.startswith("job")]
     assert jobs[0] == "job 99", result
@@ -848,9 +897,8 @@ if __name__ == "__main__":
     assert result.seconds < 8.0
 
 
-def test_pytest_ends_although_a_job_is_stuck() -> None:
-    """A test that leaves a stuck job behind does not hold the test run up, nor its status."""
-    text = """
+@script(
+    """
 import sys
 import pytest
 
@@ -880,16 +928,17 @@ if __name__ == "__main__":
         file.write(CASE)
     sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", path]))
 """
-    result = run(text)
+)
+def test_pytest_ends_although_a_job_is_stuck(result: Result) -> None:
+    """A test that leaves a stuck job behind does not hold the test run up, nor its status."""
     assert result.status == 1, result
     assert "1 failed, 1 passed" in result.stdout
     assert "jobs lost: 1" in result.stderr
     assert result.seconds < 10.0
 
 
-def test_a_job_that_outlived_the_stop_starts_nothing_new() -> None:
-    """What it enqueues is refused; the process does not drain a second time for it."""
-    result = run("""
+@script(
+    """
 import threading
 import counterpunch
 from counterpunch import Job, ShuttingDown
@@ -917,6 +966,9 @@ gate.set()
 told.wait(10)
 print(len(report.lost), answers[0])
 print(Stuck.perform_async().id != "", "from outside it starts afresh")
-""")
+"""
+)
+def test_a_job_that_outlived_the_stop_starts_nothing_new(result: Result) -> None:
+    """What it enqueues is refused; the process does not drain a second time for it."""
     assert result.status == 0, result.stderr
     assert result.lines() == ["1 refused", "True from outside it starts afresh"]
