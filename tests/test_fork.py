@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from process import run
+from process import Result, run, script
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 
@@ -101,9 +101,9 @@ say(told() == sorted(["parent", *map(str, range(100))]))
     assert result.stderr == ""
 
 
-def test_a_child_starts_with_nothing_and_the_parent_keeps_its_own() -> None:
-    """Counters at zero, none of the parent's jobs, no pool; the parent's are unchanged."""
-    text = """
+@script(
+    PRELUDE
+    + """
 gate = threading.Event()
 
 class Held(Job):
@@ -140,15 +140,17 @@ counterpunch.wait_idle(10)
 say(told())
 say(counterpunch.stats().total.succeeded)
 """
-    result = run(PRELUDE + text)
+)
+def test_a_child_starts_with_nothing_and_the_parent_keeps_its_own(result: Result) -> None:
+    """Counters at zero, none of the parent's jobs, no pool; the parent's are unchanged."""
     lines = sorted(["before", "late", "held 0", "held 1", "held 2", "own", "child late"])
     assert result.lines() == ["0 True 1 2", "True", str(lines), "5"], result
     assert result.status == 0, result
 
 
-def test_a_child_that_inherits_a_pool_leaves_without_a_pause() -> None:
-    """Idle or at work when the fork came: the child has nothing to wait for at its end."""
-    text = """
+@script(
+    PRELUDE
+    + """
 gate = threading.Event()
 configure(on_lost=lambda calls: say("lost", calls))
 
@@ -173,15 +175,17 @@ busy = min(leaving() for _ in range(3))
 gate.set()
 say(idle[0], idle[1] < 0.25, busy[0], busy[1] < 0.25)
 """
-    result = run(PRELUDE + text)
+)
+def test_a_child_that_inherits_a_pool_leaves_without_a_pause(result: Result) -> None:
+    """Idle or at work when the fork came: the child has nothing to wait for at its end."""
     assert result.status == 0, result
     assert result.lines() == ["4 True 4 True"], result
     assert result.stderr == ""
 
 
-def test_a_stuck_job_of_a_child_does_not_keep_it() -> None:
-    """The deadline of the exit holds in a forked child, with its own report."""
-    text = """
+@script(
+    PRELUDE
+    + """
 configure(shutdown_timeout=0.2, on_lost=lambda calls: say("lost", *[c.args for c in calls]))
 
 class Stuck(Job):
@@ -195,7 +199,9 @@ if pid == 0:
     sys.exit(4)
 say(status_of(pid))
 """
-    result = run(PRELUDE + text)
+)
+def test_a_stuck_job_of_a_child_does_not_keep_it(result: Result) -> None:
+    """The deadline of the exit holds in a forked child, with its own report."""
     assert result.status == 0, result
     assert result.lines() == ['lost ("child\'s",)', "4"], result
     assert result.seconds < 5.0
@@ -212,9 +218,11 @@ c_fork = ctypes.PyDLL(None).fork
 
 
 @pytest.mark.parametrize("means", [pytest.param("", id="memory"), pytest.param(NO_MMAP, id="pid")])
-def test_a_fork_that_runs_no_python_hook_is_noticed(means: str) -> None:
-    """A fork by C code, as uWSGI's: the child's enqueues see it all the same."""
-    text = """
+@script(
+    "<means>"
+    + PRELUDE
+    + C_FORK
+    + """
 Tell.perform_async("parent").result(10)
 Tell.perform_in(60, "never").cancel()
 counterpunch.wait_idle(10)
@@ -230,14 +238,17 @@ counts = counterpunch.stats().total
 say(counts.accepted, counts.succeeded, counts.cancelled)
 say(told() == sorted(["parent", *map(str, range(10)), *["late"] * 10]))
 """
-    result = run(means + PRELUDE + C_FORK + text)
+)
+def test_a_fork_that_runs_no_python_hook_is_noticed(result: Result, means: str) -> None:
+    """A fork by C code, as uWSGI's: the child's enqueues see it all the same."""
     assert result.status == 0, result
     assert result.lines() == ["0"] * 10 + ["2 1 1", "True"], result
 
 
-def test_the_exit_after_a_fork_without_hooks_does_not_wait_for_the_parents_jobs() -> None:
-    """The drain looks at the pid as well: the parent's running job is not the child's."""
-    text = """
+@script(
+    PRELUDE
+    + C_FORK
+    + """
 gate = threading.Event()
 
 class Held(Job):
@@ -256,14 +267,20 @@ if pid == 0:
 say(status_of(pid))
 gate.set()
 """
-    result = run(PRELUDE + C_FORK + text)
+)
+def test_the_exit_after_a_fork_without_hooks_does_not_wait_for_the_parents_jobs(
+    result: Result,
+) -> None:
+    """The drain looks at the pid as well: the parent's running job is not the child's."""
     assert result.status == 0, result
     assert result.lines() == ["0"], result
 
 
-def test_a_child_with_the_pid_of_an_ancestor_is_noticed_by_the_hook() -> None:
-    """Process ids come back, soon in a small container: then only the hook tells the child."""
-    text = """
+@script(
+    NO_MMAP
+    + "import os\nos.getpid = lambda: 4711\n"
+    + PRELUDE
+    + """
 Tell.perform_async("parent").result(10)
 pid = os.fork()
 if pid == 0:
@@ -273,8 +290,9 @@ if pid == 0:
 say(status_of(pid))
 say(told())
 """
-    same = "import os\nos.getpid = lambda: 4711\n"
-    result = run(NO_MMAP + same + PRELUDE + text)
+)
+def test_a_child_with_the_pid_of_an_ancestor_is_noticed_by_the_hook(result: Result) -> None:
+    """Process ids come back, soon in a small container: then only the hook tells the child."""
     assert result.status == 0, result
     assert result.lines() == ["0", "['child', 'parent']"], result
 
@@ -289,16 +307,16 @@ say(told())
         ("os._exit(7)", 7),
     ],
 )
-def test_a_child_that_a_job_forked_ends_with_the_job(end: str, status: int) -> None:
-    """However it leaves perform: it is no second worker over a copy of the queue."""
-    text = f"""
+@script(
+    PRELUDE
+    + """
 class Forking(Job):
     workers = 1
     def perform(self):
         pid = os.fork()
         if pid == 0:
             sys.stdout.write("child's output\\n")
-            {end}
+            <end>
         return status_of(pid)
 
     def after(self):
@@ -316,7 +334,9 @@ counterpunch.wait_idle(10)
 say(counterpunch.stats().total.succeeded)
 say(told())
 """
-    result = run(PRELUDE + text)
+)
+def test_a_child_that_a_job_forked_ends_with_the_job(result: Result, end: str, status: int) -> None:
+    """However it leaves perform: it is no second worker over a copy of the queue."""
     assert result.status == 0, result
     once = sorted(["after"] * 6 + [str(number) for number in range(5)])
     lines = [line for line in result.lines() if line != "child's output"]
@@ -325,9 +345,9 @@ say(told())
     assert result.lines().count("child's output") == (0 if "_exit" in end else 1), result
 
 
-def test_the_jobs_of_a_child_that_a_job_forked_run_before_it_ends() -> None:
-    """Such a child may enqueue as well: its queue is drained before its early end."""
-    text = """
+@script(
+    PRELUDE
+    + """
 class Slow(Tell):
     workers = 1
     def perform(self, text):
@@ -346,14 +366,16 @@ class Forking(Job):
 say(Forking.perform_async().result(10))
 say(told())
 """
-    result = run(PRELUDE + text)
+)
+def test_the_jobs_of_a_child_that_a_job_forked_run_before_it_ends(result: Result) -> None:
+    """Such a child may enqueue as well: its queue is drained before its early end."""
     assert result.status == 0, result
     assert result.lines() == ["6", "['0', '1', '2']"], result
 
 
-def test_a_subprocess_and_a_multiprocessing_child_inside_a_job_are_fine() -> None:
-    """What is usually meant by a new process in a job works, and gives its result."""
-    text = """
+@script(
+    PRELUDE
+    + """
 import multiprocessing, subprocess
 
 def child(number):
@@ -371,6 +393,8 @@ calls = [Spawning.perform_async(number) for number in range(3)]
 say({call.result(15) for call in calls})
 say(told())
 """
-    result = run(PRELUDE + text)
+)
+def test_a_subprocess_and_a_multiprocessing_child_inside_a_job_are_fine(result: Result) -> None:
+    """What is usually meant by a new process in a job works, and gives its result."""
     assert result.status == 0, result
     assert result.lines() == ["{(0, 'hi\\n')}", "['child 0', 'child 1', 'child 2']"], result
