@@ -15,9 +15,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import pytest
 
@@ -82,16 +84,14 @@ class Process:
 
 
 class Signup(Process):
-    """``examples/signup.py``, ready to be asked."""
+    """``examples/signup.py``, which can be asked as soon as it has said where."""
 
     def __init__(self, **env: str) -> None:
         super().__init__(str(EXAMPLES / "signup.py"), "--port", "0", **env)
-        try:
-            found = eventually(self.listening, "an address in the output")
-        except BaseException:
-            self.kill()
-            raise
-        self.port = int(found[0])
+
+    @cached_property
+    def port(self) -> int:
+        return int(eventually(self.listening, "an address in the output")[0])
 
     def listening(self) -> list[Any]:
         assert self.popen.poll() is None, self.output
@@ -161,6 +161,35 @@ def shared() -> Iterator[Signup]:
     server.kill()
 
 
+class SignedUp(NamedTuple):
+    """A server, and what it answered to its sign-ups."""
+
+    server: Signup
+    answers: list[dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def signed_up() -> Iterator[dict[str, SignedUp]]:
+    """Servers that have work to do, at the same time; two of them have been told to stop."""
+    sign_ups = {"four": 4, "reminder": 1, "SIGINT": 8, "SIGTERM": 8}
+    servers = {
+        name: Signup(**({"REMINDER_SECONDS": "0.2"} if name == "reminder" else {}))
+        for name in sign_ups
+    }
+    found = {}
+    try:
+        for name, server in servers.items():
+            users = range(sign_ups[name])
+            answers = [server.sign_up(f"user{number}@example.com") for number in users]
+            found[name] = SignedUp(server, answers)
+            if name in signal.Signals.__members__:
+                server.popen.send_signal(signal.Signals[name])
+        yield found
+    finally:
+        for server in servers.values():
+            server.kill()
+
+
 class Mailbox(socketserver.ThreadingTCPServer):
     """An SMTP server for SMTP_URL, which greets nobody before ``opened`` is set."""
 
@@ -221,10 +250,11 @@ def refuses_connections(port: int) -> bool:
 # signup.py
 
 
-def test_sign_up_is_answered_at_once_and_mailed_with_a_retry(start: Callable[..., Signup]) -> None:
+def test_sign_up_is_answered_at_once_and_mailed_with_a_retry(
+    signed_up: dict[str, SignedUp],
+) -> None:
     """The sink refuses the third message only: four sign-ups take five messages."""
-    server = start()
-    answers = [server.sign_up(f"user{number}@example.com") for number in range(4)]
+    server, answers = signed_up["four"]
     jobs = [server.finished(answer["job_id"]) for answer in answers]
 
     assert [answer["user_id"] for answer in answers] == [1, 2, 3, 4]
@@ -244,13 +274,12 @@ def test_sign_up_is_answered_at_once_and_mailed_with_a_retry(start: Callable[...
     assert delivered == [f"user{number}@example.com" for number in range(4)]
 
 
-def test_a_reminder_waits_and_is_then_sent(start: Callable[..., Signup]) -> None:
-    server = start(REMINDER_SECONDS="0.2")
-    answer = server.sign_up("ada@example.com")
+def test_a_reminder_waits_and_is_then_sent(signed_up: dict[str, SignedUp]) -> None:
+    server, [answer] = signed_up["reminder"]
     job = server.finished(answer["reminder_id"])
     assert job["status"] == "succeeded"
     assert job["enqueued_at"] < job["run_at"] <= job["started_at"]
-    pattern = r"^mail delivered: ada@example.com \| Your account is waiting \|"
+    pattern = r"^mail delivered: user0@example.com \| Your account is waiting \|"
     assert len(eventually(lambda: server.matches(pattern), "the reminder in the output")) == 1
 
 
@@ -414,18 +443,13 @@ def test_sigterm_drains_what_was_accepted(start: Callable[..., Signup], mailbox:
 
 
 @posix_signals
-@pytest.mark.parametrize(
-    ("number", "status"),
-    [(signal.SIGINT, 130), (signal.SIGTERM, 143)],
-    ids=["SIGINT", "SIGTERM"],
-)
+@pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143)])
 def test_a_stop_accounts_for_every_accepted_job(
-    start: Callable[..., Signup], number: signal.Signals, status: int
+    signed_up: dict[str, SignedUp], name: str, status: int
 ) -> None:
     """With the sink's refusals a job may be given up, but none goes without a word."""
-    server = start()
-    users = {server.sign_up(f"user{n}@example.com")["user_id"]: n for n in range(8)}
-    server.popen.send_signal(number)
+    server, answers = signed_up[name]
+    users = {answer["user_id"]: n for n, answer in enumerate(answers)}
     assert server.end() == status
     delivered = {int(n) for n in server.matches(r"^mail delivered: user(\d)@")}
     given_up = {users[int(user)] for user in server.matches(r"gave up on user (\d+)")}
@@ -438,6 +462,7 @@ def test_a_stop_accounts_for_every_accepted_job(
 @posix_signals
 def test_an_idle_server_stops_at_once(start: Callable[..., Signup]) -> None:
     server = start()
+    assert server.port
     before = time.monotonic()
     server.popen.send_signal(signal.SIGTERM)
     assert server.end() == 143
@@ -448,8 +473,71 @@ def test_an_idle_server_stops_at_once(start: Callable[..., Signup]) -> None:
 # python -m counterpunch
 
 
-def test_the_tour_shows_each_part() -> None:
-    process = Process("-m", "counterpunch", "--fast")
+class Terminal:
+    """The tour in a terminal, whose output is read as it comes."""
+
+    def __init__(self) -> None:
+        import pty
+
+        self.chunks: list[bytes] = []
+        self.controller, terminal = pty.openpty()
+        self.popen = subprocess.Popen(
+            [sys.executable, "-m", "counterpunch", "--fast"],
+            env={"PYTHONPATH": str(ROOT / "src"), "TERM": "xterm", "PATH": os.environ["PATH"]},
+            stdout=terminal,
+            stderr=terminal,
+        )
+        os.close(terminal)
+        self.reader = threading.Thread(target=self.read, daemon=True)
+        self.reader.start()
+
+    def read(self) -> None:
+        while chunk := read_pty(self.controller):
+            self.chunks.append(chunk)
+
+    def end(self) -> int:
+        """Wait for the exit and the rest of the output; return the exit status."""
+        status = self.popen.wait(LONG)
+        self.reader.join(LONG)
+        return status
+
+    def kill(self) -> None:
+        self.popen.kill()
+        self.end()
+        os.close(self.controller)
+
+
+def read_pty(descriptor: int) -> bytes:
+    """Read what is there; empty at the end, which Linux reports as an error."""
+    try:
+        return os.read(descriptor, 65_536)
+    except OSError:
+        return b""
+
+
+class Tours(NamedTuple):
+    plain: Process
+    staying: Process
+    terminal: Terminal | None
+
+
+@pytest.fixture(scope="module")
+def tours() -> Iterator[Tours]:
+    """All at the same time: a tour mostly waits."""
+    with ExitStack() as stack:
+        plain = Process("-m", "counterpunch", "--fast")
+        stack.callback(plain.kill)
+        staying = Process("-m", "counterpunch", "--fast", "--stay")
+        stack.callback(staying.kill)
+        terminal = None
+        if importlib.util.find_spec("termios") is not None:
+            terminal = Terminal()
+            stack.callback(terminal.kill)
+        yield Tours(plain, staying, terminal)
+
+
+def test_the_tour_shows_each_part(tours: Tours) -> None:
+    process = tours.plain
     assert process.end() == 0, process.output
     parts = process.matches(r"^\d\. (\w+): ")
     assert parts == ["Immediate", "Delayed", "Retried", "Cancelled", "Drained"]
@@ -471,70 +559,45 @@ def test_the_tour_shows_each_part() -> None:
 
 
 @posix_signals
-def test_the_tour_serves_the_dashboard_while_it_runs() -> None:
+def test_the_tour_serves_the_dashboard_while_it_runs(tours: Tours) -> None:
     """At the address it prints; ``--stay`` goes on until Ctrl-C."""
-    process = Process("-m", "counterpunch", "--fast", "--stay")
-    try:
-        address = r"^dashboard: http://127\.0\.0\.1:(\d+)/dashboard/$"
-        port = int(eventually(lambda: process.matches(address), "an address")[0])
+    process = tours.staying
+    address = r"^dashboard: http://127\.0\.0\.1:(\d+)/dashboard/$"
+    port = int(eventually(lambda: process.matches(address), "an address")[0])
 
-        def ask(path: str, **headers: str) -> tuple[int, str, str | None]:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LONG)
-            try:
-                connection.request("GET", path, headers=headers)
-                response = connection.getresponse()
-                return response.status, response.read().decode(), response.headers["Location"]
-            finally:
-                connection.close()
-
-        status, text, _ = ask("/dashboard/overview.json")
-        assert status == 200
-        assert json.loads(text)["process"]["pid"] == process.popen.pid
-        assert ask("/")[::2] == (302, "/dashboard/")
-        assert ask("/dashboard/", Host="evil.example")[0] == 403
-        eventually(lambda: "Jobs go on" in process.output, "the end of the tour")
-
-        def resized() -> bool:
-            classes = json.loads(ask("/dashboard/overview.json")[1])["classes"]
-            return any(row["job"] == "ResizeImage" for row in classes)
-
-        eventually(resized, "jobs after the tour")
-        process.popen.send_signal(signal.SIGINT)
-        assert process.end() == 130
-        assert "Traceback" not in process.output
-    finally:
-        process.kill()
-
-
-def test_the_tour_rewrites_its_lines_in_a_terminal() -> None:
-    pty = pytest.importorskip("pty")
-    controller, terminal = pty.openpty()
-    env = {"PYTHONPATH": str(ROOT / "src"), "TERM": "xterm", "PATH": os.environ["PATH"]}
-    command = [sys.executable, "-m", "counterpunch", "--fast"]
-    with subprocess.Popen(command, env=env, stdout=terminal, stderr=terminal) as child:
-        os.close(terminal)
-        watchdog = threading.Timer(LONG, child.kill)
-        watchdog.start()
+    def ask(path: str, **headers: str) -> tuple[int, str, str | None]:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LONG)
         try:
-            chunks = []
-            while chunk := read_pty(controller):
-                chunks.append(chunk)
-            assert child.wait(LONG) == 0
+            connection.request("GET", path, headers=headers)
+            response = connection.getresponse()
+            return response.status, response.read().decode(), response.headers["Location"]
         finally:
-            watchdog.cancel()
-            os.close(controller)
-            child.kill()
-    text = b"".join(chunks).decode()
+            connection.close()
+
+    status, text, _ = ask("/dashboard/overview.json")
+    assert status == 200
+    assert json.loads(text)["process"]["pid"] == process.popen.pid
+    assert ask("/")[::2] == (302, "/dashboard/")
+    assert ask("/dashboard/", Host="evil.example")[0] == 403
+    eventually(lambda: "Jobs go on" in process.output, "the end of the tour")
+
+    def resized() -> bool:
+        classes = json.loads(ask("/dashboard/overview.json")[1])["classes"]
+        return any(row["job"] == "ResizeImage" for row in classes)
+
+    eventually(resized, "jobs after the tour")
+    process.popen.send_signal(signal.SIGINT)
+    assert process.end() == 130
+    assert "Traceback" not in process.output
+
+
+def test_the_tour_rewrites_its_lines_in_a_terminal(tours: Tours) -> None:
+    if tours.terminal is None:
+        pytest.skip("no terminals on this system")
+    assert tours.terminal.end() == 0
+    text = b"".join(tours.terminal.chunks).decode()
     assert re.search(r"\x1b\[\d+A", text)  # the cursor goes up
     assert "\x1b[K" in text  # and each line replaces what was there
-
-
-def read_pty(descriptor: int) -> bytes:
-    """Read what is there; empty at the end, which Linux reports as an error."""
-    try:
-        return os.read(descriptor, 65_536)
-    except OSError:
-        return b""
 
 
 # The README's handler in two frameworks
