@@ -13,7 +13,7 @@ from engine_places import BACKENDS, ENGINES, Place
 from engine_processes import APPS, Ledger, Redis, Worker, require
 
 import counterpunch
-from counterpunch import testing
+from counterpunch import Retry, testing
 from counterpunch._backend import engines
 from counterpunch._protocol import Backend
 from counterpunch._runtime import accepting
@@ -81,6 +81,10 @@ def place(request: pytest.FixtureRequest, ledger: Ledger) -> Iterator[Place]:
             elif name == "fake":
                 recorder = stack.enter_context(testing.fake())
             stack.callback(engine_jobs.watch_attempts())
+            # Nobody has to see from another process what happens in these pauses.
+            patch = stack.enter_context(pytest.MonkeyPatch.context())
+            patch.setattr(engine_jobs.Hooked, "retry", Retry(3, wait=0.05, factor=2, jitter=0))
+            patch.setattr(engine_jobs.Child, "seconds", 0.03)
             backend = accepting()
         yield Place(backend, recorder)
 

@@ -20,7 +20,7 @@ class Place:
         self.can = backend.capabilities
         self.remote = self.name in ENGINES
         #: Seconds of a short delay; engines know whole seconds, or look once a second.
-        self.moment = 1.0 if self.remote else 0.2
+        self.moment = 1.0 if self.remote else 0.1
         self._recorder = recorder
 
     def enqueue(self, fn: Any) -> Handle[Any]:

@@ -34,7 +34,7 @@ from counterpunch import (
     Status,
 )
 from counterpunch._backend import engines
-from counterpunch.backends import _bounded, _delivery
+from counterpunch.backends import _bounded, _delivery, _remote
 from counterpunch.backends._bounded import Bounded
 from counterpunch.backends._encoding import DEPTH, Unencodable, decode, encode, pack, unpack
 from counterpunch.backends._engine import OPTIONS, RemoteEngine
@@ -154,7 +154,7 @@ def test_clocks_of_two_machines(engine: ListEngine, jobs: Any) -> None:
     ahead = time.time() + 60
     deliver(engine, Message(**{**_fields(engine.take()), "enqueued": ahead, "due": ahead}))
     assert (engine.sent, handle.status) == ([], Status.SUCCEEDED)
-    due = time.time() + 0.2
+    due = time.time() + 0.1
     handle = jobs.Add.perform_at(due, 1)
     deliver(engine, engine.take())
     assert (engine.sent, handle.status) == ([], Status.SUCCEEDED)
@@ -597,8 +597,11 @@ def test_a_mark_set_just_before_the_start(engine: ListEngine, jobs: Any, ledger:
     assert handle.status is Status.CANCELLED
 
 
-def test_a_mark_set_just_after_the_start(engine: ListEngine, jobs: Any) -> None:
+def test_a_mark_set_just_after_the_start(
+    engine: ListEngine, jobs: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The caller sees that it runs: False; the job sees the mark at its next look."""
+    monkeypatch.setattr(_delivery, "QUIET", 0.01)
     handle = jobs.Waits.perform_async("after")
     message = engine.take()
     running = threading.Event()
@@ -684,8 +687,11 @@ def test_one_look_for_a_page(engine: ListEngine, jobs: Any) -> None:
     assert next(reads) == 1
 
 
-def test_callbacks_survive_a_store_that_is_away(engine: ListEngine, jobs: Any, caplog: Any) -> None:
+def test_callbacks_survive_a_store_that_is_away(
+    engine: ListEngine, jobs: Any, caplog: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """They come once it answers again."""
+    monkeypatch.setattr(_remote, "LONGEST", 0.01)
     caplog.set_level(logging.WARNING)
     handle = jobs.Add.perform_async(1)
     called = threading.Event()
@@ -704,8 +710,11 @@ def test_callbacks_survive_a_store_that_is_away(engine: ListEngine, jobs: Any, c
     assert "a done callback waits on" in caplog.text
 
 
-def test_one_warning_per_outage(engine: ListEngine, jobs: Any, caplog: Any) -> None:
+def test_one_warning_per_outage(
+    engine: ListEngine, jobs: Any, caplog: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whatever is raised, the thread goes on; it does not fill the log meanwhile."""
+    monkeypatch.setattr(_remote, "LONGEST", 0.01)
     caplog.set_level(logging.WARNING)
     handle = jobs.Add.perform_async(1)
     called, enough = threading.Event(), threading.Event()

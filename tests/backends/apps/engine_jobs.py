@@ -215,9 +215,11 @@ class Parent(Job):
 
 class Child(Job):
     backend = "threads"
+    #: Long enough that a worker which does not wait for it would be seen to leave it behind.
+    seconds = 0.3
 
     def perform(self, key: str) -> None:
-        time.sleep(0.3)
+        time.sleep(self.seconds)
         note(key, "child")
 
 
