@@ -79,6 +79,14 @@ def serve() -> Iterator[Callable[[float], ReportServer]]:
         server.end()
 
 
+@pytest.fixture(scope="module")
+def shared() -> Iterator[ReportServer]:
+    """One server for the tests that do not stop it; each asks for accounts of its own."""
+    server = ReportServer(0.05)
+    yield server
+    server.end()
+
+
 def test_a_report_grows_and_can_be_fetched(serve: Callable[[float], ReportServer]) -> None:
     """The bar moves from poll to poll; at the end the file is there, with all its rows."""
     server = serve(0.002)
@@ -97,9 +105,9 @@ def test_a_report_grows_and_can_be_fetched(serve: Callable[[float], ReportServer
     assert done["data"]["total"] == sum(int(row.split(",")[1]) for row in rows[1:])
 
 
-def test_one_report_per_account_at_a_time(serve: Callable[[float], ReportServer]) -> None:
+def test_one_report_per_account_at_a_time(shared: ReportServer) -> None:
     """A second click shows the report in the making; another account has its own."""
-    server = serve(0.05)
+    server = shared
     server.ask("POST", "/reports/1")
     server.until(1, lambda state: state["progress"][0] >= 2)
     server.ask("POST", "/reports/1")
@@ -111,11 +119,13 @@ def test_one_report_per_account_at_a_time(serve: Callable[[float], ReportServer]
     assert shown is not None
     assert int(shown[1]) >= 2
     assert 'http-equiv="refresh"' in page
+    for account in (1, 2):  # they would keep the workers from the other tests
+        server.ask("POST", f"/reports/{account}/cancel")
 
 
-def test_cancel_stops_it_between_two_rows(serve: Callable[[float], ReportServer]) -> None:
+def test_cancel_stops_it_between_two_rows(shared: ReportServer) -> None:
     """The button sets the token; the job ends as cancelled and there is no file."""
-    server = serve(0.05)
+    server = shared
     server.ask("POST", "/reports/3")
     server.until(3, lambda state: state["progress"][0] >= 1)
     assert server.ask("POST", "/reports/3/cancel")[0] == 303
@@ -125,9 +135,9 @@ def test_cancel_stops_it_between_two_rows(serve: Callable[[float], ReportServer]
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/reports/x", "/reports/-1", "/reports/7/nothing"])
-def test_unknown_pages(path: str, serve: Callable[[float], ReportServer]) -> None:
+def test_unknown_pages(path: str, shared: ReportServer) -> None:
     """404, in plain text."""
-    assert serve(0.01).ask("GET", path)[0] == 404
+    assert shared.ask("GET", path)[0] == 404
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
