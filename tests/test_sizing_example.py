@@ -74,30 +74,28 @@ def test_a_queue_that_grows(sizing: Any) -> None:
 
 def test_it_is_run_as_its_reader_runs_it() -> None:
     """The command of its first lines; the exit status says whether one process is enough."""
-    done = subprocess.run(
-        [sys.executable, str(PATH), "--hours", "2"],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "6 jobs/s x 7 s = 42 workers busy on average" in done.stdout
-    assert done.stdout.endswith("one process holds it\n")
-    done = subprocess.run(
-        [sys.executable, str(PATH), "--workers", "40", "--hours", "0.2"],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    assert done.returncode == 1
-    assert "the queue grows without end" in done.stdout
-    done = subprocess.run(
-        [sys.executable, str(PATH), "--rate", "0"],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    assert done.returncode == 2
+
+    def run(*options: str) -> subprocess.Popen[str]:
+        command = [sys.executable, str(PATH), *options]
+        return subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
+        )
+
+    with (
+        run("--hours", "2") as enough,
+        run("--workers", "40", "--hours", "0.2") as too_few,
+        run("--rate", "0") as refused,
+    ):
+        try:
+            output, errors = enough.communicate(timeout=30)
+            assert enough.returncode == 0, errors
+            assert "6 jobs/s x 7 s = 42 workers busy on average" in output
+            assert output.endswith("one process holds it\n")
+            output, errors = too_few.communicate(timeout=30)
+            assert too_few.returncode == 1, errors
+            assert "the queue grows without end" in output
+            output, errors = refused.communicate(timeout=30)
+            assert refused.returncode == 2, errors
+        finally:
+            for process in (enough, too_few, refused):
+                process.kill()
