@@ -73,4 +73,5 @@ def results(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[Result]
 @pytest.fixture
 def result(request: pytest.FixtureRequest, results: dict[str, Future[Result]]) -> Result:
     """How the script of this test ended."""
-    return results[request.node.nodeid].result(2 * LONG)
+    _, within = request.node.get_closest_marker("script").args
+    return results[request.node.nodeid].result(LONG + within)  # after it has had its turn

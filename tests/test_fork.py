@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from process import Result, run, script
+from process import Result, script
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 
@@ -45,9 +45,9 @@ def say(*words):
 """
 
 
-def test_a_hundred_forks_under_load() -> None:
-    """Four threads enqueue and jobs run: every child's own job runs, the parent loses none."""
-    text = """
+@script(
+    PRELUDE
+    + """
 class Load(Job):
     workers = 2
     max_jobs = 200
@@ -94,8 +94,11 @@ counts = counterpunch.stats().total
 say(statuses)
 say(len(done) == len(made), counts.accepted == counts.succeeded == len(made) + 1, counts.queued)
 say(told() == sorted(["parent", *map(str, range(100))]))
-"""
-    result = run(PRELUDE + text, within=40.0)
+""",
+    within=40.0,
+)
+def test_a_hundred_forks_under_load(result: Result) -> None:
+    """Four threads enqueue and jobs run: every child's own job runs, the parent loses none."""
     assert result.status == 0, result
     assert result.lines() == ["{7}", "True True 0", "True"], result
     assert result.stderr == ""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from process import run
+from process import Result, run, script
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs POSIX timers")
 
@@ -107,9 +107,9 @@ settle()
     assert result.lines() == ["True", "True True"], result
 
 
-def test_a_first_enqueue_inside_another_executors_submit_is_held_up_for_a_second_at_most() -> None:
-    """To start a worker takes the lock that the interrupted submit holds: the job runs later."""
-    text = """
+@script(
+    PRELUDE
+    + """
 LEAST = 1
 lock = concurrent.futures.thread._global_shutdown_lock
 with lock:
@@ -119,8 +119,13 @@ with lock:
     assert ran == []
 assert waited < 1.5, waited
 settle()
-"""
-    result = run(PRELUDE + text, within=15.0)
+""",
+    within=15.0,
+)
+def test_a_first_enqueue_inside_another_executors_submit_is_held_up_for_a_second_at_most(
+    result: Result,
+) -> None:
+    """To start a worker takes the lock that the interrupted submit holds: the job runs later."""
     assert result.status == 0, result
     assert result.lines() == ["True", "True True"], result
 
@@ -146,9 +151,9 @@ settle()
     assert result.lines() == ["True", "True True"], result
 
 
-def test_enqueues_from_del_that_the_collector_runs() -> None:
-    """Rubbish that enqueues as it goes, collected in the midst of enqueues on two threads."""
-    text = """
+@script(
+    PRELUDE
+    + """
 LEAST = 200
 
 class Rubbish:
@@ -176,8 +181,11 @@ gc.collect()
 gc.set_threshold(0)
 outer += others
 settle()
-"""
-    result = run(PRELUDE + text, within=15.0)
+""",
+    within=15.0,
+)
+def test_enqueues_from_del_that_the_collector_runs(result: Result) -> None:
+    """Rubbish that enqueues as it goes, collected in the midst of enqueues on two threads."""
     assert result.status == 0, result
     assert result.lines() == ["True", "True True"], result
     assert result.stderr == ""
