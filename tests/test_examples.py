@@ -139,6 +139,69 @@ class Signup(Process):
         return job
 
 
+class Terminal:
+    """The tour in a terminal, whose output is read as it comes."""
+
+    def __init__(self) -> None:
+        import pty
+
+        self.chunks: list[bytes] = []
+        self.controller, terminal = pty.openpty()
+        self.popen = subprocess.Popen(
+            [sys.executable, "-m", "counterpunch", "--fast"],
+            env={"PYTHONPATH": str(ROOT / "src"), "TERM": "xterm", "PATH": os.environ["PATH"]},
+            stdout=terminal,
+            stderr=terminal,
+        )
+        os.close(terminal)
+        self.reader = threading.Thread(target=self.read, daemon=True)
+        self.reader.start()
+
+    def read(self) -> None:
+        while chunk := read_pty(self.controller):
+            self.chunks.append(chunk)
+
+    def end(self) -> int:
+        """Wait for the exit and the rest of the output; return the exit status."""
+        status = self.popen.wait(LONG)
+        self.reader.join(LONG)
+        return status
+
+    def kill(self) -> None:
+        self.popen.kill()
+        self.end()
+        os.close(self.controller)
+
+
+def read_pty(descriptor: int) -> bytes:
+    """Read what is there; empty at the end, which Linux reports as an error."""
+    try:
+        return os.read(descriptor, 65_536)
+    except OSError:
+        return b""
+
+
+class Tours(NamedTuple):
+    plain: Process
+    staying: Process
+    terminal: Terminal | None
+
+
+@pytest.fixture(scope="module")
+def tours() -> Iterator[Tours]:
+    """All at the same time: a tour mostly waits."""
+    with ExitStack() as stack:
+        plain = Process("-m", "counterpunch", "--fast")
+        stack.callback(plain.kill)
+        staying = Process("-m", "counterpunch", "--fast", "--stay")
+        stack.callback(staying.kill)
+        terminal = None
+        if importlib.util.find_spec("termios") is not None:
+            terminal = Terminal()
+            stack.callback(terminal.kill)
+        yield Tours(plain, staying, terminal)
+
+
 @pytest.fixture
 def start() -> Iterator[Callable[..., Signup]]:
     """Start sign-up servers that the test need not stop."""
@@ -154,8 +217,8 @@ def start() -> Iterator[Callable[..., Signup]]:
 
 
 @pytest.fixture(scope="module")
-def shared() -> Iterator[Signup]:
-    """One server for the tests that do not stop it."""
+def shared(tours: Tours) -> Iterator[Signup]:
+    """One server for the tests that do not stop it; the tours run beside them."""
     server = Signup()
     yield server
     server.kill()
@@ -471,69 +534,6 @@ def test_an_idle_server_stops_at_once(start: Callable[..., Signup]) -> None:
 
 
 # python -m counterpunch
-
-
-class Terminal:
-    """The tour in a terminal, whose output is read as it comes."""
-
-    def __init__(self) -> None:
-        import pty
-
-        self.chunks: list[bytes] = []
-        self.controller, terminal = pty.openpty()
-        self.popen = subprocess.Popen(
-            [sys.executable, "-m", "counterpunch", "--fast"],
-            env={"PYTHONPATH": str(ROOT / "src"), "TERM": "xterm", "PATH": os.environ["PATH"]},
-            stdout=terminal,
-            stderr=terminal,
-        )
-        os.close(terminal)
-        self.reader = threading.Thread(target=self.read, daemon=True)
-        self.reader.start()
-
-    def read(self) -> None:
-        while chunk := read_pty(self.controller):
-            self.chunks.append(chunk)
-
-    def end(self) -> int:
-        """Wait for the exit and the rest of the output; return the exit status."""
-        status = self.popen.wait(LONG)
-        self.reader.join(LONG)
-        return status
-
-    def kill(self) -> None:
-        self.popen.kill()
-        self.end()
-        os.close(self.controller)
-
-
-def read_pty(descriptor: int) -> bytes:
-    """Read what is there; empty at the end, which Linux reports as an error."""
-    try:
-        return os.read(descriptor, 65_536)
-    except OSError:
-        return b""
-
-
-class Tours(NamedTuple):
-    plain: Process
-    staying: Process
-    terminal: Terminal | None
-
-
-@pytest.fixture(scope="module")
-def tours() -> Iterator[Tours]:
-    """All at the same time: a tour mostly waits."""
-    with ExitStack() as stack:
-        plain = Process("-m", "counterpunch", "--fast")
-        stack.callback(plain.kill)
-        staying = Process("-m", "counterpunch", "--fast", "--stay")
-        stack.callback(staying.kill)
-        terminal = None
-        if importlib.util.find_spec("termios") is not None:
-            terminal = Terminal()
-            stack.callback(terminal.kill)
-        yield Tours(plain, staying, terminal)
 
 
 def test_the_tour_shows_each_part(tours: Tours) -> None:
