@@ -329,7 +329,7 @@ def hand_overs(count: int, second_look: bool, patience: float) -> int:
     yields = Yielding(seed=8)
     lane = accepting().lane(Handed)  # before its first worker
     lane.pool.parking = parking = Widened(yields, second_look)
-    lane.parked, lane.sleepers = parking.parked, parking.sleepers
+    lane.parked, lane.sleepers, lane.wake_one = parking.parked, parking.sleepers, parking.wake_one
     for number in range(count):
         handle = Handed.perform_async()
         try:

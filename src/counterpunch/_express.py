@@ -74,8 +74,11 @@ def express_async(cls: Any, gate: Gate, plan: Plan) -> Callable[..., Handle[Any]
         call._started = call._finished = call._outcome = call._more = None
         lane.queue.append(call)
         if lane.sleepers:
-            if len(lane.parked) <= len(lane.sleepers):  # what nudge() would ask first
-                lane.pool.parking.nudge()
+            if len(lane.parked) <= len(lane.sleepers):  # this is Parking.nudge()
+                try:
+                    lane.wake_one()
+                except IndexError:
+                    pass
         elif lane.vacancies:
             lane.pool.start_worker()
         if lane.halted:  # stopped or paused in between, by who may not have seen it

@@ -83,6 +83,7 @@ class Lane:
         "tickets",
         "timings",
         "vacancies",
+        "wake_one",
     )
 
     def __init__(self, runtime: Runtime, job: type, plan: Plan, pool: Pool, index: int) -> None:
@@ -94,7 +95,12 @@ class Lane:
         self.prefix = f"{runtime.token}-{index:x}-"
         self.pool = pool
         # Of the pool, for the short path of an enqueue.
-        self.parked, self.sleepers = pool.parking.parked, pool.parking.sleepers
+        parking = pool.parking
+        self.parked, self.sleepers, self.wake_one = (
+            parking.parked,
+            parking.sleepers,
+            parking.wake_one,
+        )
         self.vacancies = pool.vacancies
         self.scheduler = runtime.scheduler
         #: Jobs accepted so far. Its next value is the number, and so the id, of a job.

@@ -319,7 +319,8 @@ class Pool:
                 watchdog.woken_by(self)
             # While this thread got up, enqueues relied on it and woke nobody else. One job
             # is for itself; if there are more, the next sleeper gets up.
-            if self.queued() > 1:
+            levels = self.levels
+            if (len(levels[0]) if len(levels) == 1 else self.queued()) > 1:
                 self.offer()
             rested = monotonic()
             talks = logger.isEnabledFor(logging.INFO)
