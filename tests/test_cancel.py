@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextvars
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from eventually import eventually
 
 import counterpunch
 from counterpunch import Cancelled, Discarded, Handle, Job, Retry, Status
@@ -18,16 +19,6 @@ from counterpunch._hooks import process
 from counterpunch.testing import fake
 
 WAIT = 10.0
-
-
-def eventually(condition: Callable[[], object]) -> None:
-    """Look until it holds; only for what nothing can be waited on."""
-    pause = threading.Event()
-    for _ in range(500):
-        if condition():
-            return
-        pause.wait(0.02)
-    raise AssertionError("it never came true")
 
 
 def test_the_token_is_seen_by_the_job_that_looks() -> None:

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from eventually import eventually
 
 import counterpunch
 from counterpunch import (
@@ -23,6 +24,8 @@ from counterpunch import (
     configure,
     testing,
 )
+from counterpunch._pool import Pool
+from counterpunch._runtime import Runtime
 
 WAIT = 10.0
 
@@ -389,6 +392,41 @@ def test_trees_of_waits_end_and_nobody_is_told_without_need(ceiling: int | None)
     runtime = counterpunch._runtime.current()
     assert not runtime.waits
     assert not runtime.watchers
+
+
+def test_a_wait_that_counted_on_a_thread_that_is_then_denied(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An enqueue from outside is about to start a worker as the only one begins to wait."""
+    configure(max_threads=1)
+    go = threading.Event()
+
+    class WaitingJob(Job):
+        def perform(self, wait: bool) -> int:
+            if not wait:
+                return 1
+            assert go.wait(WAIT)
+            return WaitingJob.perform_async(False).result()
+
+    first = WaitingJob.perform_async(True)
+    runtime = counterpunch._runtime.current()
+    ask = runtime.may_start_thread
+    asked: list[None] = []
+
+    def asleep() -> bool:
+        return any(stack[-1].parking.sleepers for stack in runtime.waits.values())
+
+    def may_start_thread(runtime: Runtime, pool: Pool) -> bool:
+        if not asked:
+            asked.append(None)
+            go.set()
+            eventually(asleep)
+        return ask(pool)
+
+    monkeypatch.setattr(Runtime, "may_start_thread", may_start_thread)
+    second = WaitingJob.perform_async(False)
+    assert first.result(WAIT) == second.result(WAIT) == 1
+    assert asked
 
 
 @pytest.mark.parametrize("workers", [1, 2])

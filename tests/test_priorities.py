@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
+from eventually import eventually
 
 import counterpunch
 from counterpunch import InvalidOption, Job, QueueFull, Status, configure
@@ -34,16 +35,6 @@ class Plug:
     def hold(self) -> None:
         self.busy.set()
         assert self.go.wait(WAIT)
-
-
-def eventually(condition: Callable[[], object]) -> None:
-    """Look until it holds; only for what nothing can be waited on, such as a thread's end."""
-    pause = threading.Event()
-    for _ in range(500):
-        if condition():
-            return
-        pause.wait(0.02)
-    raise AssertionError("it never came true")
 
 
 def threads_of(name: str) -> list[threading.Thread]:
@@ -392,6 +383,79 @@ def test_a_pool_without_work_lends_its_threads_under_a_ceiling() -> None:
     release.set()
     for handle in handles:  # they meet only if three threads come over, without a new enqueue
         handle.result(WAIT)
+
+
+def test_the_thread_of_a_class_without_work_is_had_by_one_that_waits_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its last worker leaves after ``IDLE_SECONDS``, and nobody enqueues afterwards."""
+    monkeypatch.setattr(pool_module, "IDLE_SECONDS", 0.02)
+    configure(max_threads=2)
+    first, second = Plug(), Plug()
+
+    class DoneJob(Job):
+        workers = 1
+
+        def perform(self) -> None:
+            first.hold()
+
+    class TwoPlugsJob(Job):
+        def perform(self, plug: Plug) -> None:
+            plug.hold()
+
+    idle = Plug()
+    DoneJob.perform_async()
+    assert first.busy.wait(WAIT)
+    handles = [TwoPlugsJob.perform_async(plug) for plug in (second, idle)]
+    assert second.busy.wait(WAIT)
+    assert handles[1].status is Status.QUEUED  # the ceiling is reached
+    first.go.set()
+    assert idle.busy.wait(WAIT)  # while the other one still runs
+    for plug in (second, idle):
+        plug.go.set()
+
+
+def test_a_thread_that_leaves_while_another_is_denied_is_not_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It leaves the pool's only vacancy to an enqueue that has it in hand, and is denied."""
+    monkeypatch.setattr(pool_module, "IDLE_SECONDS", 0.02)
+    configure(max_threads=2)
+    first, second, third = Plug(), Plug(), Plug()
+
+    class LeavingJob(Job):
+        workers = 1
+
+        def perform(self) -> None:
+            first.hold()
+
+    class DeniedJob(Job):
+        def perform(self, plug: Plug) -> None:
+            plug.hold()
+
+    LeavingJob.perform_async()
+    DeniedJob.perform_async(second)
+    assert first.busy.wait(WAIT)
+    assert second.busy.wait(WAIT)
+    runtime = counterpunch._runtime.current()
+    leaving = threads_of("LeavingJob")
+    ask = runtime.may_start_thread
+    answers: list[bool] = []
+
+    def denied_late(pool: pool_module.Pool) -> bool:
+        answers.append(ask(pool))
+        if len(answers) == 1:
+            first.go.set()
+            for thread in leaving:
+                thread.join(WAIT)
+        return answers[-1]
+
+    monkeypatch.setattr(type(runtime), "may_start_thread", lambda self, pool: denied_late(pool))
+    DeniedJob.perform_async(third)
+    assert third.busy.wait(WAIT)  # while the second still runs
+    assert answers == [False, True]
+    for plug in (second, third):
+        plug.go.set()
 
 
 def test_a_lower_ceiling_sends_idle_threads_home() -> None:

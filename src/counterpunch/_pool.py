@@ -186,7 +186,9 @@ class Pool:
             if self.runtime.may_start_thread(self):
                 break
             self._give_back(claim)
-            if self.hired() or self.runtime.phase == "stopped":
+            # A thread that left meanwhile and found no vacancy here relied on this one.
+            if self.runtime.phase == "stopped" or (self.hired() and self.runtime.at_ceiling()):
+                self._tell_waits()  # it may have been counted as a thread on its way
                 return False
         starter = threading.Thread(
             target=self._hire,
@@ -198,6 +200,7 @@ class Pool:
             starter.start()
         except RuntimeError as exc:
             self._give_back(claim)
+            self._tell_waits()
             self.runtime.no_thread(self, exc)
             return False
         starter.join(START_SECONDS)
@@ -229,6 +232,7 @@ class Pool:
                 executor.shutdown(wait=False)
         except RuntimeError as exc:
             self.vacancies.append(None)
+            self._tell_waits()
             self.runtime.no_thread(self, exc)
 
     def _work(self, worker: Worker) -> None:
@@ -256,10 +260,16 @@ class Pool:
         finally:
             self.workers.discard(worker)
             self.runtime.resting.wake_all()
-            if self.runtime.waits:
-                from ._deadlock import look_again
+            if config.max_threads is not None:
+                self.runtime.fill_threads()
+            self._tell_waits()
 
-                look_again(self.runtime)
+    def _tell_waits(self) -> None:
+        """There is a worker less, or none more: jobs that wait for jobs look who is left."""
+        if self.runtime.waits:
+            from ._deadlock import look_again
+
+            look_again(self.runtime)
 
     def _serve(self, worker: Worker) -> None:
         watchdog = self.runtime.watchdog

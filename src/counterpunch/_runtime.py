@@ -160,13 +160,11 @@ class Runtime(Admission):
 
     def _apply_ceiling(self) -> None:
         """The ceiling has changed: let surplus threads leave, or start those that were missing."""
-        pools = [pool for pool in list(self.pools.values()) if pool.threads()]
         surplus = self.surplus_threads()
         if not surplus:
-            for pool in pools:
-                for _ in range(min(len(pool.vacancies), pool.queued())):
-                    pool.offer()
+            self.fill_threads()
             return
+        pools = [pool for pool in list(self.pools.values()) if pool.threads()]
         leaving = dict.fromkeys(pools, 0)
         for pool in pools:
             if not pool.queued():
@@ -181,6 +179,12 @@ class Runtime(Admission):
         for pool, count in leaving.items():
             if count:
                 pool.dismiss(count)
+
+    def fill_threads(self) -> None:
+        """Some more threads may be had: start those that the ceiling has denied so far."""
+        for pool in list(self.pools.values()):
+            for _ in range(min(len(pool.vacancies), pool.queued())):
+                pool.offer()
 
     def no_thread(self, pool: Pool, exc: RuntimeError) -> None:
         """No thread could be started for a pool: at a limit of the system, or because
