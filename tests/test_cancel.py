@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import logging
 import threading
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ from eventually import eventually
 
 import counterpunch
 from counterpunch import Cancelled, Discarded, Handle, Job, Retry, Status
+from counterpunch import _drain as drain_module
 from counterpunch import _express as express_module
 from counterpunch import _pool as pool_module
 from counterpunch._hooks import process
@@ -351,9 +353,60 @@ def test_a_stop_does_not_wait_for_a_paused_class() -> None:
     earlier.add_done_callback(lambda _: go.set())  # lost: the stop has begun
     report = counterpunch.shutdown(WAIT)
     later = enqueuer.result(0)
-    assert report.lost == [earlier, *later]
+    assert set(report.lost) == {earlier, *later}
     for handle in report.lost:
         assert "paused when the process stopped" in (handle.error or "")
+
+
+@pytest.mark.usefixtures("short_paths")
+@pytest.mark.parametrize("when", ["before the list is made", "before it is out", "afterwards"])
+def test_a_job_that_arrives_while_the_stop_makes_its_report_is_reported_once(
+    when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The enqueue was accepted before the stop, and appends its job behind the sweep."""
+    reported: list[list[Handle[None]]] = []
+    counterpunch.configure(on_lost=reported.append)
+    there, appended = threading.Event(), threading.Event()
+
+    class ArrivingJob(Job):
+        def perform(self) -> None: ...
+
+    ArrivingJob.perform_async().result(WAIT)  # opens the short way
+    take_all, publish = drain_module._take_all, drain_module._publish
+    monotonic = express_module.monotonic
+
+    def meet() -> None:
+        there.set()
+        assert appended.wait(WAIT)
+
+    def take(lost: deque[Handle[Any]]) -> list[Handle[Any]]:
+        if when == "before the list is made":
+            meet()
+        taken = take_all(lost)
+        if when == "before it is out":
+            meet()
+        return taken
+
+    def out(report: counterpunch.ShutdownReport) -> None:
+        publish(report)
+        if when == "afterwards":
+            meet()
+
+    def late_now() -> float:
+        stopping.start()
+        assert there.wait(WAIT)
+        return monotonic()
+
+    stopping = threading.Thread(target=counterpunch.shutdown, args=(0,), daemon=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(drain_module, "_take_all", take)
+        patch.setattr(drain_module, "_publish", out)
+        patch.setattr(express_module, "monotonic", late_now)
+        handle = ArrivingJob.perform_async()
+        appended.set()
+        stopping.join(WAIT)
+    assert handle.status is Status.LOST
+    assert reported == [[handle]]
 
 
 def test_pause_is_one_classes_own() -> None:

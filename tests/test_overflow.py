@@ -305,7 +305,7 @@ def test_block_with_timeout(counter: Callable[..., Counter]) -> None:
 def test_a_job_that_blocks_on_its_own_class_is_freed_by_the_stop() -> None:
     """Without a limit its only worker waits for room that nobody else can make; both the job
     and the one that filled the queue are reported then."""
-    waiting, ended = threading.Event(), threading.Event()
+    waiting, ended, reported = threading.Event(), threading.Event(), threading.Event()
 
     class SelfFeedingJob(Job):
         workers = 1
@@ -321,10 +321,12 @@ def test_a_job_that_blocks_on_its_own_class_is_freed_by_the_stop() -> None:
                 SelfFeedingJob.perform_async(False)
             finally:
                 ended.set()
+                assert reported.wait(LONG)  # it is still at it when the time is up
 
     handle = SelfFeedingJob.perform_async(True)
     assert waiting.wait(LONG)
     report = counterpunch.shutdown(0)
+    reported.set()
     assert handle in report.lost
     assert [lost.status for lost in report.lost] == [Status.LOST] * 2
     assert ended.wait(LONG), "its thread does not wait any longer"

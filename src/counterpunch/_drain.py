@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -92,15 +93,25 @@ def drain(runtime: Runtime, timeout: float, leaving: bool) -> ShutdownReport:
     if leaving and stuck:
         _abandon(runtime, stuck)
     after = _ended(runtime)
-    lost = list(runtime.lost)
+    lost = _take_all(runtime.lost)
     seconds = runtime.clock.monotonic() - start
     counts = {status: after[status] - before[status] for status in after}
     runtime.report = ShutdownReport(counts, lost, seconds, not lost)
     runtime.resting.wake_all()
     _publish(runtime.report)
+    runtime.report_late()
     if interruption is not None and not leaving:
         raise interruption  # an explicit shutdown() does not swallow a Ctrl-C
     return runtime.report
+
+
+def _take_all(lost: deque[Handle[Any]]) -> list[Handle[Any]]:
+    taken = []
+    try:
+        while True:
+            taken.append(lost.popleft())
+    except IndexError:
+        return taken
 
 
 def _await_other(runtime: Runtime, timeout: float, start: float) -> ShutdownReport:

@@ -79,6 +79,23 @@ class Ending(State):
         """End a job that the caller owns as lost, and put it on the list."""
         self.end(call, LOST, reason)
         self.lost.append(call)
+        if self.report is not None:
+            self.report_late()
+
+    def report_late(self) -> None:
+        """Say of each job that was lost too late for the report of the drain.
+
+        The drain takes what is on the list, publishes its report, and looks again; whoever
+        loses a job puts it on the list, and then looks for the report. So one of them has it.
+        """
+        while self.lost:
+            try:
+                call = self.lost.popleft()
+            except IndexError:
+                return
+            report(logging.ERROR, "%r was lost: it arrived as the process stopped", call)
+            if config.on_lost is not None:
+                safely("on_lost", call, config.on_lost, [call])
 
     def turned_away(self, call: Handle[Any], taken: bool = False) -> bool:
         """A job was queued, or taken out by a worker, while its class is stopped or paused.
@@ -119,9 +136,6 @@ class Ending(State):
         elif not lane.withdraw(call):
             return
         self.lose(call)
-        report(logging.ERROR, "%r was lost: it arrived as the process stopped", call)
-        if self.report is not None and config.on_lost is not None:  # the list is already out
-            safely("on_lost", call, config.on_lost, [call])
 
     def _forget_old(self, now: float) -> None:
         ttl = config.history_ttl
