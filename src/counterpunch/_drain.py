@@ -120,12 +120,12 @@ def _await_other(runtime: Runtime, timeout: float, start: float) -> ShutdownRepo
     if runtime.drainer == threading.get_ident() or (own and own._lane.runtime is runtime):
         # A signal handler in the midst of the drain, or a job: the drain waits for them, so
         # they cannot wait for it. They get what is known so far.
-        return ShutdownReport({}, list(runtime.lost), 0.0, not runtime.lost)
+        return ShutdownReport({}, list(runtime.lost.copy()), 0.0, not runtime.lost)
     sleeper = Sleeper()
     while runtime.report is None:
         left = start + timeout + 1.0 - runtime.clock.monotonic()
         if left <= 0:
-            return ShutdownReport({}, list(runtime.lost), timeout, False)
+            return ShutdownReport({}, list(runtime.lost.copy()), timeout, False)
         runtime.resting.park(sleeper, lambda: runtime.report is not None, left)
     return runtime.report
 

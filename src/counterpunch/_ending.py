@@ -118,7 +118,7 @@ class Ending(State):
 
     def lose_held(self, lane: Lane) -> None:
         """The process stops: nobody will resume a paused class any more."""
-        for call in list(lane.hold):
+        for call in lane.hold.copy():
             if lane.withdraw(call):
                 self.lose(call, "its class was paused when the process stopped")
 
@@ -157,7 +157,7 @@ class Ending(State):
     def remembered(self) -> list[Handle[Any]]:
         """Finished jobs, oldest first, as far as count and age allow."""
         ttl = config.history_ttl
-        calls = sorted([*self.history, *self.failed], key=_ending)
+        calls = sorted([*self.history.copy(), *self.failed.copy()], key=_ending)
         if ttl is None:
             return calls
         before = self.clock.monotonic() - ttl

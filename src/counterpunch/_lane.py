@@ -267,7 +267,7 @@ class Lane:
     def queued_calls(self) -> list[Handle[Any]]:
         """The queued jobs, in the order in which they would run."""
         calls = [call for pool in self._pools() for call in pool.calls() if call._lane is self]
-        return calls + list(self.hold)
+        return [*calls, *self.hold.copy()]
 
     def _pools(self) -> list[Pool]:
         """The pools that may hold a queued job of this class, its own first."""
@@ -287,7 +287,7 @@ class Lane:
 
     def over_budget(self, budget: float) -> bool:
         """True if one more retry would make retries more than ``budget`` of recent attempts."""
-        recent = list(self.recent)
+        recent = self.recent.copy()
         return len(recent) >= 10 and sum(recent) / len(recent) >= budget
 
     # Reading

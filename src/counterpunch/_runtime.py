@@ -66,7 +66,7 @@ class Runtime(Admission):
 
     def coroutine_of(self, call: Handle[Any]) -> Any:
         """The coroutine of a running async job; None if it is not on the loop."""
-        tasks = (loop.jobs.get(call) for loop in list(self._loops))
+        tasks = (loop.jobs.get(call) for loop in self._loops.copy())
         return next((task.get_coro() for task in tasks if task is not None), None)
 
     def again(self, call: Handle[Any], options: dict[str, Any] | None) -> Handle[Any]:

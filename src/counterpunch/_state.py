@@ -1,4 +1,9 @@
-"""What a runtime consists of: lanes, pools, the phase it is in. No behaviour of jobs."""
+"""What a runtime consists of: lanes, pools, the phase it is in. No behaviour of jobs.
+
+Most of it is read while others change it. One operation of a deque, set or dict is one step,
+with the interpreter lock and without; so is ``copy()`` of a deque, but ``list()`` of one is
+only with it.
+"""
 
 from __future__ import annotations
 
@@ -168,15 +173,15 @@ class State:
 
     def loops(self) -> list[Any]:
         """The threads of the event loop: one, or none yet."""
-        return [loop.thread for loop in list(self._loops)]
+        return [loop.thread for loop in self._loops.copy()]
 
     def loop_threads(self) -> set[int]:
         """The thread of the event loop, if it was started."""
-        return {loop.ident for loop in list(self._loops) if loop.ident is not None}
+        return {loop.ident for loop in self._loops.copy() if loop.ident is not None}
 
     def stop_loop(self) -> set[int]:
         """Cancel the tasks of async jobs and end the loop; the idents of threads that stay."""
-        loops = list(self._loops)
+        loops = self._loops.copy()
         for loop in loops:
             loop.stop()
         return {ident for loop in loops if (ident := loop.join()) is not None}

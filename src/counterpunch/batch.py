@@ -102,9 +102,9 @@ class Batch:
     @property
     def progress(self) -> tuple[int, int]:
         """``(ended, total)`` members, those of inner batches included."""
-        handles = list(self.handles)
+        handles = self.handles.copy()
         done, total = sum(1 for call in handles if call._state in TERMINAL), len(handles)
-        for inner in list(self._inner):
+        for inner in self._inner.copy():
             inner_done, inner_total = inner.progress
             done, total = done + inner_done, total + inner_total
         return done, total
@@ -128,7 +128,7 @@ class Batch:
             raise CounterpunchError(f"{self!r} was never opened: enqueue its jobs in a with block")
         if limit is None and self._thread == get_ident() and current_batch.get() is self:
             raise CounterpunchError(f"{self!r} is still open: wait for it after its with block")
-        for call in list(self.handles):
+        for call in self.handles.copy():
             if call._state not in TERMINAL:
                 call._lane.runtime.before_wait(call)
         if limit is None and current_job() is not None:
@@ -139,8 +139,8 @@ class Batch:
         return self._parking.park(Sleeper(), lambda: self._done, limit) or self._done
 
     def _members(self) -> list[Handle[Any]]:
-        inner = [call for batch in list(self._inner) for call in batch._members()]
-        return [*self.handles, *inner]
+        inner = [call for batch in self._inner.copy() for call in batch._members()]
+        return [*self.handles.copy(), *inner]
 
     # For the runtime
 
@@ -170,8 +170,8 @@ class Batch:
     def _succeeded(self) -> bool:
         if self._interrupted:
             return False
-        own = all(call._state is SUCCEEDED for call in list(self.handles))
-        return own and all(inner._succeeded() for inner in list(self._inner))
+        own = all(call._state is SUCCEEDED for call in self.handles.copy())
+        return own and all(inner._succeeded() for inner in self._inner.copy())
 
     def _complete(self, runtime: Runtime) -> None:
         context, self._context = self._context, None
