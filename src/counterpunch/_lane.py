@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from ._counts import Count, Counts, Discards, WorkerCounts
@@ -266,8 +267,12 @@ class Lane:
 
     def queued_calls(self) -> list[Handle[Any]]:
         """The queued jobs, in the order in which they would run."""
-        calls = [call for pool in self._pools() for call in pool.calls() if call._lane is self]
-        return [*calls, *self.hold.copy()]
+        if self.tickets is None and not self.away:
+            calls = self.pool.calls()  # nobody else's are there
+        else:
+            calls = [call for pool in self._pools() for call in pool.calls() if call._lane is self]
+        calls += self.hold.copy()
+        return calls
 
     def _pools(self) -> list[Pool]:
         """The pools that may hold a queued job of this class, its own first."""
@@ -380,8 +385,8 @@ class Lane:
         heads = _head(self.hold)
         for pool in self._pools():
             for queue in pool.levels:
-                calls = list(queue.copy()) if pool.shared else _head(queue)
-                heads += [call for call in calls if call._lane is self][:1]
+                calls = queue.copy() if pool.shared else _head(queue)
+                heads += islice((call for call in calls if call._lane is self), 1)
         return heads
 
 

@@ -142,7 +142,7 @@ class Pool:
 
     def calls(self) -> list[Handle[Any]]:
         """A copy of the queue in the order in which it would run."""
-        return [call for queue in self.levels for call in queue.copy()]
+        return list(itertools.chain.from_iterable(queue.copy() for queue in self.levels))
 
     # Workers
 

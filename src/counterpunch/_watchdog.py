@@ -120,13 +120,17 @@ class Watchdog:
             if limit is not None and wait > 0.0 and not lane.paused:
                 self._next = min(self._next, now + limit - wait)
             return
-        calls = [call for call in lane.queued_calls() if now - call._due > limit]
-        known = self._starving.get(lane, set())
-        new = [call for call in calls if call._number not in known]
-        self._starving[lane] = {call._number for call in calls}
-        if not new:
+        line = now - limit
+        calls = lane.queued_calls()
+        # One pass: each look is at the whole backlog, and that may be 100,000 jobs.
+        starving = {call._number for call in calls if call._due < line}
+        unknown = starving - self._starving.get(lane, set())
+        self._starving[lane] = starving
+        if not unknown:
             return
-        pools = {lane.home(call) for call in new}
+        new = [call for call in calls if call._number in unknown]
+        # Most have no options of their own, and so the pool of their class.
+        pools = {lane.home(call) for call in [new[0], *(one for one in new if one._more)]}
         workers = [worker for pool in pools for worker in list(pool.workers)]
         stacks = "\n".join(describe(self.runtime, workers, now)) or "it has no worker\n"
         oldest = min(new, key=lambda call: call._due)
