@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from operator import add
 from types import MappingProxyType
 from typing import Any
@@ -16,7 +16,7 @@ from .errors import BackendError, InvalidOption
 from .handle import Handle
 from .options import hashable
 
-__all__ = ["find", "jobs", "stats"]
+__all__ = ["class_names", "find", "jobs", "stats"]
 
 
 def stats() -> Stats:
@@ -26,16 +26,24 @@ def stats() -> Stats:
     """
     runtime = current()
     now = runtime.clock.monotonic()
-    classes: dict[str, Counts] = {}
-    for lane in list(runtime.lanes.values()):
-        name = lane.job.__qualname__
-        if name in classes:
-            name = lane.plan.name
-        number = 2
-        while name in classes:  # an app factory that ran more than twice
-            name, number = f"{lane.plan.name}#{number}", number + 1
-        classes[name] = lane.counts(now)
+    lanes = list(runtime.lanes.values())
+    names = class_names([lane.job for lane in lanes])
+    classes = {name: lane.counts(now) for name, lane in zip(names, lanes, strict=True)}
     return Stats(_total(runtime, list(classes.values())), MappingProxyType(classes))
+
+
+def class_names(classes: Iterable[Any]) -> dict[str, Any]:
+    """Job classes, each once, by a name that no other of them has."""
+    named: dict[str, Any] = {}
+    for cls in classes:
+        name = cls.__qualname__
+        if name in named:
+            name = cls._plan.name
+        number = 2
+        while name in named:  # an app factory that ran more than twice
+            name, number = f"{cls._plan.name}#{number}", number + 1
+        named[name] = cls
+    return named
 
 
 def _total(runtime: Runtime, classes: list[Counts]) -> Counts:

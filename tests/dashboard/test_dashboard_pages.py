@@ -297,3 +297,28 @@ def test_a_class_redefined_under_the_same_name_has_its_own_row(yard):
     make().perform_async().result(SOON)
     names = {row["job"] for row in Client().json("/")["classes"]}
     assert names == set(counterpunch.stats().jobs)
+
+
+def test_however_many_classes_of_one_name_there_are_each_is_shown_and_steered():
+    """An app factory that ran four times, say: the page has the names of ``stats()``."""
+
+    def make():
+        class Made(Job):
+            def perform(self, number: int) -> None: ...
+
+        return Made
+
+    everyone = [make() for _ in range(4)]
+    for number, cls in enumerate(everyone, 1):
+        cls.perform_bulk([(n,) for n in range(number)])
+    assert counterpunch.wait_idle(SOON)
+    client = Client(authorize=yes)
+    rows = {row["job"]: row["status"]["succeeded"] for row in client.json("/")["classes"]}
+    assert rows == {name: counts.succeeded for name, counts in counterpunch.stats().jobs.items()}
+    assert sorted(rows.values()) == [1, 2, 3, 4]
+    for name, succeeded in rows.items():
+        query = urlencode({"job": name})
+        assert client.json(f"/finished?{query}")["total"] == succeeded
+    everyone[2].pause()
+    paused = [row for row in client.json("/")["classes"] if row["paused"]]
+    assert [row["status"]["succeeded"] for row in paused] == [3]

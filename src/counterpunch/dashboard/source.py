@@ -18,7 +18,7 @@ from .._counts import Counts
 from .._dump import stacks
 from .._health import Health
 from .._periodic import periodic as armed_entries
-from .._queries import stats
+from .._queries import class_names, stats
 from .._runtime import Runtime, current
 from .._status import FAILED, LOST, RUNNING, SUCCEEDED, TERMINAL, Status
 from .._timings import SLOT_SECONDS
@@ -48,13 +48,9 @@ retried: WeakKeyDictionary[Handle[Any], str] = WeakKeyDictionary()
 
 def classes(runtime: Runtime) -> dict[str, Any]:
     """Every class that was used or is armed, by the name ``stats()`` gives it."""
-    known: dict[str, Any] = {}
+    used: list[Any] = [lane.job for lane in list(runtime.lanes.values())]
     armed: list[Any] = [entry.job for entry in armed_entries()]
-    for cls in [*list(runtime.lanes), *armed]:
-        if cls not in known.values():
-            name = cls.__qualname__
-            known[cls._plan.name if name in known else name] = cls
-    return known
+    return class_names(dict.fromkeys([*used, *armed]))
 
 
 def overview(health: Health) -> dict[str, Any]:
@@ -62,12 +58,10 @@ def overview(health: Health) -> dict[str, Any]:
     runtime = current()
     snapshot = stats()
     now = runtime.clock.monotonic()
-    names = {cls: name for name, cls in classes(runtime).items()}
     rows = []
-    for lane in list(runtime.lanes.values()):
-        name = names.get(lane.job, lane.plan.name)
-        counts = snapshot.jobs.get(name)
-        if counts is None:  # used for the first time just now
+    for name, cls in classes(runtime).items():
+        lane, counts = runtime.lanes.get(cls), snapshot.jobs.get(name)
+        if lane is None or counts is None:  # armed only, or used for the first time just now
             continue
         slots, recent = lane.timings.recent(now)
         last_minute = slots[-round(60 / SLOT_SECONDS) :]
