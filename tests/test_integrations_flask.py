@@ -6,6 +6,7 @@ import gc
 import os
 import threading
 import weakref
+from contextlib import nullcontext
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,7 +18,7 @@ pytest.importorskip("flask")
 from flask import Flask, current_app, g, has_app_context, has_request_context, request
 
 import counterpunch
-from counterpunch import InvalidOption, Job, Retry
+from counterpunch import InvalidOption, Job, Retry, testing
 from counterpunch._hooks import process
 from counterpunch.integrations import _serving
 from counterpunch.integrations import flask as integration
@@ -101,6 +102,26 @@ def test_without_a_context_the_only_app_is_taken() -> None:
     second = make_app("second")
     assert AppNameJob.perform_async().result(LONG) is None, "which one is not guessed"
     assert (app.name, second.name) == ("only", "second")
+
+
+def test_a_periodic_job_runs_in_the_app_in_whose_context_it_was_armed() -> None:
+    """Of several; where no app armed it, none is guessed."""
+    one, two = make_app("one"), make_app("two")
+    seen: list[str | None] = []
+
+    class TickJob(Job):
+        every = 60
+
+        def perform(self) -> None:
+            seen.append(current_app.name if has_app_context() else None)
+
+    for context in (one.app_context(), two.app_context(), nullcontext()):
+        with testing.fake() as recorder:
+            with context:
+                counterpunch.start()
+            recorder.advance(120)
+    assert seen == ["one", "one", "two", "two", None, None]
+    TickJob.every = None
 
 
 class FirstTimeFailsJob(Job):

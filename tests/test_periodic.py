@@ -288,10 +288,10 @@ def test_a_tick_that_fails_is_logged_and_the_next_one_comes(
 
     tick, failing = Admission.tick, iter([True, False])
 
-    def refuse(self: Admission, job: type) -> object:
+    def refuse(self: Admission, *args: object) -> object:
         if next(failing):
             raise ZeroDivisionError
-        return tick(self, job)
+        return tick(self, *args)
 
     monkeypatch.setattr(Admission, "tick", refuse)
     with fake() as recorder:

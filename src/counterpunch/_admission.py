@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextvars import Context
 from typing import Any
 
 from . import _commit, _strict
@@ -74,16 +75,17 @@ class Admission(Performing):
             self._open_gate(lane)
         return call
 
-    def tick(self, job: type) -> Handle[Any]:
-        """On the scheduler's thread: a periodic job is due.
+    def tick(self, job: type, context: Context | None) -> Handle[Any]:
+        """On the scheduler's thread: a periodic job is due, to run in a copy of ``context``.
 
         No user code runs there, so no enqueue middleware, hook or identity function does;
         a full queue is answered as for any job that falls due, without blocking.
         """
         lane = self.lane(job)
         self._refuse_late(lane, inside=True)
+        own = None if context is None else context.copy()
         call: Handle[Any] = new_handle(
-            lane, lane.accepts(), (), NO_KWARGS, None, self.clock.monotonic()
+            lane, lane.accepts(), (), NO_KWARGS, own, self.clock.monotonic()
         )
         call._state = SCHEDULED
         self._admit(call)

@@ -10,10 +10,11 @@ from __future__ import annotations
 import logging
 import os
 import weakref
+from contextvars import Context
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ._hooks import report
+from ._hooks import process, report
 from ._installed import installed
 from ._lock import HostLock
 from ._runtime import OPEN, Runtime, current
@@ -57,12 +58,15 @@ class _Clockwork:
         self.runtime = runtime
         self.due: dict[type[Job], float] = {}  # epoch seconds
         self.latest: dict[type[Job], Handle[Any]] = {}
+        #: What each class was armed in: under Flask the app that was current.
+        self.contexts: dict[type[Job], Context | None] = {}
         #: By name: of two classes of one name, from an app factory that ran twice, each is
         #: this process's own.
         self.locks: dict[str, HostLock] = {}
 
     def arm(self, job: type[Job]) -> None:
         if job not in self.due:
+            self.contexts[job] = process.fresh_context()
             self._set_next(job, None)
 
     def _set_next(self, job: type[Job], last: float | None) -> None:
@@ -91,7 +95,7 @@ class _Clockwork:
             latest = self.latest.get(job)
             overlapping = latest is not None and latest._state not in TERMINAL
             if not overlapping and self._mine(job):
-                self.latest[job] = self.runtime.tick(job)
+                self.latest[job] = self.runtime.tick(job, self.contexts[job])
         except Exception as exc:
             message = "the periodic job %s could not be enqueued"
             report(logging.ERROR, message, job.__qualname__, exc_info=exc)

@@ -81,7 +81,8 @@ class Counterpunch:
 def request_begins(app: Flask, **kwargs: object) -> None:
     """The signal comes before the app's own functions, of which one may answer the request."""
     if "counterpunch" in app.extensions and not app.testing:
-        serving()
+        # In no context: whichever of several apps is asked first is not the periodic jobs' own.
+        Context().run(serving)
 
 
 def _install() -> None:
