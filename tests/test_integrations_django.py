@@ -397,6 +397,19 @@ class AfterCommitTestCase(TestCase):
                 assert recorder.jobs == []
             assert recorder.drain() == 1
 
+    def test_a_mode_says_what_a_job_waits_for(self) -> None:
+        """Not "nothing is enqueued", and no wait without end."""
+        with testing.fake() as recorder:
+            handle = ThreadNameJob.using(after_commit=True).perform_async()
+            with pytest.raises(AssertionError, match=r"deferred> .*captureOnCommitCallbacks"):
+                recorder.assert_enqueued(ThreadNameJob)
+            with pytest.raises(counterpunch.CounterpunchError, match="captureOnCommitCallbacks"):
+                handle.result()
+        with testing.inline():
+            handle = ThreadNameJob.using(after_commit=True).perform_async()
+            with pytest.raises(counterpunch.CounterpunchError, match="captureOnCommitCallbacks"):
+                handle.result()
+
     def test_without_capturing_nothing_runs(self) -> None:
         handle = ThreadNameJob.using(after_commit=True).perform_async()
         assert handle.status is Status.DEFERRED

@@ -19,7 +19,7 @@ from weakref import WeakKeyDictionary
 from ._clock import VirtualClock
 from ._function import job_class
 from ._runtime import Runtime, installed
-from ._status import FAILED, LOST, QUEUED, RETRYING, SCHEDULED, TERMINAL
+from ._status import DEFERRED, FAILED, LOST, QUEUED, RETRYING, SCHEDULED, TERMINAL
 from .errors import CounterpunchError, shorten
 from .handle import Handle
 from .options import due_at, due_in
@@ -31,6 +31,13 @@ __all__ = ["DRAIN_LIMIT", "Fake", "fake", "inline"]
 DRAIN_LIMIT = 10_000
 #: Sums of delays such as 0.7 + 0.1 miss 0.8 by less than this many seconds.
 ROUNDING = 1e-6
+
+
+#: What is said of a job that waits for a transaction.
+UNCOMMITTED = (
+    "waits for its transaction to commit (after_commit); Django's TestCase never commits: put "
+    "`with self.captureOnCommitCallbacks(execute=True):` around what enqueues it"
+)
 
 
 class _Mode(Runtime):
@@ -55,6 +62,9 @@ class _Inline(_Mode):
     """Runs each job where it is enqueued, to its end."""
 
     name = "inline"
+
+    def before_wait(self, call: Handle[Any]) -> None:
+        _refuse_deferred(call)
 
     def place(self, call: Handle[Any], due: float | None) -> None:
         if due is not None:
@@ -94,6 +104,7 @@ class _Recording(_Mode):
         return call
 
     def before_wait(self, call: Handle[Any]) -> None:
+        _refuse_deferred(call)
         raise CounterpunchError(
             f"{call!r} waits in testing.fake(), where nothing runs by itself: call drain(), "
             f"perform_one() or advance(seconds) before waiting for its result"
@@ -283,7 +294,14 @@ class Fake:
             due = self._due_in(call)
             when = "" if due == 0 else f" in {due:g} s"
             lines.append(f"  {call.job.__qualname__} args={call.args} kwargs={call.kwargs}{when}")
+        for lane in self._runtime.lanes.values():
+            lines += [f"  not yet: {call!r} {UNCOMMITTED}" for call in lane.deferred]
         return "\n" + "\n".join(lines) if lines else "nothing"
+
+
+def _refuse_deferred(call: Handle[Any]) -> None:
+    if call._state is DEFERRED:
+        raise CounterpunchError(f"{call!r} {UNCOMMITTED}")
 
 
 def _due(call: Handle[Any]) -> float:
