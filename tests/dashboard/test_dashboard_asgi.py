@@ -104,8 +104,14 @@ def test_a_write_in_pieces(yard):
     assert yard.waiting.status == "cancelled"
 
 
-def test_a_body_without_end_is_cut_off(yard):
-    """413 as soon as the bound is passed; no more is read."""
+@pytest.mark.parametrize(
+    ("limit", "value"),
+    [("LINGER_BYTES", 45_000), ("LINGER_SECONDS", 0.0)],
+    ids=["bytes", "seconds"],
+)
+def test_a_body_without_end_is_cut_off(yard, monkeypatch, limit, value):
+    """413: what is too much is thrown away for a while, and then no more is read."""
+    monkeypatch.setattr(f"counterpunch.dashboard.asgi_app.{limit}", value)
     left = iter([b"a" * 10_000] * 1000)
     taken = []
 
@@ -134,7 +140,7 @@ def test_a_body_without_end_is_cut_off(yard):
         return sent
 
     assert asyncio.run(run())[0]["status"] == 413
-    assert len(taken) == 2
+    assert len(taken) == (5 if limit == "LINGER_BYTES" else 2)
 
 
 def test_a_client_that_leaves_gets_nothing():

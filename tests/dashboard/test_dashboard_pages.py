@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from urllib.parse import urlencode
 
 import pytest
 from dashboard_client import SOON, Client, yes
@@ -83,6 +84,13 @@ def test_metrics_are_served(yard):
     answer = Client().get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     assert 'counterpunch_jobs{job="Gated",status="queued"} 1' in answer.text
+
+
+def test_metrics_have_no_json(yard):
+    """It is said, with the address of what has."""
+    answer = Client().get("/metrics.json")
+    assert answer.status == 404
+    assert "overview.json" in answer.json["error"]
 
 
 def test_each_list_holds_its_jobs(yard):

@@ -317,8 +317,18 @@ def test_a_client_that_does_not_read_does_not_hold_up_the_others(where, monkeypa
     assert json.loads(said) == big
 
 
-@pytest.mark.parametrize("value", [1, "sockets", "", None])
+def test_a_default_directory_that_is_too_deep_is_said(tmp_path, monkeypatch):
+    """The system's bound on a socket's path; the page tells of the option."""
+    deep = tmp_path / ("d" * 100)
+    deep.mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(deep))
+    with pytest.raises(sockets.Unsafe, match="is too long for a socket; processes= takes one of"):
+        sockets.directory()
+    assert os.listdir(deep) == []
+
+
+@pytest.mark.parametrize("value", [1, "sockets", "", None, "/" + "d" * sockets.ROOM])
 def test_a_bad_directory_is_refused_at_the_mount(value):
-    """Relative to what?"""
+    """Relative to what? And too deep for a socket's path."""
     with pytest.raises(InvalidOption, match="dashboard: processes="):
         dashboard.wsgi(processes=value)

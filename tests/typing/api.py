@@ -9,7 +9,7 @@ call that it must refuse (an ignore that nothing needs is an error of its own).
 from __future__ import annotations
 
 import logging
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -29,6 +29,7 @@ from counterpunch import (
     around_enqueue,
     around_perform,
     current_job,
+    dashboard,
     delay,
     job,
     on_error,
@@ -386,6 +387,26 @@ def test_modes() -> None:
     with testing.fake(now=datetime.now()) as recorder, testing.fake(now=1.7e9):
         recorder.clear()
     testing.fake(now="noon")  # type: ignore[arg-type]
+
+
+# The page
+
+
+Message = MutableMapping[str, Any]
+#: As Starlette, FastAPI and Litestar have it, for ``mount``.
+ASGIApp = Callable[
+    [Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]],
+    Awaitable[None],
+]
+
+
+def page(health: Callable[[], counterpunch.Health]) -> None:
+    mounted: ASGIApp = dashboard.asgi()
+    assert mounted is not None
+    dashboard.wsgi(authorize=lambda request: request.path == "/", refresh=1, health=health)
+    dashboard.asgi(can_view=None, arguments=False, processes="/run/shop")
+    dashboard.wsgi(autorize=None)  # type: ignore[call-arg]
+    dashboard.asgi(refresh="5")  # type: ignore[arg-type]
 
 
 # Policies

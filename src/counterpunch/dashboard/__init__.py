@@ -14,10 +14,10 @@ It shows the one process that answers, and says which that is; ``processes=True`
 over all processes of this user on this host. Nothing listens unless that is asked for.
 """
 
-from .asgi import asgi
+from .asgi_app import asgi
 from .message import Request, Response
 from .routes import respond
 from .settings import Settings
-from .wsgi import wsgi
+from .wsgi_app import wsgi
 
 __all__ = ["Request", "Response", "Settings", "asgi", "respond", "wsgi"]

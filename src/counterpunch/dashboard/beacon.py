@@ -70,7 +70,7 @@ class Beacon:
         where = directory(self.where)
         path = os.path.join(where, name_of(os.getpid(), birth()))
         # Under a name that nobody asks until it listens and its mode is right.
-        hidden = f"{path}.{os.urandom(4).hex()}"
+        hidden = os.path.join(where, os.urandom(8).hex())
         server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             server.bind(hidden)

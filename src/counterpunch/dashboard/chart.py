@@ -27,13 +27,7 @@ def chart(name: str, data: Mapping[str, Any]) -> Html:
         text += f"; at most {most:,} in {seconds:g} s"
     return tag(
         "svg",
-        {
-            "class": "chart",
-            "role": "img",
-            "aria-label": text,
-            "viewBox": f"0 0 {width} {HEIGHT}",
-            "preserveAspectRatio": "none",
-        },
+        _svg("chart", text, width, HEIGHT),
         tag("path", {"class": "base", "d": f"M0 {HEIGHT - 0.5}H{width}"}),
         tag("path", {"class": "good", "d": _bars([0] * len(good), good, most)})
         if any(good)
@@ -59,13 +53,7 @@ def depth_chart(name: str, data: Mapping[str, Any]) -> Html | None:
     width = len(depths) * step
     return tag(
         "svg",
-        {
-            "class": "depth",
-            "role": "img",
-            "aria-label": text,
-            "viewBox": f"0 0 {width} {DEPTH}",
-            "preserveAspectRatio": "none",
-        },
+        _svg("depth", text, width, DEPTH),
         tag("path", {"class": "area", "d": f"M0 {DEPTH}{line}V{DEPTH}z"}),
     )
 

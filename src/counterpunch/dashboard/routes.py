@@ -61,7 +61,7 @@ def failure(request: Request, status: int, text: str, *extra: tuple[str, str]) -
     """An answer that says why there is no other."""
     if _wants_json(request):
         return _json({"error": text}, status, *extra)
-    return _html(failure_page(request.prefix, status, text), status, *extra)
+    return _html(failure_page(quote(request.prefix), status, text), status, *extra)
 
 
 def _respond(request: Request, settings: Settings) -> Response:
@@ -165,6 +165,9 @@ def _health(asked: _Asked) -> Response:
 
 
 def _metrics(asked: _Asked) -> Response:
+    if asked.request.path.endswith(".json"):
+        text = "Metrics are text for Prometheus; overview.json has the numbers as JSON."
+        return failure(asked.request, 404, text)
     return Response(200, metrics().encode(), CONTENT_TYPE, security.HEADERS)
 
 
@@ -245,7 +248,7 @@ def _page(asked: _Asked, data: Any, render: Callable[[Frame], str]) -> Response:
         extra.append(security.cookie(request, token))
     query = urlencode([(n, v[:_LENGTH]) for n, v in request.query.items() if n != "note"])
     frame = Frame(
-        prefix=request.prefix,
+        prefix=quote(request.prefix),
         here=request.path + (f"?{query}" if query else ""),
         process=data["process"],
         token=token,

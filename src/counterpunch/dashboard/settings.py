@@ -6,7 +6,7 @@ import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
 from .._health import Health, health
 from ..errors import InvalidOption
@@ -14,12 +14,27 @@ from ..options import _flag, _seconds
 from .beacon import Beacon
 from .message import Request
 from .snapshot import beacon_for
+from .sockets import ROOM, too_long
 
-__all__ = ["Settings"]
+__all__ = ["Options", "Settings", "settings_of"]
 
 Allows = Callable[[Request], bool]
 
-_DIRECTORY = "True, False, or the absolute path of a directory that only this user may enter"
+_DIRECTORY = (
+    "True, False, or the absolute path of a directory that only this user may enter, of at most "
+    f"{ROOM} bytes"
+)
+
+
+class Options(TypedDict, total=False):
+    """The options of a mount by name, as type checkers see them; see ``Settings``."""
+
+    authorize: Allows | None
+    can_view: Allows | None
+    arguments: bool
+    refresh: float
+    health: Callable[[], Health]
+    processes: bool | str
 
 
 @dataclass(frozen=True)
@@ -68,7 +83,8 @@ class Settings:
         _seconds(0.0, none=False)("dashboard", "refresh", self.refresh)
         if self.processes is not False:
             where = self.processes
-            if where is not True and not (isinstance(where, str) and os.path.isabs(where)):
+            path = isinstance(where, str) and os.path.isabs(where) and not too_long(where)
+            if where is not True and not path:
                 raise InvalidOption("dashboard", "processes", where, _DIRECTORY)
             if not hasattr(socket, "AF_UNIX"):
                 raise InvalidOption("dashboard", "processes", where, "False: no Unix sockets here")
@@ -79,3 +95,17 @@ class Settings:
     def directory(self) -> str | None:
         """That of the sockets; None is the default one."""
         return self.processes if isinstance(self.processes, str) else None
+
+
+def settings_of(options: Options) -> Settings:
+    """The settings of a mount.
+
+    Raises:
+        InvalidOption: For an option that is not allowed.
+        TypeError: For one that does not exist.
+    """
+    known = Options.__annotations__
+    for name in options:
+        if name not in known:
+            raise TypeError(f"dashboard: there is no option {name!r}; there are {', '.join(known)}")
+    return Settings(**options)

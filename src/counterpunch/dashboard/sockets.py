@@ -10,11 +10,14 @@ from __future__ import annotations
 import os
 import re
 import stat
+import sys
 import tempfile
 from typing import NamedTuple
 
-__all__ = ["Address", "Unsafe", "addresses", "directory", "name_of"]
+__all__ = ["Address", "Unsafe", "addresses", "directory", "name_of", "too_long"]
 
+#: Bytes of the longest directory that leaves room for a socket's name and the zero after it.
+ROOM = (108 if sys.platform == "linux" else 104) - len("/4194304-12345678901.sock\0")
 #: So many processes are asked at most; more than anybody runs on one host.
 MOST = 256
 
@@ -46,7 +49,8 @@ def directory(path: str | None = None) -> str:
             ``counterpunch-<uid>`` in the system's temporary directory.
 
     Raises:
-        Unsafe: If it is no directory, belongs to somebody else, or others have any right to it.
+        Unsafe: If it is no directory, belongs to somebody else, others have any right to it, or
+            its path leaves no room for a socket's name.
         OSError: If it cannot be made.
     """
     if path is None:
@@ -55,6 +59,8 @@ def directory(path: str | None = None) -> str:
             path = os.path.join(runtime, "counterpunch")
         else:
             path = os.path.join(tempfile.gettempdir(), f"counterpunch-{os.geteuid()}")
+    if too_long(path):
+        raise Unsafe(f"{path} is too long for a socket; processes= takes one of {ROOM} bytes")
     try:
         os.mkdir(path, 0o700)
     except FileExistsError:
@@ -68,6 +74,11 @@ def directory(path: str | None = None) -> str:
         mode = stat.S_IMODE(found.st_mode)
         raise Unsafe(f"others have rights to {path} (mode {mode:04o}); it must be 0700")
     return path
+
+
+def too_long(path: str) -> bool:
+    """Whether a socket in this directory would have a longer path than the system allows."""
+    return len(os.fsencode(path)) > ROOM
 
 
 def addresses(path: str) -> list[Address]:

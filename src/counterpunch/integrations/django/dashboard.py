@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 from django.http import HttpRequest, HttpResponse
 from django.urls import re_path
 from django.views.decorators.csrf import csrf_exempt
 
-from ...dashboard.message import MAX_BODY, PHRASES, Request, fields
-from ...dashboard.routes import failure, respond
-from ...dashboard.settings import Settings
+from ...dashboard.body import refused_length, too_large
+from ...dashboard.message import MAX_BODY, PHRASES, Request, Response, fields
+from ...dashboard.routes import respond
+from ...dashboard.settings import Options, settings_of
 
 __all__ = ["urls"]
 
 
-def urls(**options: Any) -> tuple[list[Any], str, str]:
+def urls(**options: Unpack[Options]) -> tuple[list[Any], str, str]:
     """The dashboard for a URLconf: ``path("jobs/", urls(authorize=is_staff))``.
 
     ``request.raw`` is the ``HttpRequest``, so ``lambda request: request.raw.user.is_staff``
@@ -23,13 +24,13 @@ def urls(**options: Any) -> tuple[list[Any], str, str]:
 
     Args:
         options: See ``Settings``: ``authorize``, ``can_view``, ``arguments``, ``refresh``,
-            ``health``.
+            ``health``, ``processes``.
 
     Raises:
         InvalidOption: For an option that is not allowed.
         TypeError: For one that does not exist.
     """
-    settings = Settings(**options)
+    settings = settings_of(options)
 
     def view(request: HttpRequest, below: str) -> HttpResponse:
         # The route has matched the end of the path: what stands before it is the mount point.
@@ -51,13 +52,11 @@ def urls(**options: Any) -> tuple[list[Any], str, str]:
         if asked.method in ("GET", "HEAD"):
             response = respond(asked, settings)
         else:
-            # Bounded here, whatever DATA_UPLOAD_MAX_MEMORY_SIZE allows the rest of the site;
-            # Django reads no further than the length it was given.
-            length = request.META.get("CONTENT_LENGTH") or "0"
-            if not length.isdigit() or int(length) > MAX_BODY:
-                response = failure(asked, 413, "The request body is too large.")
+            body = _body(asked, request)
+            if isinstance(body, Response):
+                response = body
             else:
-                response = respond(Request(**{**vars(asked), "body": request.body}), settings)
+                response = respond(Request(**{**vars(asked), "body": body}), settings)
         answer = HttpResponse(
             response.body,
             content_type=response.content_type,
@@ -74,3 +73,13 @@ def urls(**options: Any) -> tuple[list[Any], str, str]:
     # It checks a token of its own, which also works without Django's middleware.
     pattern = re_path(r"^(?P<below>.*)$", csrf_exempt(view), name="dashboard")
     return [pattern], "counterpunch", "counterpunch"
+
+
+def _body(asked: Request, request: HttpRequest) -> bytes | Response:
+    """Bounded here, whatever DATA_UPLOAD_MAX_MEMORY_SIZE allows the rest of the site."""
+    length = request.META.get("CONTENT_LENGTH")
+    if length:
+        return refused_length(asked, length, request) or request.body
+    # Without a length there is nothing under WSGI, and under ASGI a whole body in a file.
+    body: bytes = request.read(MAX_BODY + 1)
+    return body if len(body) <= MAX_BODY else too_large(asked)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Unpack
 
+from .._clock import monotonic
+from .body import LINGER_BYTES, LINGER_SECONDS, too_large
 from .message import MAX_BODY, Request, Response, fields
-from .routes import failure, respond
-from .settings import Settings
+from .routes import respond
+from .settings import Options, Settings, settings_of
 
 __all__ = ["asgi"]
 
-Scope = dict[str, Any]
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
+# As the frameworks have them: a narrower type would not fit their ``mount()``.
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
-def asgi(**options: Any) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+def asgi(**options: Unpack[Options]) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
     """The dashboard as an ASGI app; the mount point is ``root_path``.
 
     A page is made on a thread of the loop's executor, so ``authorize`` and ``can_view`` run
@@ -30,7 +33,7 @@ def asgi(**options: Any) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
         InvalidOption: For an option that is not allowed.
         TypeError: For one that does not exist.
     """
-    settings = Settings(**options)
+    settings = settings_of(options)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -89,17 +92,18 @@ async def _body(request: Request, receive: Receive) -> bytes | Response | None:
     """The whole body, a refusal if it is too large, None if the client has left."""
     if request.method in ("GET", "HEAD"):
         return b""
-    body = b""
+    body, size = b"", 0
+    end = monotonic() + LINGER_SECONDS
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             return None
         part: bytes = message.get("body", b"")
-        body += part
-        if len(body) > MAX_BODY:
-            return failure(request, 413, "The request body is too large.")
-        if not message.get("more_body", False):
-            return body
+        size += len(part)
+        body = body + part if size <= MAX_BODY else b""
+        over = size > MAX_BODY and (size > LINGER_BYTES or monotonic() > end)
+        if over or not message.get("more_body", False):
+            return body if size <= MAX_BODY else too_large(request)
 
 
 async def _answer(request: Request, response: Response, send: Send) -> None:

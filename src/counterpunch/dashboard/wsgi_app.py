@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Unpack
 
-from .message import MAX_BODY, PHRASES, Request, Response, fields
+from .body import refused_length
+from .message import PHRASES, Request, Response, fields
 from .routes import failure, respond
-from .settings import Settings
+from .settings import Options, settings_of
 
 __all__ = ["wsgi"]
-
-#: Bytes of a refused body that are read all the same.
-DRAIN = 1 << 20
 
 WSGIApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
-def wsgi(**options: Any) -> WSGIApp:
+def wsgi(**options: Unpack[Options]) -> WSGIApp:
     """The dashboard as a WSGI app; the mount point is ``SCRIPT_NAME``.
 
     Args:
@@ -28,7 +26,7 @@ def wsgi(**options: Any) -> WSGIApp:
         InvalidOption: For an option that is not allowed.
         TypeError: For one that does not exist.
     """
-    settings = Settings(**options)
+    settings = settings_of(options)
 
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         request, refusal = _request(environ)
@@ -63,24 +61,11 @@ def _request(environ: dict[str, Any]) -> tuple[Request, Response | None]:
     if "transfer-encoding" in headers:  # WSGI has no way to say where such a body ends
         return bare, failure(bare, 411, "The length of the request body is missing.")
     length = environ.get("CONTENT_LENGTH") or "0"
-    if not (length.isascii() and length.isdigit()):
-        return bare, failure(bare, 400, "The length of the request body is no number.")
-    if len(length) > 9 or int(length) > MAX_BODY:
-        if len(length) <= 9 and int(length) <= DRAIN:
-            _drain(environ["wsgi.input"], int(length))
-        return bare, failure(bare, 413, "The request body is too large.")
+    refusal = refused_length(bare, length, environ["wsgi.input"])
+    if refusal is not None:
+        return bare, refusal
     body = environ["wsgi.input"].read(int(length)) if int(length) else b""
     return Request(**{**vars(bare), "body": body}), None
-
-
-def _drain(stream: Any, length: int) -> None:
-    """Read a body that is not wanted: wsgiref closes the connection after the answer, and
-    the kernel then resets one with unread bytes, so that the client does not see why."""
-    while length > 0:
-        part = stream.read(min(length, MAX_BODY))
-        if not part:
-            return
-        length -= len(part)
 
 
 def _decoded(text: str) -> str:
