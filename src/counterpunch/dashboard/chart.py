@@ -27,7 +27,8 @@ def chart(name: str, data: Mapping[str, Any]) -> Html:
         text += f"; at most {most:,} in {seconds:g} s"
     return tag(
         "svg",
-        _svg("chart", text, width, HEIGHT),
+        _svg("chart", width, HEIGHT),
+        tag("title", None, text),
         tag("path", {"class": "base", "d": f"M0 {HEIGHT - 0.5}H{width}"}),
         tag("path", {"class": "good", "d": _bars([0] * len(good), good, most)})
         if any(good)
@@ -53,16 +54,17 @@ def depth_chart(name: str, data: Mapping[str, Any]) -> Html | None:
     width = len(depths) * step
     return tag(
         "svg",
-        _svg("depth", text, width, DEPTH),
+        _svg("depth", width, DEPTH),
+        tag("title", None, text),
         tag("path", {"class": "area", "d": f"M0 {DEPTH}{line}V{DEPTH}z"}),
     )
 
 
-def _svg(kind: str, text: str, width: int, height: int) -> dict[str, str]:
+def _svg(kind: str, width: int, height: int) -> dict[str, str]:
+    """Of an image whose first child is its title: its name, and shown to who points at it."""
     return {
         "class": kind,
         "role": "img",
-        "aria-label": text,
         "viewBox": f"0 0 {width} {height}",
         "preserveAspectRatio": "none",  # as wide as a phone
     }

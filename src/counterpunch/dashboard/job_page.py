@@ -20,8 +20,8 @@ def job_page(frame: Frame, data: Mapping[str, Any]) -> str:
         ("Priority", str(data["priority"])),
         ("Tags", [tag("span", {"class": "tag"}, name) for name in data["tags"]] or NONE),
         ("Pool", data["options"]["pool"] or "its own"),
-        ("Retry", tag("code", None, data["options"]["retry"] or "None")),
-        ("Timeout", duration(data["options"]["timeout"])),
+        ("Retry", tag("code", None, policy) if (policy := data["options"]["retry"]) else NONE),
+        ("Timeout", NONE if (limit := data["options"]["timeout"]) is None else duration(limit)),
     ]
     if data["result"] is not None:
         facts.append(("Result", tag("code", {"class": "arguments"}, _value(data["result"]))))
@@ -87,7 +87,7 @@ def _story(data: Mapping[str, Any]) -> Html:
                 {"class": None if moment or more else "open"},
                 tag("b", None, name),
                 " ",
-                when(moment),
+                "now" if name == "Running" else when(moment),
                 " ",
                 small(more) if more else None,
             )

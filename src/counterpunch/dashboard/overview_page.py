@@ -80,7 +80,7 @@ def _classes(frame: Frame, classes: list[Mapping[str, Any]]) -> Html:
         failed = recent["failed"] + recent["retries"]
         cells: list[object] = [
             join(
-                frame.link(f"/finished{query}", name),
+                frame.link(f"/finished{query}", name, title=name if len(name) > 40 else None),
                 tag("span", {"class": "state paused"}, "paused") if row["paused"] else None,
             ),
             join(chart(name, row["chart"]), depth_chart(name, row["chart"])),
@@ -123,8 +123,5 @@ def _number(frame: Frame, count: int, path: str, kind: str | None = None) -> Htm
 def _pair(times: Mapping[str, float | None]) -> Html:
     if times["p50"] is None:
         return NONE
-    # The figure stays with its unit when the pair is broken into two lines.
-    low, high = (
-        duration(times[name]).replace(" ", "\N{NO-BREAK SPACE}") for name in ("p50", "p95")
-    )
-    return join(low, tag("span", {"class": "dot"}, " · "), high)
+    figures = [tag("span", None, duration(times[name])) for name in ("p50", "p95")]
+    return tag("span", {"class": "pair"}, figures[0], " ", figures[1])

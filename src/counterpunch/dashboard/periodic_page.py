@@ -24,7 +24,7 @@ def periodic_page(frame: Frame, data: Mapping[str, Any]) -> str:
     lines = []
     for row in rows:
         name, latest = row["job"], row["latest"]
-        schedule = f"every {duration(row['every'])}" if row["every"] else row["cron"]
+        schedule = f"every {_period(row['every'])}" if row["every"] else row["cron"]
         cells: list[object] = [
             join(
                 frame.link("/finished?" + urlencode({"job": name}), name),
@@ -41,6 +41,10 @@ def periodic_page(frame: Frame, data: Mapping[str, Any]) -> str:
             cells.append(frame.button(f"/class/{verb.lower()}", verb, name, job=name))
         lines.append(cells)
     return document(frame, "Periodic", table("Periodic classes", columns, lines, "jobs periodic"))
+
+
+def _period(seconds: float) -> str:
+    return f"{seconds:g} s" if seconds < 60 else duration(seconds)
 
 
 def _latest(frame: Frame, latest: Mapping[str, Any] | None) -> Html:

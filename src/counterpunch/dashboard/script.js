@@ -52,8 +52,14 @@
     [element.tagName, element.getAttribute("href"), element.getAttribute("aria-label"),
       element.textContent].join("|");
 
+  // Long texts that scroll: by job in a list, by their place on the page of one job.
+  const texts = (root) => [...root.querySelectorAll("pre")].map(
+    (text, index) => [text.parentElement.dataset.key || index, text]);
+
   const replace = (next) => {
     const now = main();
+    const scrolled = new Map(
+      texts(now).map(([key, text]) => [key, [text.scrollLeft, text.scrollTop]]));
     const open = new Set(
       [...now.querySelectorAll("details[open]")].map((details) => details.dataset.key));
     const active = document.activeElement;
@@ -64,6 +70,9 @@
       details.open = open.has(details.dataset.key);
     });
     now.replaceChildren(...next.childNodes);
+    for (const [key, text] of texts(now)) {
+      if (scrolled.has(key)) [text.scrollLeft, text.scrollTop] = scrolled.get(key);
+    }
     if (focused) {
       const same = [...now.querySelectorAll("a, button, summary, pre")]
         .find((element) => name(element) === focused);

@@ -102,6 +102,20 @@ const steer = async (browser) => {
   await other.close();
   await page.bringToFront();
 
+  // A look of the page leaves a long text where it was scrolled to.
+  await page.setViewportSize({ width: 800, height: 200 });
+  await page.goto(`${base}/threads`);
+  const scroll = () => page.evaluate(() => document.querySelector("pre").scrollTop);
+  await page.evaluate(() => {
+    const text = document.querySelector("pre");
+    text.dataset.old = "yes";
+    text.scrollTop = 40;
+  });
+  assert.equal(await scroll(), 40);
+  await page.waitForFunction(() => !document.querySelector("pre").dataset.old);
+  assert.equal(await scroll(), 40);
+  await page.setViewportSize({ width: 1280, height: 720 });
+
   // By keyboard: the first stop is the way past the menu.
   await page.goto(base);
   await page.keyboard.press("Tab");
