@@ -292,21 +292,6 @@ def test_every_input_has_a_label_and_every_page_one_heading(yard):
         assert [name for name, _ in elements].count("h1") == 1
 
 
-def test_a_class_redefined_under_the_same_name_has_its_own_row(yard):
-    """As in stats(): the later one with its module in front."""
-
-    def make():
-        class Failing(Job):
-            def perform(self) -> None: ...
-
-        Failing.__qualname__ = "Failing"
-        return Failing
-
-    make().perform_async().result(SOON)
-    names = {row["job"] for row in Client().json("/")["classes"]}
-    assert names == set(counterpunch.stats().jobs)
-
-
 def test_however_many_classes_of_one_name_there_are_each_is_shown_and_steered():
     """An app factory that ran four times, say: the page has the names of ``stats()``."""
 
