@@ -31,7 +31,8 @@ class Batch:
     Once the block has ended and every member has reached a terminal status, the callbacks
     are enqueued: ordinary jobs, given the batch's ``id``, each exactly once. An empty batch
     completes at once. A batch opened inside another one is a member of it: the outer one
-    completes after the inner one has.
+    completes after the inner one has. Nothing finds a batch by its id: who wants to ask for its
+    progress later, or for ``handles`` in a callback, keeps it.
 
     Args:
         on_success: A job class, an ``@job`` function or a ``using(...)`` of one, whose

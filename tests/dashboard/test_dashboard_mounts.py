@@ -37,13 +37,19 @@ def test_bare_wsgi(yard):
         thread.join(SOON)
 
 
-def test_the_readmes_own_dispatch(yard):
-    """The block for a bare WSGI app, as it stands there: mounted at /jobs, and only there."""
+def readme_block(line):
+    """The names that the README's block with this line defines."""
     readme = Path(__file__).parents[2] / "README.md"
     blocks = re.findall(r"^```python\n(.*?)^```", readme.read_text(encoding="utf-8"), re.M | re.S)
-    (block,) = [block for block in blocks if "shift_path_info(environ)" in block]
-    namespace: dict = {}
+    (block,) = [block for block in blocks if line in block]
+    namespace: dict = {"__name__": "readme"}
     exec(block, namespace)
+    return namespace
+
+
+def test_the_readmes_own_dispatch(yard):
+    """The block for a bare WSGI app, as it stands there: mounted at /jobs, and only there."""
+    namespace = readme_block("shift_path_info(environ)")
 
     def links(path):
         started = []
@@ -162,6 +168,23 @@ def test_flask(yard):
     answer = client.post(form["action"], data=form["fields"], headers=headers)
     assert (answer.status_code, answer.location) == (303, "/jobs/waiting?note=cancelled")
     assert yard.waiting.status == "cancelled"
+
+
+def test_the_readmes_own_authorize_finds_the_session_of_flask(yard):
+    """The block as it stands there: buttons for whoever has logged in, and for nobody else."""
+    flask = needs("flask")
+    app = readme_block("DispatcherMiddleware(app.wsgi_app")["app"]
+    app.secret_key = "tests"
+
+    @app.get("/login")
+    def login():
+        flask.session["admin"] = True
+        return "ok"
+
+    client = app.test_client()
+    assert not [f for f in Page(client.get("/jobs/").text).forms if f["method"] == "post"]
+    client.get("/login")
+    assert Page(client.get("/jobs/").text).form("Pause Gated")
 
 
 def test_a_retry_from_the_dashboard_finds_the_flask_app_of_the_job(monkeypatch):
