@@ -457,7 +457,9 @@ def test_retry_is_a_value() -> None:
     assert Retry(3) != Retry(4)
     assert Retry(3) != 3
     assert hash(Retry(3)) == hash(Retry(3))
-    assert "max_attempts=3" in repr(Retry(3))
+    assert repr(Retry(3)) == "Retry(max_attempts=3)"
+    text = "Retry(max_attempts=5, max_wait=9.0, not_on=(KeyError, IndexError), on=(OSError,))"
+    assert repr(Retry(on=OSError, not_on=(KeyError, IndexError), max_wait=9)) == text
 
 
 def test_a_failure_while_another_thread_imports_asyncio(monkeypatch: pytest.MonkeyPatch) -> None:

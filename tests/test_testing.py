@@ -21,6 +21,7 @@ import counterpunch
 from counterpunch import (
     CounterpunchError,
     Discarded,
+    InvalidOption,
     Job,
     QueueFull,
     Retry,
@@ -477,6 +478,14 @@ def test_assert_enqueued_says_what_was_enqueued_instead(conditions: dict[str, An
         assert listed == (
             "\n  Cleanup args=() kwargs={}\n  Welcome args=(42,) kwargs={'greeting': 'hej'} in 60 s"
         )
+
+
+def test_arguments_that_are_no_tuple_are_refused() -> None:
+    """``args=(42)`` is the number: the message shows how the tuple is written."""
+    with testing.fake() as recorder:
+        Welcome.perform_async(42)
+        with pytest.raises(InvalidOption, match=r"args=42 is not valid; .* such as \(42,\)"):
+            recorder.assert_enqueued(Welcome, args=(42))  # type: ignore[arg-type]
 
 
 def test_assertion_messages_with_nothing_and_with_too_much() -> None:

@@ -96,8 +96,13 @@ class Retry:
         self.budget = None if budget is None else float(budget)
 
     def __repr__(self) -> str:
-        fields = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__slots__)
-        return f"Retry({fields})"
+        usual, fields = Retry(), [f"max_attempts={self.max_attempts}"]
+        for name in self.__slots__:
+            value = getattr(self, name)
+            if name != "max_attempts" and value != getattr(usual, name):
+                names = [kind.__name__ for kind in value] if name in ("on", "not_on") else None
+                fields.append(f"{name}={value!r}" if names is None else f"{name}={_tuple(names)}")
+        return f"Retry({', '.join(fields)})"
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Retry):
@@ -180,3 +185,7 @@ def _number(option: str, value: object, low: float, high: float = _ANY) -> float
         upper = "or more" if high == _ANY else f"to {high:g}"
         raise InvalidOption("Retry", option, value, f"a number from {low:g} {upper}")
     return float(seconds) + 0.0  # -0.0 is 0.0
+
+
+def _tuple(names: list[str]) -> str:
+    return f"({', '.join(names)}{',' if len(names) == 1 else ''})"

@@ -20,7 +20,7 @@ from ._clock import VirtualClock
 from ._function import job_class
 from ._runtime import Runtime, installed
 from ._status import DEFERRED, FAILED, LOST, QUEUED, RETRYING, SCHEDULED, TERMINAL
-from .errors import CounterpunchError, shorten
+from .errors import CounterpunchError, InvalidOption, shorten
 from .handle import Handle
 from .options import due_at, due_in
 
@@ -224,8 +224,11 @@ class Fake:
 
         Raises:
             AssertionError: If none does; says what waits instead.
+            InvalidOption: If ``args`` is no tuple or list, as ``args=(42)`` is not.
         """
         cls = job_class(job)
+        if args is not None and not isinstance(args, (tuple, list)):
+            raise InvalidOption("assert_enqueued", "args", args, "a tuple, such as (42,)")
         limit = None if within is None else due_in("assert_enqueued", within)
         for call in self.jobs:
             if (
