@@ -172,7 +172,8 @@ def read_fields(environ: WSGIEnvironment) -> Mapping[str, object]:
     if int(length) > MAX_BODY:
         # Closing on unread bytes resets the connection, and the client would not see the answer.
         environ["wsgi.input"].read(min(int(length), 16 * MAX_BODY))
-        raise HTTPError(HTTPStatus.BAD_REQUEST, f"the body is longer than {MAX_BODY} bytes")
+        too_large = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+        raise HTTPError(too_large, f"the body is longer than {MAX_BODY} bytes")
     body = environ["wsgi.input"].read(int(length))
     try:
         if environ.get("CONTENT_TYPE", "").partition(";")[0].strip() != "application/json":
