@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import json
 import os
@@ -18,7 +19,7 @@ from process import Script, run
 
 import counterpunch
 from counterpunch import InvalidOption, Job, dashboard
-from counterpunch.dashboard import snapshot, sockets
+from counterpunch.dashboard import beacon, snapshot, sockets
 from counterpunch.dashboard.beacon import LIMIT
 from counterpunch.dashboard.peers import PATIENCE, gather
 from counterpunch.dashboard.process import birth
@@ -315,6 +316,27 @@ def test_a_client_that_does_not_read_does_not_hold_up_the_others(where, monkeypa
             while part := eager.recv(1 << 16):
                 said += part
     assert json.loads(said) == big
+
+
+def test_a_process_that_was_out_of_descriptors_is_seen_again(where, monkeypatch):
+    """accept() fails as long as there is none to spare, and not for good."""
+    monkeypatch.setattr(beacon, "PAUSE", 0.001)
+    failures = iter([errno.EMFILE, errno.ENFILE])
+
+    class Scarce(socket.socket):
+        def accept(self):
+            for number in failures:
+                raise OSError(number, os.strerror(number))
+            return super().accept()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(socket, "socket", Scarce)
+        Client(processes=where).get("/")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.settimeout(SOON)
+        client.connect(os.path.join(where, names(where)[0]))
+        assert client.recv(1) == b"{"
+    assert next(failures, None) is None
 
 
 def test_a_default_directory_that_is_too_deep_is_said(tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import errno
 import json
 import logging
 import os
@@ -29,6 +30,10 @@ __all__ = ["LIMIT", "Beacon", "peer_of", "register"]
 LIMIT = 1 << 20
 #: Seconds that a client may take to read it.
 SEND_SECONDS = 1.0
+#: Of a process without a file descriptor or memory to spare just now, and the seconds after
+#: which it tries again; and of a client that has left.
+PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED})
+PAUSE = 1.0
 
 
 class Beacon:
@@ -95,8 +100,11 @@ class Beacon:
         while True:
             try:
                 client, _ = server.accept()
-            except OSError:
-                return  # put out
+            except OSError as exc:
+                if exc.errno not in PASSING:
+                    return  # put out
+                threading.Event().wait(PAUSE)
+                continue
             with client:
                 try:
                     self._answer(client)
