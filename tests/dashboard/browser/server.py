@@ -62,7 +62,7 @@ def main() -> None:
     logging.getLogger("counterpunch").setLevel(logging.CRITICAL)
     counterpunch.start()
     LongReport.perform_bulk([("one",), ("two",), ("three",)])
-    Mail.perform_bulk([(user,) for user in range(40)])
+    Mail.perform_bulk([(user,) for user in range(60)])  # more than a page
     Mail.perform_in(3600, 5)
     Hostile.perform_async("<b>bold</b>", "</td><script>alert(3)</script>")
     app = dashboard.wsgi(authorize=lambda request: True, refresh=0.5, processes=sys.argv[1])
