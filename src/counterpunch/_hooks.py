@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from contextvars import Context, copy_context
 from types import CodeType, CoroutineType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from .errors import InvalidOption, shorten
 
@@ -35,7 +35,6 @@ logger = logging.getLogger("counterpunch")
 
 ErrorHandler = Callable[[BaseException, "Handle[Any]", bool], object]
 Around = Callable[["Handle[Any]"], AbstractContextManager[Any]]
-F = TypeVar("F", bound=Callable[..., Any])
 Remove = Callable[[], None]
 
 #: inspect.CO_GENERATOR, CO_COROUTINE and CO_ASYNC_GENERATOR: a call gives one of these, and

@@ -28,7 +28,6 @@ from ._status import (
     RUNNING,
     SUCCEEDED,
     TERMINAL,
-    TRANSITIONS,
     Status,
 )
 from .errors import Cancelled, CounterpunchError, Discarded, Lost
@@ -359,12 +358,6 @@ class Handle(Generic[R]):
 
     def _cancel_requested(self) -> bool:
         return self._lane.runtime.cancel_requested(self)
-
-    def _move(self, status: Status) -> None:
-        """Change the state; the hot path does without the check, tests prove it there."""
-        if status not in TRANSITIONS[self._state]:
-            raise AssertionError(f"{self!r} cannot become {status.value}")
-        self._state = status
 
     def _wait(self, timeout: float | timedelta | None) -> None:
         limit = None if timeout is None else time_limit(f"{self.job.__qualname__}.result", timeout)
