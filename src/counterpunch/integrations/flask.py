@@ -56,6 +56,8 @@ class Counterpunch:
 
     Periodic jobs are armed with the first request of each process, and not while
     ``app.testing``; call ``counterpunch.start()`` in a server's own start hook for earlier.
+    Where there are several apps, as in the tests of an app factory, call it in the context of
+    the one they are to run in: ``with app.app_context(): counterpunch.start()``.
 
     Raises:
         InvalidOption: If ``app`` is no Flask app.
