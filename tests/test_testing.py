@@ -496,6 +496,8 @@ def test_assertion_messages_with_nothing_and_with_too_much() -> None:
         Cleanup.perform_async()
         recorder.drain()
         recorder.assert_not_enqueued(Cleanup)  # it ran; it waits no more
+        with pytest.raises(AssertionError, match=r"\n  no longer: <Handle Cleanup .* succeeded>"):
+            recorder.assert_enqueued(Cleanup)
         Welcome.perform_async(1)
         with pytest.raises(AssertionError, match=r"should not be: Welcome\n.*\n  Welcome args=\(1"):
             recorder.assert_not_enqueued(Welcome)

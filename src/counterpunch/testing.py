@@ -29,6 +29,8 @@ __all__ = ["DRAIN_LIMIT", "Fake", "fake", "inline"]
 #: A drain of ``fake()`` runs no more attempts than this: a job that always enqueues itself
 #: again would otherwise never let the test end.
 DRAIN_LIMIT = 10_000
+#: So many jobs that have ended are named where one is missed.
+LISTED = 10
 #: Sums of delays such as 0.7 + 0.1 miss 0.8 by less than this many seconds.
 ROUNDING = 1e-6
 
@@ -299,6 +301,7 @@ class Fake:
             lines.append(f"  {call.job.__qualname__} args={call.args} kwargs={call.kwargs}{when}")
         for lane in self._runtime.lanes.values():
             lines += [f"  not yet: {call!r} {UNCOMMITTED}" for call in lane.deferred]
+        lines += [f"  no longer: {call!r}" for call in self._runtime.remembered()[-LISTED:]]
         return "\n" + "\n".join(lines) if lines else "nothing"
 
 
