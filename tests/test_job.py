@@ -7,7 +7,7 @@ import logging
 import pickle
 import threading
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -304,6 +304,41 @@ def test_bad_option(option: str, value: Any, allowed: str) -> None:
     assert f"allowed: {allowed}" in message
     assert (caught.value.owner, caught.value.option) == ("HelloEmailJob", option)
     assert len(message) < 500  # a huge value is cut short
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "meant"),
+    [
+        ("worker", 1, "workers"),
+        ("max_job", 10, "max_jobs"),
+        ("time_zone", "Europe/Berlin", "timezone"),
+        ("time_out", timedelta(seconds=1), "timeout"),
+        ("queue", "mail", "pool"),
+        ("max_retries", 3, r"retry = Retry\(max_attempts=...\)"),
+    ],
+)
+def test_an_attribute_that_looks_like_an_option_is_said(name: str, value: Any, meant: str) -> None:
+    """It would be ignored in silence; where the class stands, and by its name."""
+    with pytest.warns(UserWarning, match=rf"Mistaken: {name}=.* did you mean {meant}\?") as told:
+        type(Job)("Mistaken", (Job,), {name: value})
+    assert [warning.filename for warning in told] == [__file__]
+
+
+@pytest.mark.filterwarnings("error")
+def test_attributes_of_ones_own_are_nobodys_business() -> None:
+    class Own(Job):
+        content = "text"  # near "context", but a word of its own
+        queue: ClassVar[list[int]] = []
+        template, url, sizes, _worker = "mail.html", "https://example.org", (1, 2), 3
+
+        def rates(self) -> None: ...
+
+        def perform(self) -> None: ...
+
+    class Heir(Own):
+        workers = 1
+
+    assert Heir.options["workers"] == 1
 
 
 def test_every_option_has_a_refused_value() -> None:
