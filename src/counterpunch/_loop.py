@@ -307,8 +307,12 @@ def execute_here(call: Handle[Any], final: bool = False) -> None:
 
 def run_to_end(call: Handle[Any], lane: Lane, context: Context, final: bool) -> Status:
     """One attempt of an async job on a loop of its own; what follows is not carried out."""
+    coroutines, coroutine = lane.runtime.here_coroutines, attempt_async(call, lane, final)
+    coroutines[call] = coroutine
     try:
         with asyncio.Runner() as runner:
-            return runner.run(attempt_async(call, lane, final), context=context)
+            return runner.run(coroutine, context=context)
     except BaseException as exc:  # Ctrl-C, which the runner raises after the job has ended
         return broken(call, exc)
+    finally:
+        del coroutines[call]

@@ -65,7 +65,10 @@ class Runtime(Admission):
         return Capabilities()
 
     def coroutine_of(self, call: Handle[Any]) -> Any:
-        """The coroutine of a running async job; None if it is not on the loop."""
+        """The coroutine of a running async job; None if it has not begun."""
+        here = self.here_coroutines.get(call)
+        if here is not None:
+            return here
         tasks = (loop.jobs.get(call) for loop in self._loops.copy())
         return next((task.get_coro() for task in tasks if task is not None), None)
 

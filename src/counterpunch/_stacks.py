@@ -39,7 +39,7 @@ def describe(runtime: Runtime, workers: Iterable[Worker], now: float) -> list[st
             continue
         since = "" if call._started is None else f" for {now - call._started:.3g} s"
         head = f"{worker.name}: {call.job.__qualname__} {call.id} attempt {call.attempt}{since}\n"
-        blocks.append(head + text_of(_of(runtime, call, worker, frames)))
+        blocks.append(head + text_of(_of(runtime, call, worker.ident, frames)))
     return blocks
 
 
@@ -48,20 +48,24 @@ def whole_stack_of(runtime: Runtime, call: Handle[Any]) -> str:
     frames = sys._current_frames()
     for worker in list(call._lane.home(call).workers):
         if worker.call is call:
-            return text_of(_of(runtime, call, worker, frames))
+            return text_of(_of(runtime, call, worker.ident, frames))
     for ident, calls in list(runtime.here_runs.items()):
-        if call in calls:  # on the thread of whoever enqueued it
-            return text_of(_whole(frames.get(ident)))
+        if call in calls:  # on the thread of whoever enqueued it, or of an engine's worker
+            summary = _of(runtime, call, ident, frames)
+            return text_of(_from_perform(summary) if call._foreign else summary)
     return "  (no thread of its own)\n"
 
 
 def stack_of(runtime: Runtime, call: Handle[Any], worker: Worker, frames: Frames) -> str:
     """The same from the job's own first frame on."""
-    summary = _of(runtime, call, worker, frames)
+    return text_of(_from_perform(_of(runtime, call, worker.ident, frames)))
+
+
+def _from_perform(summary: Summary) -> Summary:
     for index, line in enumerate(summary):
         if (line.filename, line.name) in _CALLERS:
-            return text_of(summary[index + 1 :] or summary[index:])
-    return text_of(summary)
+            return summary[index + 1 :] or summary[index:]
+    return summary
 
 
 def text_of(summary: Summary) -> str:
@@ -69,16 +73,16 @@ def text_of(summary: Summary) -> str:
     return "".join(traceback.format_list(summary)) or "  (no stack)\n"
 
 
-def _of(runtime: Runtime, call: Handle[Any], worker: Worker, frames: Frames) -> Summary:
+def _of(runtime: Runtime, call: Handle[Any], ident: int | None, frames: Frames) -> Summary:
     if call._lane.plan.is_async:
         coroutine = runtime.coroutine_of(call)
         if coroutine is None:
             return []  # its task is on its way
         if not coroutine.cr_running:
             return _await_chain(coroutine)
-        ident = next(iter(runtime.loop_threads()), None)
-        return _whole(frames.get(ident or 0))
-    return _whole(frames.get(worker.ident or 0))
+        if call not in runtime.here_coroutines:
+            ident = next(iter(runtime.loop_threads()), None)
+    return _whole(frames.get(ident or 0))
 
 
 def _whole(frame: FrameType | None) -> Summary:

@@ -75,6 +75,8 @@ class State:
         self.waits: dict[int, list[Wait]] = {}
         #: By thread: the jobs that it runs for itself, as ``perform_now`` does, innermost last.
         self.here_runs: dict[int, list[Handle[Any]]] = {}
+        #: Of those, the coroutine of each async one.
+        self.here_coroutines: dict[Handle[Any], Any] = {}
         #: Running jobs whose cancel token is set.
         self.cancels: set[Handle[Any]] = set()
         #: Jobs that are being enqueued, while a middleware may change their options.

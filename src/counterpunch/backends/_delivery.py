@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from contextvars import Context
 from dataclasses import replace
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from .._execution import admitted, attempt, broken
@@ -303,11 +304,19 @@ def _attempt(engine: RemoteEngine, message: Message, call: AttemptHandle) -> Non
 
 
 def _run(call: AttemptHandle) -> Status:
-    if not call._lane.plan.is_async:
-        return Context().run(attempt, call, call._lane, False, False)
-    from .._loop import run_to_end
+    here = call._lane.runtime.here_runs  # where a report of its time limit looks for its stack
+    runs = here.setdefault(get_ident(), [])
+    runs.append(call)
+    try:
+        if not call._lane.plan.is_async:
+            return Context().run(attempt, call, call._lane, False, False)
+        from .._loop import run_to_end
 
-    return run_to_end(call, call._lane, Context(), False)
+        return run_to_end(call, call._lane, Context(), False)
+    finally:
+        runs.remove(call)
+        if not runs:
+            here.pop(get_ident(), None)
 
 
 def _again(engine: RemoteEngine, message: Message, call: AttemptHandle) -> None:
