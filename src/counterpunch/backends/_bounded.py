@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from contextvars import copy_context
 from typing import Any, TypeVar
+from weakref import ref
 
 from ..errors import BackendError
 
@@ -65,8 +66,14 @@ class Bounded:
         except IndexError:
             inbox: Any = queue.SimpleQueue()
             inbox.put(task)
+            # Its frame holds no more of this object than that: a backend that nobody has any
+            # longer leaves no thread behind, and no connection of a thread.
+            owner = ref(self, lambda _: inbox.put(None))
             helper = threading.Thread(
-                target=self._serve, args=(inbox, self._idle), name=f"{self.name}-call", daemon=True
+                target=self._serve,
+                args=(inbox, self._idle, owner),
+                name=f"{self.name}-call",
+                daemon=True,
             )
             try:
                 helper.start()
@@ -88,14 +95,17 @@ class Bounded:
         result: T = value
         return result
 
-    def _serve(self, inbox: Any, idle: deque[Any]) -> None:
-        while True:
-            context, fn, answer, going = inbox.get()
+    @staticmethod
+    def _serve(inbox: Any, idle: deque[Any], owner: ref[Bounded]) -> None:
+        while (task := inbox.get()) is not None:
+            context, fn, answer, going = task
             kept = len(idle) < KEPT
-            self._run(context, fn, answer, going, (lambda: idle.append(inbox)) if kept else None)
+            before = (lambda: idle.append(inbox)) if kept else None
+            Bounded._run(context, fn, answer, going, before)
             if not kept:
                 return
-            context = fn = answer = None  # the job's arguments are not kept while it is idle
+            # The job's arguments are not kept while it is idle.
+            task = context = fn = answer = None
 
     @staticmethod
     def _run(
