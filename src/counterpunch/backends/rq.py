@@ -23,6 +23,7 @@ class is the soft one.
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Mapping
 from datetime import datetime, timezone
@@ -152,9 +153,30 @@ def perform(text: str, keep: float) -> None:
         job.retries_left = 0  # a failure, not a killed worker
         raise
     finally:
-        drain_threads()  # a forked process of RQ's leaves without any exit hook
+        if _leaves(job):
+            drain_threads()  # a process for one job of RQ's leaves without any exit hook
+
+
+#: A ``SimpleWorker`` runs all jobs in its own process, with the same few backends.
+_backends: dict[tuple[str, float], RQBackend] = {}
 
 
 def _backend(job: Any, keep: float) -> RQBackend:
-    queue = rq.Queue(job.origin, connection=job.connection, serializer=job.serializer)
-    return RQBackend(queue, keep=keep)
+    found = _backends.get((job.origin, keep))
+    if found is None or found.queue.connection is not job.connection:
+        queue = rq.Queue(job.origin, connection=job.connection, serializer=job.serializer)
+        found = _backends[job.origin, keep] = RQBackend(queue, keep=keep)
+    return found
+
+
+def _leaves(job: Any) -> bool:
+    """False in a process that goes on after this job: that of the worker itself, or of the
+    caller, with a queue that is not ``is_async``."""
+    if job.worker_name is None or current().idle(delayed=True):
+        return False
+    key = f"{rq.SimpleWorker.redis_worker_namespace_prefix}{job.worker_name}"
+    try:
+        pid = job.connection.hget(key, "pid")
+    except redis.RedisError:
+        return True
+    return pid is None or int(pid) != os.getpid()
