@@ -99,7 +99,7 @@ def _engine(name: str, request: pytest.FixtureRequest) -> Any:
     redis: Redis = request.getfixturevalue("redis")
     workers: dict[str, Worker] = request.getfixturevalue("workers")
     if name not in workers:
-        worker = Worker(name, redis, request.getfixturevalue("ledger"))
+        worker = Worker(name, redis.url, request.getfixturevalue("ledger"))
         workers[name] = worker.__enter__()
         _made[name] = engine_set.SETS[name](redis.url)[1]
     return _made[name]

@@ -30,18 +30,22 @@ GLANCE = 0.03
 #: How each engine's worker is started, and what it says once it listens.
 COMMANDS = {
     "celery": (
-        ["{bin}/celery", "-A", "engine_site", "worker", "-c", "{slots}", "-l", "INFO"],
+        ["{bin}/celery", "-A", "{site}", "worker", "-c", "{slots}", "-l", "INFO"],
         "ready.",
     ),
     "rq": (
-        ["{bin}/rq", "worker", "--with-scheduler", "-c", "engine_site", "--url", "{url}"],
+        ["{bin}/rq", "worker", "--with-scheduler", "-c", "{module}", "--url", "{url}"],
         "Listening on default",
     ),
     "dramatiq": (
-        ["{bin}/dramatiq", "engine_site:app", "-p", "1", "-t", "{slots}"],
+        ["{bin}/dramatiq", "{module}:{name}", "-p", "1", "-t", "{slots}"],
         "is ready for action",
     ),
 }
+COMMANDS["dramatiq-gevent"] = (
+    ["{bin}/dramatiq-gevent", *COMMANDS["dramatiq"][0][1:]],
+    COMMANDS["dramatiq"][1],
+)
 
 
 def require(*names: str) -> None:
@@ -178,7 +182,11 @@ class Redis:
 
     @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
+        return self.database(0)
+
+    def database(self, number: int) -> str:
+        """The URL of one of its 16 databases, of which a worker elsewhere sees nothing."""
+        return f"redis://127.0.0.1:{self.port}/{number}"
 
     def _start(self) -> Process:
         directory = Path(self._directory.name)
@@ -202,15 +210,25 @@ class Worker(Process):
     """The engine's own command, as the README gives it."""
 
     def __init__(
-        self, engine: str, redis: Redis, ledger: Ledger, slots: int = 2, **environ: str
+        self,
+        engine: str,
+        url: str,
+        ledger: Ledger,
+        *options: str,
+        slots: int = 2,
+        site: str = "engine_site",
+        **environ: str,
     ) -> None:
         command, self.ready = COMMANDS[engine]
-        values = {"bin": str(Path(sys.executable).parent), "slots": str(slots), "url": redis.url}
+        bin = str(Path(sys.executable).parent)
+        module, _, name = site.partition(":")
+        values = {"bin": bin, "slots": str(slots), "url": url, "site": site}
+        values |= {"module": module, "name": name or "app"}
         super().__init__(
-            [part.format(**values) for part in command],
+            [*(part.format(**values) for part in command), *options],
             APPS,
-            ENGINE=engine,
-            ENGINE_REDIS=redis.url,
+            ENGINE=engine.removesuffix("-gevent"),
+            ENGINE_REDIS=url,
             ENGINE_LEDGER=str(ledger.path),
             PYTHONDONTWRITEBYTECODE="1",
             **environ,

@@ -53,7 +53,7 @@ def test_the_process_of_a_job_is_killed(
     import engine_jobs
 
     _configure(engine, own_redis)
-    with Worker(engine, own_redis, ledger) as worker:
+    with Worker(engine, own_redis.url, ledger) as worker:
         handle = engine_jobs.Dies.perform_async(key, 1)
         assert handle.result(LONG) == 2
         assert (handle.attempt, handle.status) == (2, Status.SUCCEEDED)
@@ -73,12 +73,12 @@ def test_all_of_a_celery_worker_is_killed(own_redis: Redis, ledger: Ledger, key:
 
     _configure("celery", own_redis)
     visible = {"ENGINE_VISIBILITY": "3"}
-    with Worker("celery", own_redis, ledger, **visible) as worker:
+    with Worker("celery", own_redis.url, ledger, **visible) as worker:
         handle = engine_jobs.Stays.perform_async(key)
         eventually(lambda: ledger.words(key), "start of the job")
         worker.kill()
     assert handle.status is Status.RUNNING  # nobody knows better yet
-    with Worker("celery", own_redis, ledger, **visible):
+    with Worker("celery", own_redis.url, ledger, **visible):
         assert handle.result(LONG) == 2
 
 
@@ -88,14 +88,14 @@ def test_all_of_an_rq_worker_is_killed(own_redis: Redis, ledger: Ledger, key: st
     import engine_jobs
 
     backend = _configure("rq", own_redis)
-    with Worker("rq", own_redis, ledger) as worker:
+    with Worker("rq", own_redis.url, ledger) as worker:
         handle = engine_jobs.Stays.perform_async(key)
         ((_, horse, _),) = eventually(lambda: ledger.lines(key), "start of the job")
         os.kill(worker.pid, signal.SIGKILL)
         os.kill(horse, signal.SIGKILL)  # left alone, it would end the job without its worker
     assert handle.status is Status.RUNNING
     backend.queue.started_job_registry.cleanup(timestamp=time.time() + 3600)
-    with Worker("rq", own_redis, ledger):
+    with Worker("rq", own_redis.url, ledger):
         assert handle.result(LONG) == 2
 
 
@@ -105,11 +105,11 @@ def test_a_dramatiq_process_is_killed(own_redis: Redis, ledger: Ledger, key: str
     import engine_jobs
 
     _configure("dramatiq", own_redis)
-    with Worker("dramatiq", own_redis, ledger) as worker:
+    with Worker("dramatiq", own_redis.url, ledger) as worker:
         handle = engine_jobs.Dies.perform_async(key, 1)
         eventually(lambda: ledger.words(key), "start of the job")
         assert worker.popen.wait(LONG) != 0
-    with Worker("dramatiq", own_redis, ledger):
+    with Worker("dramatiq", own_redis.url, ledger):
         assert handle.result(LONG) == 2
 
 
@@ -120,7 +120,7 @@ def test_redis_is_restarted(engine: str, own_redis: Redis, ledger: Ledger, key: 
     import engine_jobs
 
     _configure(engine, own_redis)
-    with Worker(engine, own_redis, ledger, slots=1):
+    with Worker(engine, own_redis.url, ledger, slots=1):
         running = engine_jobs.Stands.perform_async(key)
         eventually(lambda: ledger.words(key), "start of the job")
         queued = engine_jobs.Noted.perform_async(key + "-queued")
@@ -143,7 +143,7 @@ def test_priorities(engine: str, own_redis: Redis, ledger: Ledger, key: str) -> 
         engine_jobs.Noted.using(priority=priority).perform_async(f"{key}-{priority}")
         for priority in (0, -3, 5, 99, 2)
     ]
-    with Worker(engine, own_redis, ledger, slots=1, dramatiq_queue_prefetch="50"):
+    with Worker(engine, own_redis.url, ledger, slots=1, dramatiq_queue_prefetch="50"):
         for handle in handles:
             handle.result(LONG)
     ran = {p: ledger.lines(f"{key}-{p}")[0][2] for p in (0, -3, 5, 99, 2)}
@@ -161,7 +161,7 @@ def test_a_delay_in_pieces(engine: str, own_redis: Redis, ledger: Ledger, key: s
     assert backend.longest_delay == 3
     before = time.time()
     handle = engine_jobs.Noted.perform_in(4.2, key)
-    with Worker(engine, own_redis, ledger):
+    with Worker(engine, own_redis.url, ledger):
         handle.result(LONG)
     ((_, _, ran),) = ledger.lines(key)
     assert ran >= before + 4.2

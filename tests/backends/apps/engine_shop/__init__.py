@@ -1,0 +1,1 @@
+"""A Django app, as its users write it."""
