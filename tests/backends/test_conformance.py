@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -22,7 +23,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from engine_places import ENGINES, Place
-from engine_processes import APPS, Ledger, eventually
+from engine_processes import APPS, Ledger, Worker, eventually
 
 import counterpunch
 from counterpunch import (
@@ -349,11 +350,20 @@ def test_cancel_a_running_job(place: Place, jobs: Any, key: str, ledger: Ledger)
 
 
 @beside
-def test_a_soft_time_limit(place: Place, jobs: Any, key: str) -> None:
-    """``timeout`` sets the job's cancel token, wherever it runs."""
+def test_a_soft_time_limit(
+    place: Place, jobs: Any, key: str, request: pytest.FixtureRequest
+) -> None:
+    """``timeout`` sets the job's cancel token, wherever it runs, and the log of the process it
+    runs in has its stack."""
     timeout = 0.3 if place.remote else 0.05
     handle = place.run(lambda: jobs.Waits.using(timeout=timeout).perform_async(key))
     assert handle.status is Status.CANCELLED
+    if place.remote:
+        worker: Worker = request.getfixturevalue("workers")[place.name]
+        report = (
+            rf"{handle.id} attempt 1 has been running .*\n  File .*engine_jobs\.py.* in perform"
+        )
+        eventually(lambda: re.search(report, worker.output), "the report")
 
 
 def test_cancel_after_the_end(place: Place, jobs: Any) -> None:

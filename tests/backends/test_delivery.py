@@ -34,6 +34,7 @@ from counterpunch import (
     Status,
 )
 from counterpunch._backend import engines
+from counterpunch._runtime import current
 from counterpunch.backends import _bounded, _delivery, _remote
 from counterpunch.backends._bounded import Bounded
 from counterpunch.backends._encoding import DEPTH, Unencodable, decode, encode, pack, unpack
@@ -226,6 +227,28 @@ def test_a_broker_that_hangs_does_not_eat_all_threads(monkeypatch: pytest.Monkey
             break
         except BackendError:
             assert time.monotonic() < deadline
+
+
+def test_a_backend_that_is_forgotten_leaves_no_thread() -> None:
+    """``configure(backend=...)`` again: the helpers of the one before end with it, and so do the
+    connections that a client has for each thread."""
+    bounded, two = Bounded("list", 20.0), threading.Barrier(2)
+    helpers: list[threading.Thread] = []
+
+    def call() -> None:
+        helpers.append(threading.current_thread())
+        two.wait(20)
+
+    caller = threading.Thread(target=bounded.call, args=("asked", call))
+    caller.start()
+    bounded.call("asked", call)
+    caller.join(20)
+    assert len(set(helpers)) == 2
+    assert all(helper.is_alive() for helper in helpers)
+    del bounded
+    for helper in helpers:
+        helper.join(20)
+    assert not any(helper.is_alive() for helper in helpers)
 
 
 @pytest.mark.parametrize("timeout", [0, -1, None, "5", float("nan")])
@@ -548,6 +571,29 @@ def test_find_takes_ids_of_its_own_shape_only(engine: ListEngine, jobs: Any) -> 
         assert engine.find(id) is None
 
 
+@pytest.mark.parametrize("name", ["Overstays", "OverstaysSoon"])
+def test_the_report_of_an_overrun_has_the_stack(
+    engine: ListEngine, jobs: Any, caplog: Any, name: str
+) -> None:
+    """From the job's own first frame on, whatever the engine has below it; or its awaits."""
+    getattr(jobs, name).using(timeout=0.05).perform_async("over")
+    deliver(engine, engine.take())
+    (said,) = (one.getMessage() for one in caplog.records if "timeout=0.05" in one.getMessage())
+    first = said.splitlines()[1]
+    assert "engine_jobs.py" in first or "attempt_async" in first
+    assert "engine_jobs.py" in said
+    assert "test_delivery.py" not in said
+    assert (current().here_runs, current().here_coroutines) == ({}, {})
+
+
+def test_a_job_cannot_wait_for_itself(engine: ListEngine, jobs: Any) -> None:
+    """It is refused, as in threads, instead of never ending."""
+    handle = jobs.WaitsForItself.perform_async()
+    with pytest.raises(CounterpunchError, match="on the thread that runs it"):
+        deliver(engine, engine.take())
+    assert handle.status is Status.FAILED
+
+
 def test_a_message_that_comes_at_the_exit_of_its_worker(
     engine: ListEngine, jobs: Any, monkeypatch: pytest.MonkeyPatch, ledger: Ledger
 ) -> None:
@@ -811,7 +857,7 @@ def test_defaults_are_harmless(engine: ListEngine) -> None:
         ({"max_jobs": 5}, "the broker's queue has no bound"),
         ({"overflow": "block"}, "no bound to answer for"),
         ({"pool": "mail"}, "name a queue instead"),
-        ({"priority": -1}, "the engine has no priorities"),
+        ({"priority": -1}, "or this queue of it, has no priorities"),
         ({"unique": "queued", "identity": lambda *_: 1}, "uniqueness is kept within one process"),
         ({"rate": Rate(1, per=1.0)}, "a rate is kept within one process"),
     ],

@@ -13,6 +13,10 @@ order of the queues on a worker's command line. **Delays**: to the second, round
 queue at once; if the whole worker is killed, another one finds its job some minutes later
 and puts it back. RQ keeps the job itself in Redis for as long as it waits or runs.
 
+A ``SimpleWorker`` forks for none, and is killed with its job; jobs in its threads go on
+after the job that has enqueued them, and are drained as it leaves. A process for one job drains
+them before it ends, within ``shutdown_timeout``; delayed ones are dropped and reported.
+
 RQ pickles what it puts into Redis, and unpickles what it finds there. The message is a string,
 so a queue and a worker with RQ's JSON serializer (``-S``) do as well.
 
@@ -46,6 +50,8 @@ redis: Any = load("redis", "rq")
 #: Seconds for which a failed job stays in RQ's own registry, for its tools: a week.
 FAILED_SECONDS = 7 * 86_400
 ALLOWED = "an rq.Queue, or the URL of a Redis server"
+#: What RQ calls the worker of a queue that is not ``is_async``.
+IN_THE_CALLER = "sync"
 
 
 class RQBackend(RemoteEngine):
@@ -172,11 +178,13 @@ def _backend(job: Any, keep: float) -> RQBackend:
 def _leaves(job: Any) -> bool:
     """False in a process that goes on after this job: that of the worker itself, or of the
     caller, with a queue that is not ``is_async``."""
-    if job.worker_name is None or current().idle(delayed=True):
+    if current().idle(delayed=True):
         return False
-    key = f"{rq.SimpleWorker.redis_worker_namespace_prefix}{job.worker_name}"
+    name = job.worker_name
     try:
-        pid = job.connection.hget(key, "pid")
+        found = job.connection.hget(f"{rq.SimpleWorker.redis_worker_namespace_prefix}{name}", "pid")
     except redis.RedisError:
         return True
-    return pid is None or int(pid) != os.getpid()
+    if found is None:
+        return bool(name != IN_THE_CALLER)
+    return int(found) != os.getpid()

@@ -5,12 +5,14 @@ They know of no engine. ``engine_site`` is the module that a worker is given; it
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -23,6 +25,15 @@ def note(key: str, word: str) -> None:
     """One line in the ledger; appending so little is atomic."""
     with open(os.environ["ENGINE_LEDGER"], "a") as ledger:
         ledger.write(f"{key} {word} {os.getpid()} {time.time()}\n")
+
+
+def wait_for_go(key: str) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        with open(os.environ["ENGINE_LEDGER"]) as ledger:
+            if f"{key} go " in ledger.read():
+                break
+        time.sleep(0.02)
 
 
 @contextmanager
@@ -209,8 +220,8 @@ class Stays(Job):
 class Parent(Job):
     """Enqueues a job into the threads of the process it runs in."""
 
-    def perform(self, key: str) -> str:
-        return Child.perform_async(key).id
+    def perform(self, key: str, delay: float = 0.0, held: bool = False) -> str:
+        return Child.perform_in(delay, key, held).id
 
 
 class Child(Job):
@@ -218,7 +229,10 @@ class Child(Job):
     #: Long enough that a worker which does not wait for it would be seen to leave it behind.
     seconds = 0.3
 
-    def perform(self, key: str) -> None:
+    def perform(self, key: str, held: bool = False) -> None:
+        if held:
+            wait_for_go(key)
+            time.sleep(4 * self.seconds)
         time.sleep(self.seconds)
         note(key, "child")
 
@@ -262,3 +276,63 @@ class Urgent(Add):
 
 def watch_attempts() -> Any:
     return counterpunch.around_perform(around)
+
+
+# What an engine's pool of threads, greenlets or one process must keep apart
+
+
+_whose: ContextVar[str] = ContextVar("whose", default="nobody's")
+
+
+class Meets(Job):
+    """Finds no context variable of another job; waits in the middle for its ``others``."""
+
+    def perform(self, key: str, name: str, others: int) -> list[str]:
+        found = [_whose.get()]
+        _whose.set(name)
+        note(key, name)
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            with open(os.environ["ENGINE_LEDGER"]) as ledger:
+                if sum(line.startswith(f"{key} ") for line in ledger) > others:
+                    break
+            time.sleep(0.02)
+        handle = current_job()
+        assert handle is self.handle
+        return [*found, _whose.get(), handle.args[1]]
+
+
+class Overstays(Job):
+    """Runs past its time limit, until it is told so."""
+
+    timeout = 0.3
+
+    def perform(self, key: str) -> str:
+        self.set_status(key=key)
+        for _ in range(1000):
+            self.check_cancelled()
+            time.sleep(0.02)
+        return "never told"
+
+
+class OverstaysSoon(Job):
+    timeout = 0.3
+
+    async def perform(self, key: str) -> str:
+        for _ in range(1000):
+            self.check_cancelled()
+            await asyncio.sleep(0.02)
+        return "never told"
+
+
+class WaitsForItself(Job):
+    def perform(self) -> None:
+        self.handle.result()
+
+
+class Counts(Job):
+    """How many threads its process has, after a report that takes one."""
+
+    def perform(self, number: int) -> int:
+        self.progress(number)
+        return threading.active_count()
