@@ -79,7 +79,9 @@ OPTIONS: Mapping[str, Rule] = {
     "pool": Rule(
         "refused", "supports_pool", "None: name a queue instead, queue=... of the backend"
     ),
-    "priority": Rule("refused", "supports_priority", "0: the engine has no priorities"),
+    "priority": Rule(
+        "refused", "supports_priority", "0: the engine, or this queue of it, has no priorities"
+    ),
     "retry": Rule("worker"),
     "discard_on": Rule("worker"),
     "timeout": Rule("worker"),

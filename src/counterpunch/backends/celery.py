@@ -13,7 +13,8 @@ with ``rpc://``, jobs run but nothing is known of them. Kept for ``result_expire
 **Priority**: 0 to 9, what is beyond counts as these. On Redis Celery has four steps by
 default, so 1 to 3, 4 to 6 and 7 to 9 are each one; give these jobs a queue of their own,
 since Celery's plain tasks have the highest step there. On RabbitMQ the queue must be declared
-with ``x-max-priority``. Other brokers have none. A worker's prefetched messages come first:
+with ``x-max-priority``, by ``task_queues`` or ``task_queue_max_priority`` of the app; without it,
+and on other brokers, there are none. A worker's prefetched messages come first:
 ``worker_prefetch_multiplier = 1``.
 
 **Delivery**: a message is acknowledged after the attempt. A killed pool process (also by the
@@ -22,7 +23,12 @@ to notice; if all of a worker is killed, on Redis, another one gets its jobs aft
 ``visibility_timeout``, 1 hour by default, and up to two minutes more. **A job that runs longer
 than that is started a second time beside itself**: set ``broker_transport_options =
 {"visibility_timeout": ...}`` well above your longest job. Longer delays are sent in pieces and
-are not affected. Tried on Redis only; RabbitMQ should do the same by Celery's documentation.
+are not affected. On RabbitMQ another worker gets the jobs of one that was killed at once, and
+``broker_transport_options = {"confirm_publish": True}`` makes an enqueue wait until RabbitMQ has
+the job on its disk: without it what it had just accepted was lost when it was killed.
+
+**Pools**: prefork, threads, gevent and solo. Prefork forks after the module is imported, so that
+must leave no database connection open.
 
 **Time limit**: none, unless you set Celery's ``task_time_limit``; it kills the pool process.
 ``self.cancelled`` works as in threads; Celery's ``revoke`` is not needed.
@@ -31,6 +37,7 @@ are not affected. Tried on Redis only; RabbitMQ should do the same by Celery's d
 from __future__ import annotations
 
 import math
+import os
 from datetime import timedelta
 from functools import cached_property
 from typing import Any
@@ -73,6 +80,7 @@ class CeleryBackend(RemoteEngine):
             raise InvalidOption("CeleryBackend", "app", app, "a celery.Celery app")
         self.app = app
         self.queue = queue
+        self._pid = os.getpid()
 
         def perform(text: str) -> None:
             self.perform(text)
@@ -111,7 +119,13 @@ class CeleryBackend(RemoteEngine):
 
     @property
     def has_priorities(self) -> bool:
-        return self._driver in ("redis", "amqp")
+        if self._driver != "amqp":
+            return self._driver == "redis"
+        # Without a look by index: that would declare a queue that is missing.
+        queue = self.app.amqp.queues.get(self.queue or self.app.conf.task_default_queue)
+        if queue is None:
+            return bool(self.app.conf.task_queue_max_priority)
+        return bool(queue.max_priority or (queue.queue_arguments or {}).get("x-max-priority"))
 
     @property
     def longest_delay(self) -> float:
@@ -124,8 +138,24 @@ class CeleryBackend(RemoteEngine):
         kept = expires.total_seconds() if isinstance(expires, timedelta) else float(expires)
         return min(held, kept) / 2
 
+    def _forget_connections_of_parent(self) -> None:
+        """In a forked child: two processes that write to one socket garble both. They are left
+        alone, since to close them would end them for the parent as well. Celery does this for
+        the processes that it forks itself."""
+        if self._pid == os.getpid():
+            return
+        pools = load("kombu.pools", "celery[redis]")
+        pools.producers.clear()
+        pools.connections.clear()
+        self.app._pool = self.app.amqp._producer_pool = None
+        self._pid = os.getpid()  # last: another thread may ask meanwhile
+
     def publish(self, message: Message, delay: float) -> None:
-        options: dict[str, Any] = {"task_id": message.id, "retry": False, "shadow": message.job}
+        self._forget_connections_of_parent()
+        options: dict[str, Any] = {"task_id": message.id, "shadow": message.job}
+        # RabbitMQ's client sees only by a failure that a connection it kept has been closed.
+        options["retry"] = self._driver == "amqp"
+        options["retry_policy"] = {"max_retries": 1, "interval_start": 0}
         options["argsrepr"] = message.id  # Celery logs it, and its events carry it
         if delay > 0:
             options["countdown"] = delay

@@ -17,7 +17,9 @@ in milliseconds; a worker holds delayed messages in its memory and in the broker
 
 **Delivery**: at least once. When a process of the worker is killed, Dramatiq's command stops
 the others and leaves, so run it under a supervisor; on Redis the messages go back to the
-queue ``heartbeat_timeout`` after the last sign of life, 60 s by default.
+queue ``heartbeat_timeout`` after the last sign of life, 60 s by default; on RabbitMQ at once.
+There ``RabbitmqBroker(..., confirm_delivery=True)`` makes an enqueue wait until it has the job on
+its disk: without it what it had just accepted was lost when it was killed.
 
 **Time limit**: none; Dramatiq's default of 10 minutes, which raises in the middle of a job,
 is switched off. Its 20 retries are, too.
@@ -43,6 +45,9 @@ results_module: Any = load("dramatiq.results", "dramatiq[redis]")
 LEVELS = 10
 #: Seconds. The Redis broker refuses delays of a week and more.
 LONGEST = 6 * 86_400.0
+#: RabbitMQ takes away what a worker holds unacknowledged for 30 minutes, and a worker holds what
+#: is delayed.
+LONGEST_RABBITMQ = 900.0
 
 
 #: The option of a Dramatiq message that holds the job's: Dramatiq logs the arguments of what
@@ -146,7 +151,9 @@ class DramatiqBackend(RemoteEngine):
     @property
     def longest_delay(self) -> float:
         """So that a record, and a cancel mark, outlive the wait."""
-        return min(LONGEST, self.keep / 2)
+        kinds = {kind.__name__ for kind in type(self.broker).__mro__}
+        held = LONGEST_RABBITMQ if "RabbitmqBroker" in kinds else LONGEST
+        return min(held, self.keep / 2)
 
     def publish(self, message: Message, delay: float) -> None:
         level = min(LEVELS - 1, max(0, message.priority))
