@@ -55,13 +55,13 @@ def test_the_process_of_a_job_is_killed(
     _configure(engine, own_redis)
     with Worker(engine, own_redis.url, ledger) as worker:
         handle = engine_jobs.Dies.perform_async(key, 1)
+        always = engine_jobs.Dies.perform_async(key + "-always", 99)
         assert handle.result(LONG) == 2
         assert (handle.attempt, handle.status) == (2, Status.SUCCEEDED)
         first, second = (pid for _, pid, _ in ledger.lines(key))
         assert first != second
-        handle = engine_jobs.Dies.perform_async(key + "-always", 99)
         with pytest.raises(Lost, match="gone before it ended, 3 times"):
-            handle.result(LONG)
+            always.result(LONG)
         assert len(ledger.lines(key + "-always")) == 3
         assert engine_jobs.Add.perform_async(1, 1).result(LONG) == 2
         assert worker.stop() == 0

@@ -17,7 +17,7 @@ import counterpunch
 
 warnings.simplefilter("ignore", DeprecationWarning)  # to fork with threads is the point
 counterpunch.configure(backend=backend)
-CHILDREN, ROUNDS = 3, 4
+CHILDREN, ROUNDS = 2, 3
 
 
 def rounds(who: str) -> None:
@@ -40,9 +40,8 @@ def child(who: str) -> None:
 
 if __name__ == "__main__":
     rounds("master")
-    threads = [threading.Thread(target=rounds, args=(f"thread-{n}",)) for n in range(2)]
-    for thread in threads:
-        thread.start()
+    thread = threading.Thread(target=rounds, args=("thread",))
+    thread.start()
     pids = []
     for n in range(CHILDREN):
         pid = os.fork()
@@ -50,7 +49,6 @@ if __name__ == "__main__":
             child(f"child-{n}")
         pids.append(pid)
     rounds("master")
-    for thread in threads:
-        thread.join()
+    thread.join()
     statuses = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
     assert statuses == [0] * CHILDREN, statuses
