@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from engine_places import BACKENDS, ENGINES, Place
-from engine_processes import APPS, Ledger, Redis, Worker, require
+from engine_processes import APPS, LONG, Ledger, Redis, Worker, require
 
 import counterpunch
 from counterpunch import Retry, testing
@@ -57,9 +57,14 @@ def workers(redis: Redis, ledger: Ledger) -> Iterator[dict[str, Worker]]:
     started: dict[str, Worker] = {}
     yield started
     for worker in started.values():
-        status = worker.stop()
-        worker.kill()
-        assert status == 0, worker.output
+        worker.popen.terminate()  # all of them at once
+    for worker in started.values():
+        try:
+            worker.popen.wait(LONG)
+        finally:
+            worker.kill()
+    for worker in started.values():
+        assert worker.popen.returncode == 0, worker.output
 
 
 @pytest.fixture(params=BACKENDS)

@@ -41,23 +41,25 @@ def _backend(engine: str, url: str, **options: Any) -> Any:
     return engine_set.SETS[engine](url, **options)[1]
 
 
-def _refused(call: Any, seconds: float) -> BackendError:
-    """What the call raises; it must do so in its time, and ten times that is generous."""
+def _refused(seconds: float, *calls: Any) -> list[str]:
+    """What the calls, made beside each other, raise; they must do so in their time, and ten
+    times that is generous."""
     failures: list[BaseException] = []
 
-    def run() -> None:
+    def run(call: Any) -> None:
         try:
             call()
         except BaseException as exc:
             failures.append(exc)
 
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(10 * seconds)
-    assert not thread.is_alive(), "still waiting for the broker"
-    (failure,) = failures
-    assert isinstance(failure, BackendError)
-    return failure
+    threads = [threading.Thread(target=run, args=(call,), daemon=True) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10 * seconds)
+        assert not thread.is_alive(), "still waiting for the broker"
+    assert [type(failure) for failure in failures] == [BackendError] * len(calls)
+    return [str(failure) for failure in failures]
 
 
 def test_nobody_listens(engine: str, ledger: Ledger) -> None:
@@ -68,10 +70,10 @@ def test_nobody_listens(engine: str, ledger: Ledger) -> None:
         taken.bind(("127.0.0.1", 0))
         backend = _backend(engine, f"redis://127.0.0.1:{taken.getsockname()[1]}/0", timeout=2.0)
         counterpunch.configure(backend=backend)
-        failure = _refused(lambda: engine_jobs.Add.perform_async(1), 2.0)
-        assert f"Add was not enqueued (id {engine}-" in str(failure)
-        failure = _refused(lambda: backend.find(f"{engine}-{'0' * 32}"), 2.0)
-        assert "find(" in str(failure)
+        (failure,) = _refused(2.0, lambda: engine_jobs.Add.perform_async(1))
+        assert f"Add was not enqueued (id {engine}-" in failure
+        (failure,) = _refused(2.0, lambda: backend.find(f"{engine}-{'0' * 32}"))
+        assert "find(" in failure
 
 
 def test_it_hangs_and_comes_back(engine: str, own_redis: Redis, ledger: Ledger) -> None:
@@ -83,16 +85,16 @@ def test_it_hangs_and_comes_back(engine: str, own_redis: Redis, ledger: Ledger) 
     handle = engine_jobs.Add.perform_async(1)
     os.kill(own_redis.process.pid, signal.SIGSTOP)
     try:
-        for call in (
+        for failure in _refused(
+            1.0,
             lambda: engine_jobs.Add.perform_async(2),
             lambda: handle.status,
             handle.cancel,
             handle.result,
             lambda: backend.find(handle.id),
         ):
-            failure = _refused(call, 1.0)
             # RQ's connection has the same limit; either of the two may be the first.
-            assert re.search(rf"no answer from {engine} within 1 s|TimeoutError", str(failure))
+            assert re.search(rf"no answer from {engine} within 1 s|TimeoutError", failure)
     finally:
         os.kill(own_redis.process.pid, signal.SIGCONT)
     deadline = time.monotonic() + 20

@@ -10,6 +10,7 @@ import signal
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -35,11 +36,11 @@ def key() -> str:
     return uuid.uuid4().hex
 
 
-def _configure(engine: str, redis: Redis, **options: Any) -> Any:
+def _configure(engine: str, url: str, **options: Any) -> Any:
     require(engine)
     import engine_set
 
-    backend = engine_set.SETS[engine](redis.url, **options)[1]
+    backend = engine_set.SETS[engine](url, **options)[1]
     counterpunch.configure(backend=backend)
     return backend
 
@@ -52,7 +53,7 @@ def test_the_process_of_a_job_is_killed(
     One that kills its process each time is lost after three."""
     import engine_jobs
 
-    _configure(engine, own_redis)
+    _configure(engine, own_redis.url)
     with Worker(engine, own_redis.url, ledger) as worker:
         handle = engine_jobs.Dies.perform_async(key, 1)
         always = engine_jobs.Dies.perform_async(key + "-always", 99)
@@ -71,7 +72,7 @@ def test_all_of_a_celery_worker_is_killed(own_redis: Redis, ledger: Ledger, key:
     """Another worker gets its job after ``visibility_timeout``, here 3 s."""
     import engine_jobs
 
-    _configure("celery", own_redis)
+    _configure("celery", own_redis.url)
     visible = {"ENGINE_VISIBILITY": "3"}
     with Worker("celery", own_redis.url, ledger, **visible) as worker:
         handle = engine_jobs.Stays.perform_async(key)
@@ -87,7 +88,7 @@ def test_all_of_an_rq_worker_is_killed(own_redis: Redis, ledger: Ledger, key: st
     test does not wait for that, it asks RQ for the same cleaning at a later time."""
     import engine_jobs
 
-    backend = _configure("rq", own_redis)
+    backend = _configure("rq", own_redis.url)
     with Worker("rq", own_redis.url, ledger) as worker:
         handle = engine_jobs.Stays.perform_async(key)
         ((_, horse, _),) = eventually(lambda: ledger.lines(key), "start of the job")
@@ -104,7 +105,7 @@ def test_a_dramatiq_process_is_killed(own_redis: Redis, ledger: Ledger, key: str
     after the last sign of life, here 2 s."""
     import engine_jobs
 
-    _configure("dramatiq", own_redis)
+    _configure("dramatiq", own_redis.url)
     with Worker("dramatiq", own_redis.url, ledger) as worker:
         handle = engine_jobs.Dies.perform_async(key, 1)
         eventually(lambda: ledger.words(key), "start of the job")
@@ -119,7 +120,7 @@ def test_redis_is_restarted(engine: str, own_redis: Redis, ledger: Ledger, key: 
     behind it and one is delayed: each of them runs to its end."""
     import engine_jobs
 
-    _configure(engine, own_redis)
+    _configure(engine, own_redis.url)
     with Worker(engine, own_redis.url, ledger, slots=1):
         running = engine_jobs.Stands.perform_async(key)
         eventually(lambda: ledger.words(key), "start of the job")
@@ -138,7 +139,7 @@ def test_priorities(engine: str, own_redis: Redis, ledger: Ledger, key: str) -> 
     """Higher first, whatever the engine calls it: the queue is filled before a worker reads it."""
     import engine_jobs
 
-    _configure(engine, own_redis)
+    _configure(engine, own_redis.url)
     handles = [
         engine_jobs.Noted.using(priority=priority).perform_async(f"{key}-{priority}")
         for priority in (0, -3, 5, 99, 2)
@@ -150,18 +151,27 @@ def test_priorities(engine: str, own_redis: Redis, ledger: Ledger, key: str) -> 
     assert sorted(ran, key=ran.__getitem__) == [99, 5, 2, 0, -3]
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-def test_a_delay_in_pieces(engine: str, own_redis: Redis, ledger: Ledger, key: str) -> None:
+def test_a_delay_in_pieces(own_redis: Redis, ledger: Ledger, key: str) -> None:
     """Longer than the engine is trusted with: the worker that gets it early sends it on."""
     import engine_jobs
 
-    backend = _configure(engine, own_redis, **({} if engine == "celery" else {"keep": 6.0}))
-    if engine == "celery":
-        backend.app.conf.result_expires = 6
-    assert backend.longest_delay == 3
-    before = time.time()
-    handle = engine_jobs.Noted.perform_in(4.2, key)
-    with Worker(engine, own_redis.url, ledger):
-        handle.result(LONG)
-    ((_, _, ran),) = ledger.lines(key)
-    assert ran >= before + 4.2
+    urls = {engine: own_redis.database(number) for number, engine in enumerate(ENGINES)}
+    workers = [Worker(engine, url, ledger) for engine, url in urls.items()]
+    handles = []
+    with ExitStack() as stack:
+        for worker in workers:
+            stack.callback(worker.kill)
+        for worker in workers:
+            worker.until(worker.ready)
+        before = time.time()
+        for engine, url in urls.items():
+            backend = _configure(engine, url, **({} if engine == "celery" else {"keep": 6.0}))
+            if engine == "celery":
+                backend.app.conf.result_expires = 6
+            assert backend.longest_delay == 3
+            handles.append(engine_jobs.Noted.perform_in(4.2, f"{key}-{engine}"))
+        for handle in handles:
+            handle.result(LONG)
+    for engine in ENGINES:
+        ((_, _, ran),) = ledger.lines(f"{key}-{engine}")
+        assert ran >= before + 4.2
