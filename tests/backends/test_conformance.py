@@ -276,6 +276,16 @@ def test_a_coroutine(place: Place, jobs: Any) -> None:
     assert place.run(lambda: jobs.Coroutine.perform_async(21)).result(30) == 42
 
 
+@beside
+def test_jobs_are_kept_apart(place: Place, jobs: Any, key: str) -> None:
+    """Each has its own context and handle, beside others on the same worker too. An engine's job
+    starts with no context variable of anybody's."""
+    slots = 1 if place.name == "rq" else 2
+    at_once = [jobs.Meets.perform_async(key, f"{n}", slots - 1) for n in range(slots)]
+    for n, handle in enumerate(at_once):
+        assert place.end(handle).result(30) == ["nobody's", f"{n}", f"{n}"]
+
+
 def test_a_function(place: Place, jobs: Any) -> None:
     """One decorated with ``@job`` is known by its path as well."""
     assert place.run(lambda: jobs.shout.perform_async("hey")).result(30) == "HEY"
