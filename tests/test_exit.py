@@ -265,6 +265,126 @@ def test_a_swallowed_sigterm_can_be_repeated_after_a_second(result: Result) -> N
     ], result
 
 
+@script(
+    PRELUDE
+    + """
+from counterpunch import _lifecycle
+
+now = 1000.0
+_lifecycle.monotonic = lambda: now
+_lifecycle.installed.drain = (900.0, 901.0)  # of an earlier lifespan
+configure(signals=True)
+
+def signalled(at, drain=None):
+    global now
+    now = at
+    if drain is not None:
+        _lifecycle.installed.drain = drain
+    try:
+        signal.raise_signal(signal.SIGTERM)
+        say(f"{now:.1f} ignored")
+    except BaseException as exc:
+        say(f"{now:.1f} {exc!r}")
+
+signalled(1000.0)
+signalled(1005.0, drain=(1000.1, 1008.1))
+signalled(1008.9, drain=(1000.1, 1008.0))
+signalled(1009.1)
+"""
+)
+def test_a_sigterm_during_the_drain_that_another_led_to_is_the_same(result: Result) -> None:
+    """The drain of a lifespan comes before the interpreter ends, and hypercorn signals again.
+
+    One that began before the first signal is no answer to it.
+    """
+    assert result.status == 0, result
+    assert result.lines()[:-1] == [
+        "1000.0 SystemExit(143)",
+        "1005.0 ignored",
+        "1008.9 ignored",
+        "1009.1 SystemExit(143)",
+    ]
+
+
+@script(
+    PRELUDE
+    + """
+import asyncio
+from counterpunch.integrations.asgi import lifespan
+
+configure(signals=True)
+
+class Slow(Job):
+    def perform(self):
+        draining.wait(10)
+        say("the job ended")
+
+async def interrupted():
+    signal.raise_signal(signal.SIGTERM)  # while this very task runs
+    await asyncio.sleep(600)
+
+async def bystander():
+    try:
+        await asyncio.sleep(600)
+    finally:
+        for _ in range(5):
+            await asyncio.sleep(0)
+        say("the bystander cleaned up")
+
+async def main():
+    watch_for_the_drain()
+    asyncio.create_task(bystander(), name="bystander")
+    try:
+        async with lifespan():
+            Slow.perform_async()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(interrupted())
+    finally:
+        say("the lifespan is over")
+
+asyncio.run(main())
+"""
+)
+def test_sigterm_ends_an_asyncio_program_in_order(result: Result) -> None:
+    """Every task is cancelled and comes to its end, and the lifespan drains meanwhile."""
+    assert result.status == 143, result
+    assert sorted(result.lines()[:-1]) == [
+        "the bystander cleaned up",
+        "the job ended",
+        "the lifespan is over",
+    ]
+    assert result.lines()[-1] == "user atexit"
+    assert "Traceback" not in result.stderr
+
+
+@script(
+    PRELUDE
+    + """
+import asyncio
+from counterpunch import _lifecycle
+
+now = 1000.0
+_lifecycle.monotonic = lambda: now
+configure(signals=True)
+
+async def main():
+    global now
+    signal.raise_signal(signal.SIGTERM)
+    now += 1.5  # and the loop does not come round
+    try:
+        signal.raise_signal(signal.SIGTERM)
+    except SystemExit as exc:
+        say(f"{exc!r}")
+        raise
+
+asyncio.run(main())
+"""
+)
+def test_a_second_sigterm_interrupts_a_loop_that_is_blocked(result: Result) -> None:
+    assert result.status == 143, result
+    assert result.lines() == ["SystemExit(143)", "user atexit"]
+
+
 def test_a_second_ctrl_c_cuts_the_drain_short() -> None:
     """It means: now. The rest is reported as lost, and everything else ends in order."""
     text = """

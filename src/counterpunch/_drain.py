@@ -18,6 +18,7 @@ from ._config import config
 from ._current import current_job
 from ._execution import Abandon
 from ._hooks import report, safely
+from ._installed import installed
 from ._parking import Sleeper
 from ._runtime import DRAINING, STOPPED, Runtime
 from ._status import TERMINAL, Status
@@ -78,6 +79,7 @@ def drain(runtime: Runtime, timeout: float, leaving: bool) -> ShutdownReport:
         return _await_other(runtime, timeout, start)
     runtime.deadline = start + timeout
     runtime.drainer = threading.get_ident()
+    installed.drain = (start, runtime.deadline)
     before = _ended(runtime)
     interruption: BaseException | None = None
     try:
@@ -94,7 +96,8 @@ def drain(runtime: Runtime, timeout: float, leaving: bool) -> ShutdownReport:
         _abandon(runtime, stuck)
     after = _ended(runtime)
     lost = _take_all(runtime.lost)
-    seconds = runtime.clock.monotonic() - start
+    installed.drain = (start, end := runtime.clock.monotonic())
+    seconds = end - start
     counts = {status: after[status] - before[status] for status in after}
     runtime.report = ShutdownReport(counts, lost, seconds, not lost)
     runtime.resting.wake_all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ __all__ = ["installed"]
 class _Installed:
     """The runtime of this process, and the test modes in front of it, innermost last."""
 
-    __slots__ = ("ending", "heirs", "modes", "runtime")
+    __slots__ = ("drain", "ending", "heirs", "modes", "runtime")
 
     def __init__(self) -> None:
         self.runtime: Runtime | None = None
@@ -22,6 +23,8 @@ class _Installed:
         self.modes: tuple[Runtime, ...] = ()
         #: The interpreter has begun to end: what is stopped stays stopped.
         self.ending = False
+        #: When the last drain began and ended (monotonic); of one that goes on, its deadline.
+        self.drain = (-inf, -inf)
 
 
 installed = _Installed()

@@ -13,10 +13,11 @@ import atexit
 import concurrent.futures.thread  # noqa: F401  (before our own registration, see above)
 import logging
 import os
+import sys
 import threading
 from datetime import timedelta
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from ._clock import monotonic
 from ._config import config
@@ -119,9 +120,20 @@ def _register() -> None:
         os.register_at_fork(after_in_child=after_fork)
 
 
-#: A SIGTERM this soon after another is the same one. A later one counts: a host may have
-#: swallowed the SystemExit of the first, as wsgiref does while it handles a request.
+#: A SIGTERM this soon after another, or after the drain that the other led to, is the same
+#: one. A later one counts: a host may have swallowed the SystemExit of the first, as wsgiref
+#: does while it handles a request.
 REPEAT_SECONDS = 1.0
+
+
+def _running_loop() -> Any:
+    """The event loop that runs on this thread; None without one."""
+    running = getattr(sys.modules.get("asyncio"), "_get_running_loop", None)
+    return None if running is None else running()
+
+
+def _leave(status: int) -> NoReturn:
+    raise SystemExit(status)
 
 
 class _Sigterm:
@@ -130,7 +142,7 @@ class _Sigterm:
     def __init__(self) -> None:
         self.installed = False
         self.previous: Any = None
-        self.seen = -REPEAT_SECONDS
+        self.seen: float | None = None
 
     def install(self) -> None:
         import signal
@@ -157,10 +169,30 @@ class _Sigterm:
             self.previous(number, frame)
             return
         now = monotonic()
-        if installed.ending or now - self.seen < REPEAT_SECONDS:
-            return  # Heroku and systemd repeat it; the exit is under way
-        self.seen = now
-        raise SystemExit(128 + number)
+        if self.under_way(now):
+            return
+        first, self.seen = self.seen is None, now
+        loop = _running_loop() if first else None
+        if loop is None:
+            raise SystemExit(128 + number)
+        # Not in the task that it happens to interrupt: that one would keep it, and a TaskGroup
+        # above raise it again while the loop cancels what is left, which ends there and then.
+        # A loop that does not come round to it is interrupted by the next signal.
+        loop.call_soon_threadsafe(_leave, 128 + number)
+
+    def under_way(self, now: float) -> bool:
+        """Whether the exit has begun: Heroku and systemd repeat the signal.
+
+        So does hypercorn, whose worker drains within the lifespan: a second SystemExit would
+        break that off, and a loop that ends half-way leaves threads that are waited for.
+        """
+        if installed.ending:
+            return True
+        if self.seen is None:
+            return False
+        began, ended = installed.drain
+        latest = max(self.seen, ended) if began >= self.seen else self.seen
+        return now - latest < REPEAT_SECONDS
 
 
 _sigterm = _Sigterm()
