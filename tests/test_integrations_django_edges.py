@@ -39,8 +39,9 @@ class QueriesJob(Job):
     [
         ("", "databases of Django, once its settings are set up"),
         ("settings.configure()", "an alias of DATABASES: 'default'"),
+        ("settings.configure(DATABASES={'orders': {}, 'default': {}})", "names no ENGINE"),
     ],
-    ids=["no settings", "no such database"],
+    ids=["no settings", "no such database", "no engine"],
 )
 def test_a_site_that_is_not_set_up_is_an_error_at_the_call(settings: str, said: str) -> None:
     result = run(

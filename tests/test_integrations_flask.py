@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import textwrap
 import threading
 import weakref
 from contextlib import nullcontext
@@ -16,6 +17,7 @@ import pytest
 pytest.importorskip("flask")
 
 from flask import Flask, current_app, g, has_app_context, has_request_context, request
+from process import run
 
 import counterpunch
 from counterpunch import InvalidOption, Job, Retry, testing
@@ -210,6 +212,33 @@ def test_a_job_of_an_app_that_was_not_set_up_runs_in_that_app() -> None:
     make_app("set up")
     with Flask("forgotten").test_request_context("/"):
         assert AppNameJob.perform_async().result(LONG) == "forgotten"
+
+
+def test_a_forgotten_init_app_gives_no_job_the_request() -> None:
+    """A request that was copied would look alive in the job, until the day it does not."""
+    result = run(
+        textwrap.dedent("""
+        from flask import Flask, current_app, has_request_context
+        from counterpunch import Job
+        from counterpunch.integrations.flask import Counterpunch
+
+        extension = Counterpunch()  # and no init_app
+
+        class LookJob(Job):
+            def perform(self):
+                print(current_app.name, has_request_context(), flush=True)
+
+        app = Flask("forgotten")
+
+        @app.get("/")
+        def index():
+            LookJob.perform_async().result(10)
+            return "ok"
+
+        assert app.test_client().get("/").text == "ok"
+        """)
+    )
+    assert result.lines() == ["forgotten False"], result
 
 
 def test_a_class_with_a_fresh_context_still_gets_the_app() -> None:

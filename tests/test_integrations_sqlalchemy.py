@@ -304,6 +304,18 @@ def test_what_is_no_open_session_is_an_error_at_the_call(engine: Any) -> None:
     assert counterpunch.stats().total.accepted == 0
 
 
+def test_a_defer_of_another_kind_is_no_transaction(engine: Any) -> None:
+    """Flask-SQLAlchemy's ``db`` hands out ``sqlalchemy.orm.defer``: ``db.session`` was meant."""
+
+    class Extension:
+        defer = staticmethod(sqlalchemy.orm.defer)
+
+    for value in (Extension(), sqlalchemy.orm):
+        with pytest.raises(InvalidOption, match=r"after_commit=.* or scoped_session of SQLAlchemy"):
+            using(value)
+    assert counterpunch.stats().total.accepted == 0
+
+
 def test_a_custom_transaction_object_is_asked_directly(engine: Any) -> None:
     """Anything with ``defer(commit, rollback) -> bool`` can be waited for."""
 

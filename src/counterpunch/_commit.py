@@ -58,9 +58,25 @@ def check(owner: str, value: Any) -> Any:
     """
     if value is None or value is False or value is True or (isinstance(value, str) and value):
         return value
-    if _is_sqlalchemy(value) or callable(getattr(value, "defer", None)):
+    if _is_sqlalchemy(value) or _takes_both(getattr(value, "defer", None)):
         return value
     raise InvalidOption(owner, "after_commit", value, ALLOWED)
+
+
+def _takes_both(defer: Any) -> bool:
+    """Whether it can be called as ``defer(commit, rollback)``: Flask-SQLAlchemy's ``db``, passed
+    instead of ``db.session``, has a ``defer`` too, SQLAlchemy's option for a column."""
+    if not callable(defer):
+        return False
+    import inspect  # slow, and few ever come here
+
+    try:
+        inspect.signature(defer).bind(None, None)
+    except TypeError:
+        return False
+    except ValueError:
+        pass  # made in C: it says nothing about its arguments
+    return True
 
 
 def _is_sqlalchemy(value: Any) -> bool:

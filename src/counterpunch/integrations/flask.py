@@ -64,6 +64,7 @@ class Counterpunch:
     """
 
     def __init__(self, app: Flask | None = None) -> None:
+        _install()  # where init_app is forgotten, too, no job gets a request that has ended
         if app is not None:
             self.init_app(app)
 
@@ -77,7 +78,6 @@ class Counterpunch:
             return
         app.extensions["counterpunch"] = self
         _apps.add(app)
-        _install()
 
 
 def request_begins(app: Flask, **kwargs: object) -> None:

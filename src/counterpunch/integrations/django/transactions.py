@@ -18,6 +18,9 @@ __all__ = ["Database", "database"]
 #: Django drops the callbacks that follow one that raised as it drops those of a rollback.
 _DROPPED = "its transaction was rolled back, or an on_commit callback before it raised"
 
+#: What Django puts in the place of a database that the settings leave out.
+_NONE = "django.db.backends.dummy"
+
 
 def database(owner: str, value: bool | str) -> Database:
     """The database of an alias, or the default one for True.
@@ -27,9 +30,11 @@ def database(owner: str, value: bool | str) -> Database:
     """
     alias = value if isinstance(value, str) else DEFAULT_DB_ALIAS
     try:
-        found = Database(connections[alias])
+        connection = connections[alias]
+        if connection.settings_dict["ENGINE"] == _NONE:  # complains only once it is used
+            raise ImproperlyConfigured(f"DATABASES[{alias!r}] names no ENGINE")
         install()  # a job that waits for a database uses one, INSTALLED_APPS or not
-        return found
+        return Database(connection)
     except ConnectionDoesNotExist:
         known = ", ".join(map(repr, connections))
         allowed = f"True or an alias of DATABASES: {known}"
