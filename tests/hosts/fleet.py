@@ -18,7 +18,7 @@ class Host(NamedTuple):
 
     ``command``: ``{port}`` is filled in; a first word without a slash is a module to run.
     ``needs``: what must be installed. ``processes``: how many serve. ``idle``: what it logs
-    once a worker has done with the request for the jobs, if that matters.
+    once a worker has done with the request for the jobs, or is ready, if that matters.
     """
 
     command: str
@@ -75,6 +75,11 @@ HOSTS = {
     "gunicorn-gevent-preload": Host(
         GUNICORN + "-k gevent --preload wsgi_site:application", ("gunicorn", "gevent")
     ),
+    "gunicorn-tornado": Host(
+        GUNICORN + "-k tornado wsgi_site:application", ("gunicorn", "tornado")
+    ),
+    # Started again with "-m", as USR2 does, it would take its own package for the standard one.
+    "gunicorn-script": Host("bin/" + GUNICORN + "wsgi_site:application", ("bin/gunicorn",)),
     "gunicorn-uvicorn": Host(
         GUNICORN + "-k uvicorn_worker.UvicornWorker fastapi_site:app",
         ("gunicorn", "uvicorn_worker", "fastapi"),
@@ -87,6 +92,9 @@ HOSTS = {
     ),
     "uvicorn-reload": Host(
         "uvicorn --port {port} --reload fastapi_site:app", ("uvicorn", "fastapi")
+    ),
+    "uvicorn-max-requests": Host(
+        "uvicorn --port {port} --limit-max-requests 4 fastapi_site:app", ("uvicorn", "fastapi")
     ),
     "waitress": Host("wsgi_site.py waitress {port}", ("waitress",), {"HOSTS_SIGNALS": "1"}),
     "waitress-plain": Host("wsgi_site.py waitress {port}", ("waitress",)),
@@ -104,6 +112,9 @@ HOSTS = {
         ("hypercorn", "fastapi"),
         {"HOSTS_SIGNALS": "1"},
         2,
+    ),
+    "hypercorn-max-requests": Host(
+        "hypercorn --max-requests 4 -b 127.0.0.1:{port} fastapi_site:app", ("hypercorn", "fastapi")
     ),
     "gunicorn-max-requests": Host(
         GUNICORN + "--max-requests 4 wsgi_site:application", ("gunicorn",)
@@ -133,6 +144,13 @@ HOSTS = {
     "uvicorn-django": Host("uvicorn --port {port} django_site:wrapped", ("uvicorn", "django")),
     "uwsgi": Host(UWSGI, ("bin/uwsgi",), idle="GET /jobs/"),
     "uwsgi-lazy": Host(UWSGI + " --lazy-apps", ("bin/uwsgi",), idle="GET /jobs/"),
+    "uwsgi-max-requests": Host(
+        UWSGI + " --max-requests 4 --min-worker-lifetime 1", ("bin/uwsgi",), idle="GET /jobs/"
+    ),
+    "aiohttp": Host("aiohttp_site.py {port}", ("aiohttp",)),
+    "quart": Host("uvicorn --port {port} quart_site:app", ("uvicorn", "quart")),
+    "tornado": Host("tornado_site.py {port}", ("tornado",), {"HOSTS_SIGNALS": "1"}),
+    "cherrypy": Host("cherrypy_site.py {port}", ("cherrypy",), idle="Bus STARTED"),
     "wsgiref": Host("wsgi_site.py wsgiref {port}", (), {"HOSTS_SIGNALS": "1"}, idle="GET /jobs/"),
     "wsgiref-plain": Host("wsgi_site.py wsgiref {port}", idle="GET /jobs/"),
 }

@@ -22,12 +22,12 @@ from typing import NamedTuple
 
 import pytest
 from fleet import DEADLINE, HOSTS, SLACK, load, start
-from serving import APPS, LONG, Ledger, eventually, require
+from serving import APPS, LONG, Ledger, Server, eventually, require
 
 pytestmark = pytest.mark.hosts
 
 TERM, INT, QUIT = signal.SIGTERM, signal.SIGINT, signal.SIGQUIT
-HUP, KILL = signal.SIGHUP, signal.SIGKILL
+HUP, KILL, USR2 = signal.SIGHUP, signal.SIGKILL, signal.SIGUSR2
 
 
 class Stop(NamedTuple):
@@ -66,6 +66,7 @@ DRAINS = [
     Stop("gunicorn-gevent", TERM, 0, group=True),
     Stop("gunicorn-gevent-preload", TERM, 0),
     Stop("gunicorn-gevent-preload", INT, 0),
+    Stop("gunicorn-tornado", TERM, 0),
     Stop("gunicorn-asgi", TERM, 0),
     Stop("gunicorn-asgi", INT, 0),
     Stop("gunicorn-asgi", QUIT, 0),
@@ -125,6 +126,13 @@ DRAINS = [
     Stop("uwsgi", INT, 0),
     Stop("uwsgi-lazy", TERM, 0),
     Stop("uwsgi-lazy", INT, 0),
+    Stop("aiohttp", TERM, 0),
+    Stop("aiohttp", INT, 0),
+    Stop("quart", TERM, -15),
+    Stop("tornado", TERM, 143),
+    Stop("tornado", INT, -2),
+    Stop("cherrypy", TERM, 0),
+    Stop("cherrypy", INT, 0),
 ]
 
 DIES = [
@@ -150,9 +158,12 @@ REPLACEMENTS = [
     ("gunicorn-gevent", HUP),
     ("gunicorn-uvicorn", HUP),
     ("gunicorn-max-requests", None),
+    ("hypercorn-max-requests", None),
     ("uvicorn-workers", HUP),
     ("granian-wsgi", HUP),
     ("uwsgi", HUP),
+    ("uwsgi", QUIT),
+    ("uwsgi-max-requests", None),
     ("uwsgi-lazy", HUP),
     ("uvicorn-reload", "fastapi_site.py"),
     ("flask-run-debug", "flask_site.py"),
@@ -161,6 +172,7 @@ REPLACEMENTS = [
 
 #: Hosts that finish the requests they have begun before they stop.
 GRACEFUL = [
+    "aiohttp",
     "gunicorn-sync",
     "gunicorn-gthread",
     "gunicorn-gevent",
@@ -192,23 +204,29 @@ class Stopped(NamedTuple):
     status: int
 
 
+def idle(name: str, server: Server) -> None:
+    """uWSGI kills a worker that is at a request, see below, wsgiref swallows whatever a signal
+    raises there, and CherryPy gives up where it has not quite started. They log it a moment
+    before it is over."""
+    if HOSTS[name].idle:
+        eventually(lambda: HOSTS[name].idle in server.output, "an idle worker")
+        threading.Event().wait(0.1)
+
+
 def stopped(stop: Stop, ledger: Ledger) -> Stopped:
     """Start the server, give each of its processes work and stop it."""
     with start(stop.host, ledger) as server:
         ids = load(server, "mixed", HOSTS[stop.host].processes)
-        if HOSTS[stop.host].idle:
-            # uWSGI kills a worker that is at a request, see below, and wsgiref swallows
-            # whatever a signal raises there. They log it a moment before it is over.
-            eventually(lambda: HOSTS[stop.host].idle in server.output, "an idle worker")
-            threading.Event().wait(0.1)
+        idle(stop.host, server)
         before = time.monotonic()
         server.send(stop.number, stop.group)
         status = server.end()
         return Stopped(ids, time.monotonic() - before, server.output, status)
 
 
-#: Three small processes that are everywhere at hand: they wait for their deadlines together.
-TOGETHER = [stop for stop in DRAINS if not HOSTS[stop.host].needs]
+#: Small processes, which wait for their deadlines together.
+SMALL = ["wsgiref", "wsgiref-plain", "aiohttp", "quart", "tornado", "cherrypy"]
+TOGETHER = [stop for stop in DRAINS if stop.host in SMALL]
 
 
 @pytest.fixture(scope="module")
@@ -216,7 +234,7 @@ def together(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[Stop, tuple[Future[Stopped], Ledger]]]:
     """The stops of these hosts that are asked for, begun by the first of their tests."""
-    with ThreadPoolExecutor(len(TOGETHER)) as pool:
+    with ThreadPoolExecutor(5) as pool:
         begun = {}
         for item in request.session.items:
             call = getattr(item, "callspec", None)
@@ -310,9 +328,10 @@ def test_a_replaced_process_accounts_for_its_jobs(
     apps = tmp_path / "apps"
     shutil.copytree(APPS, apps)
     with start(name, ledger, apps) as server:
-        ids = load(server, "mixed", HOSTS[name].processes)
         old = server.get("/")["pid"]
+        ids = load(server, "mixed", HOSTS[name].processes)
         if isinstance(by, signal.Signals):
+            idle(name, server)
             server.send(by)
         changes = [0.0]
 
@@ -333,9 +352,67 @@ def test_a_replaced_process_accounts_for_its_jobs(
             except OSError:
                 return False  # a development server does not listen while it restarts
 
+        if by is QUIT:  # which kills a worker that the next request finds first
+            eventually(accounted, f"all of {len(ids)} jobs in the ledger")
         eventually(answers_anew, "an answer from a new process")
         eventually(accounted, f"all of {len(ids)} jobs in the ledger")
         assert len(ledger.of("lost")) == 2 * len(ids) // 8
+
+
+def answers(server: Server) -> bool:
+    try:
+        return bool(server.get("/"))
+    except OSError:
+        return False
+
+
+def test_a_server_that_ends_after_so_many_requests(ledger: Ledger) -> None:
+    """uvicorn by itself has nobody to start it again."""
+    with start("uvicorn-max-requests", ledger) as server:
+        ids = load(server, "mixed")
+        eventually(lambda: not answers(server), "the limit")
+        assert server.end() == 0
+        assert sorted(ledger.of("ran") + ledger.of("lost")) == sorted(ids)
+        assert len(ledger.of("lost")) == 2
+
+
+def test_the_upgrade_of_a_running_gunicorn(ledger: Ledger) -> None:
+    """USR2 starts a second one beside it; then the first is told to stop."""
+    with start("gunicorn-script", ledger) as server:
+        ids = load(server, "mixed")
+        old = server.get("/")["pid"]
+        server.send(USR2)
+        eventually(lambda: server.get("/")["pid"] != old, "an answer from the second one")
+        server.send(TERM)
+        eventually(
+            lambda: sorted(ledger.of("ran") + ledger.of("lost")) == sorted(ids),
+            f"all of {len(ids)} jobs in the ledger",
+        )
+        assert len(ledger.of("lost")) == 2
+        assert server.get("/")["pid"] != old
+
+
+def test_gunicorn_with_one_worker_more_and_one_less(ledger: Ledger) -> None:
+    """TTIN and TTOU; the worker that has to go accounts for its jobs."""
+    with start("gunicorn-sync", ledger) as server:
+        server.send(signal.SIGTTIN)
+        ids = load(server, "mixed", processes=2)
+        server.send(signal.SIGTTOU)
+        eventually(lambda: len(ledger.of("lost")) == 2, "the report of one worker")
+        server.send(TERM)
+        assert server.end() == 0
+        assert sorted(ledger.of("ran") + ledger.of("lost")) == sorted(ids)
+        assert len(ledger.of("lost")) == 4
+
+
+def test_hypercorn_signalled_as_a_group_with_the_handler(ledger: Ledger) -> None:
+    """Each worker is signalled twice, by us and, after its drain or during it, by its parent."""
+    with start("hypercorn-2-signals", ledger) as server:
+        ids = load(server, "mixed", 2)
+        server.send(TERM, group=True)
+        # -15: the second signal came after the worker's Python had ended.
+        assert server.end() in (0, 256 - TERM)
+        assert sorted(ledger.of("ran") + ledger.of("lost")) == sorted(ids)
 
 
 @pytest.mark.parametrize("name", GRACEFUL)
