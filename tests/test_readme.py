@@ -87,6 +87,21 @@ def test_the_lines_of_the_feature_table_run() -> None:
         process.changed()
 
 
+@pytest.mark.parametrize(
+    ("line", "app"),
+    [
+        ("app.asgi_app = asgi.wrap(app.asgi_app)", "quart_site.py"),
+        ("app.cleanup_ctx.append(asgi.lifespan)", "aiohttp_site.py"),
+        ("async with asgi.lifespan(app):", "tornado_site.py"),
+    ],
+)
+def test_the_line_for_a_framework_is_the_one_its_server_runs_with(line: str, app: str) -> None:
+    """In the tests of real servers, which are not at hand everywhere."""
+    assert f"| `{line}`" in README.read_text(encoding="utf-8")
+    written = (README.parent / "tests" / "hosts" / "apps" / app).read_text(encoding="utf-8")
+    assert line in [row.partition("  #")[0].strip() for row in written.splitlines()]
+
+
 @pytest.mark.parametrize("block", [block for block in BLOCKS if _hosts_of(block)])
 def test_blocks_for_a_framework_run(block: str) -> None:
     """The others run after the first one, wherever their framework is installed."""
