@@ -112,7 +112,9 @@ def configure(
         on_lost: Called once per stop with the list of handles of the jobs that did not
             run or did not end, on the thread that stops the process.
         signals: True installs the SIGTERM handler that lets a script, ``flask run`` or
-            waitress drain. Main thread only. Default False.
+            waitress drain, by ``SystemExit(143)`` in the main thread. It ends a running event
+            loop as ``asyncio.run`` does, by cancelling its tasks. Main thread only. Default
+            False.
         backend: Where jobs go instead of threads: an engine of ``counterpunch.backends``. A
             class with a ``backend`` of its own goes there; a periodic class stays in threads,
             and so does every class inside a test mode. Default None.
