@@ -501,7 +501,7 @@ def test_sigterm_drains_what_was_accepted(start: Callable[..., Signup], mailbox:
     received = sorted(re.findall(r"^To: (\S+)", "\n".join(mailbox.messages), re.MULTILINE))
     assert received == emails
     [seconds] = server.matches(r"drained in ([\d.]+) s: .*\b10 succeeded")
-    assert float(seconds) < 4.0  # it ends with the last job, not with the deadline
+    assert float(seconds) < 7.0  # it ends with the last job, not with the deadline of 8
     assert "Traceback" not in server.output
 
 
