@@ -97,45 +97,11 @@ class Ending(State):
             if config.on_lost is not None:
                 safely("on_lost", call, config.on_lost, [call])
 
-    def turned_away(self, call: Handle[Any], taken: bool = False) -> bool:
-        """A job was queued, or taken out by a worker, while its class is stopped or paused.
-
-        Returns:
-            False if it may go on all the same: somebody runs it on a thread of his own.
-        """
-        lane = call._lane
-        if lane.stopped:
-            self.too_late(call, taken)
-        elif taken:
-            if all(worker.call is not call for worker in list(lane.home(call).workers)):
-                return False
-            lane.running.discard(call)
-            lane.keep(call)
-        elif lane.home(call).withdraw(call):
-            lane.left(call)
-            lane.keep(call)  # where it counts as waiting, as before
-        return True
-
     def lose_held(self, lane: Lane) -> None:
         """The process stops: nobody will resume a paused class any more."""
         for call in lane.hold.copy():
             if lane.withdraw(call):
                 self.lose(call, "its class was paused when the process stopped")
-
-    def too_late(self, call: Handle[Any], taken: bool = False) -> None:
-        """A job was queued, or by a worker taken out, just as the drain ended: take it back.
-
-        Who queued it leaves a running one alone: it may be the very job that drained.
-        """
-        lane = call._lane
-        if taken:
-            try:
-                lane.running.remove(call)
-            except KeyError:
-                return  # the drain has it
-        elif not lane.withdraw(call):
-            return
-        self.lose(call)
 
     def _forget_old(self, now: float) -> None:
         ttl = config.history_ttl

@@ -83,12 +83,12 @@ def execute_plain(call: Handle[Any], lane: Lane) -> None:
     the long way from where it was raised.
     """
     running = lane.running
-    running.add(call)
+    call.attempt = 1  # an earlier attempt would have left something in _more
+    call._started = started = lane.monotonic()
+    call._state = RUNNING
+    running.add(call)  # last: from here on the drain may end it
     if lane.halted and lane.runtime.turned_away(call, taken=True):
         return  # the drain ended, or the class was paused, after it left the queue
-    call.attempt = 1  # an earlier attempt would have left something in _more
-    call._state = RUNNING
-    call._started = started = lane.monotonic()
     lane.starts()
     context = call._context
     if context is None:
@@ -130,7 +130,7 @@ def execute_plain(call: Handle[Any], lane: Lane) -> None:
             watchers = runtime.watchers.pop(call, None)
             if watchers is not None:
                 runtime._tell(call, watchers)
-    else:  # it reported progress, or its cancel token was set
+    else:  # it reported progress or stored data
         runtime.settle(call, SUCCEEDED)
 
 
@@ -149,17 +149,17 @@ def admitted(call: Handle[Any], lane: Lane, forced: bool = False) -> bool:
 
     ``forced`` leaves out the questions of expiry and rate: the caller wants it run now.
     """
-    lane.running.add(call)
+    if lane.plan.guarded or call._more is not None:
+        if forced:
+            lane.runtime.arm_timeout(call, lane.monotonic())
+        elif not lane.runtime.may_start(call):
+            return False
+    call.attempt += 1
+    call._started = lane.monotonic()
+    call._state = RUNNING
+    lane.running.add(call)  # last: from here on the drain may end it
     if lane.halted and lane.runtime.turned_away(call, taken=True):
         return False  # the drain ended, or the class was paused, after it left the queue
-    look = lane.plan.guarded or call._more is not None
-    if look and not forced and not lane.runtime.may_start(call):
-        return False
-    if look and forced:
-        lane.runtime.arm_timeout(call, lane.monotonic())
-    call.attempt += 1
-    call._state = RUNNING
-    call._started = lane.monotonic()
     lane.starts()
     return True
 

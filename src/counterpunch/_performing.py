@@ -18,21 +18,20 @@ class Performing(Unique):
     """What the worker asks around an attempt."""
 
     def may_start(self, call: Handle[Any]) -> bool:
-        """The look that some jobs need before they start; False if it was put elsewhere."""
+        """The look that some jobs need before they start, while they are in no container;
+        False if it was put elsewhere."""
         lane, now = call._lane, self.clock.monotonic()
         more = call._extra()
         expires = call._option("expires_in")
         if expires is not None and call.attempt == 0:
             waited = now - (call._due if more.since is None else more.since)
             if waited > expires:
-                lane.running.discard(call)
                 reason = f"waited {waited:.3g} s, expires_in={expires:g}"
                 self.end(call, DISCARDED, reason, "expired")
                 return False
         if lane.bucket is not None:
             later = lane.bucket.start(now)
             if later is not None:  # a busy pool held others back; this start would be too many
-                lane.running.discard(call)
                 self._wait_for_rate(call, later)
                 return False
             more.planned = False

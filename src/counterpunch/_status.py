@@ -51,12 +51,13 @@ LOST = Status.LOST
 TERMINAL = frozenset({SUCCEEDED, FAILED, CANCELLED, DISCARDED, LOST})
 
 #: Every move a job can make. A new job is deferred, scheduled, queued, running (when the
-#: caller runs it) or discarded at once.
+#: caller runs it) or discarded at once. One that was about to start as its class was paused
+#: is queued again.
 TRANSITIONS: Mapping[Status, frozenset[Status]] = {
     DEFERRED: frozenset({SCHEDULED, QUEUED, RUNNING, CANCELLED, DISCARDED, LOST}),
     SCHEDULED: frozenset({SCHEDULED, QUEUED, RUNNING, CANCELLED, DISCARDED, LOST}),
     QUEUED: frozenset({SCHEDULED, RUNNING, CANCELLED, DISCARDED, LOST}),
-    RUNNING: frozenset({SUCCEEDED, FAILED, RETRYING, SCHEDULED, CANCELLED, DISCARDED, LOST}),
+    RUNNING: frozenset({SUCCEEDED, FAILED, RETRYING, QUEUED, CANCELLED, DISCARDED, LOST}),
     RETRYING: frozenset({RETRYING, QUEUED, RUNNING, CANCELLED, DISCARDED, LOST}),
     **{status: frozenset() for status in TERMINAL},
 }

@@ -96,6 +96,51 @@ class Steering(Waiting):
         for call in lane.queued_calls():
             self.turned_away(call)
 
+    def turned_away(self, call: Handle[Any], taken: bool = False) -> bool:
+        """A job was queued, or taken out by a worker, while its class is stopped or paused.
+
+        Returns:
+            False if it may go on all the same: somebody runs it on a thread of his own.
+        """
+        lane = call._lane
+        if lane.stopped:
+            self._too_late(call, taken)
+        elif taken:
+            if all(worker.call is not call for worker in list(lane.home(call).workers)):
+                return False
+            if self._unstart(call):
+                lane.keep(call)
+        elif lane.home(call).withdraw(call):
+            lane.left(call)
+            lane.keep(call)  # where it counts as waiting, as before
+        return True
+
+    def _too_late(self, call: Handle[Any], taken: bool) -> None:
+        """A job was queued, or by a worker taken out, just as the drain ended: take it back.
+
+        Who queued it leaves a running one alone: it may be the very job that drained.
+        """
+        if not (self._unstart(call) if taken else call._lane.withdraw(call)):
+            return
+        self.lose(call)
+
+    def _unstart(self, call: Handle[Any]) -> bool:
+        """Take back a job that was about to start; False if the drain was faster."""
+        lane = call._lane
+        try:
+            lane.running.remove(call)
+        except KeyError:
+            return False
+        if call._state is RUNNING:  # one on its way to the event loop is not marked yet
+            call._state = QUEUED
+            call.attempt -= 1
+            if not call.attempt:
+                call._started = None
+            self.no_timer(call)
+            if lane.options.unique == "queued":
+                self.retake_key(call)
+        return True
+
     def resume(self, job: type) -> None:
         lane = self.lane(job)
         self.must_be_here(job, "it cannot be resumed", lane.options)

@@ -1,0 +1,103 @@
+"""The stop of the process against what happens at the same instant: each job ends once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import counterpunch
+from counterpunch import Job, Rate, ShutdownReport, Status
+from counterpunch._lane import Lane
+from counterpunch._performing import Performing
+from counterpunch.rate import TokenBucket
+
+LONG = 30.0
+
+
+def stop_elsewhere() -> ShutdownReport:
+    """A whole stop, on another thread, while this one stands still."""
+    reports: list[ShutdownReport] = []
+    thread = threading.Thread(target=lambda: reports.append(counterpunch.shutdown(timeout=0)))
+    thread.start()
+    thread.join(LONG)
+    return reports[0]
+
+
+def was_lost_once(handle: Any) -> None:
+    """It is lost, says so to whoever asks, and its class has counted one ending."""
+    assert handle.status is Status.LOST
+    with pytest.raises(counterpunch.Lost):
+        handle.result(0)
+    lane = handle._lane
+    assert sum(count.value for count in lane.ended.values()) == lane.accepted.value == 1
+
+
+@pytest.fixture
+def after_the_look(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], object]]:
+    """What is put here is called once, as a worker has found that its job may start."""
+    pending: list[Callable[[], object]] = []
+    slot: Any = Lane.__dict__["halted"]
+
+    def look(lane: Lane) -> bool:
+        value: bool = slot.__get__(lane, Lane)
+        if pending and threading.current_thread() is not threading.main_thread():
+            pending.pop()()
+        return value
+
+    monkeypatch.setattr(
+        Lane, "halted", property(look, lambda lane, value: slot.__set__(lane, value))
+    )
+    return pending
+
+
+@pytest.mark.parametrize("limit", [None, 60.0], ids=["short path", "long path"])
+def test_a_job_that_the_stop_gives_up_as_it_starts_stays_lost(
+    after_the_look: list[Callable[[], object]], limit: float | None
+) -> None:
+    """The time is up between a worker's last look and the first line of the job."""
+    seen: list[Status] = []
+    performed = threading.Event()
+
+    class Starting(Job):
+        timeout = limit  # one with a time limit goes the long way
+
+        def perform(self) -> None:
+            seen.append(self.handle.status)
+            performed.set()
+
+    after_the_look.append(stop_elsewhere)
+    handle = Starting.perform_async()
+    assert performed.wait(LONG)
+    assert seen == [Status.LOST]
+    was_lost_once(handle)
+
+
+@pytest.mark.parametrize("why", ["expired", "rate"])
+def test_a_job_that_is_not_to_start_is_lost_once(why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time is up while a worker looks whether the job may start, and it may not."""
+    may_start, looked = Performing.may_start, threading.Event()
+
+    def stop_first(self: Performing, call: Any) -> bool:
+        stop_elsewhere()
+        try:
+            return may_start(self, call)
+        finally:
+            looked.set()
+
+    monkeypatch.setattr(Performing, "may_start", stop_first)
+    monkeypatch.setattr(TokenBucket, "start", lambda self, now: now + 60.0)
+
+    class Late(Job):
+        expires_in = 1e-9 if why == "expired" else None
+        rate = Rate(10) if why == "rate" else None
+
+        def perform(self) -> None: ...
+
+    handle = Late.perform_async()
+    assert looked.wait(LONG)
+    lane = handle._lane
+    assert sum(count.value for count in lane.ended.values()) == lane.accepted.value == 1
+    assert handle.done()
