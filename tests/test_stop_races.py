@@ -10,6 +10,7 @@ import pytest
 
 import counterpunch
 from counterpunch import Job, Rate, ShutdownReport, Status
+from counterpunch import _drain as drain_module
 from counterpunch._lane import Lane
 from counterpunch._performing import Performing
 from counterpunch.rate import TokenBucket
@@ -101,3 +102,37 @@ def test_a_job_that_is_not_to_start_is_lost_once(why: str, monkeypatch: pytest.M
     lane = handle._lane
     assert sum(count.value for count in lane.ended.values()) == lane.accepted.value == 1
     assert handle.done()
+
+
+def test_two_stops_at_the_same_instant_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One drains and the other waits for its report; what is lost is given out once."""
+    lost: list[Any] = []
+    counterpunch.configure(on_lost=lost.extend)
+    ended, second = drain_module._ended, threading.Event()
+    reports: list[ShutdownReport] = []
+    other = threading.Thread(target=lambda: reports.append(counterpunch.shutdown(timeout=0)))
+
+    class Waiting(Job):
+        def perform(self) -> None: ...
+
+    handle = Waiting.perform_in(3600)
+    runtime = handle._lane.runtime
+
+    def in_the_midst(of: Any) -> Any:
+        if second.is_set() or other.ident is not None:
+            second.set()  # the other one drains as well
+            return ended(of)
+        other.start()
+        pause = threading.Event()
+        for _ in range(int(LONG / 0.002)):
+            if second.is_set() or runtime.resting.sleepers:
+                break
+            pause.wait(0.002)  # nothing tells
+        return ended(of)
+
+    monkeypatch.setattr(drain_module, "_ended", in_the_midst)
+    first = counterpunch.shutdown(timeout=0)
+    other.join(LONG)
+    assert reports == [first]
+    assert reports[0] is first
+    assert lost == [handle]

@@ -75,14 +75,15 @@ def drain(runtime: Runtime, timeout: float, leaving: bool) -> ShutdownReport:
     if runtime.report is not None:
         return runtime.report
     start = runtime.clock.monotonic()
-    if runtime.phase is DRAINING:
-        return _await_other(runtime, timeout, start)
-    runtime.deadline = start + timeout
-    runtime.drainer = threading.get_ident()
-    installed.drain = (start, runtime.deadline)
     before = _ended(runtime)
     interruption: BaseException | None = None
-    try:
+    mine = (threading.get_ident(),)
+    runtime.drains.append(mine)
+    if runtime.drains[0] is not mine:
+        return _await_other(runtime, timeout, start)
+    try:  # at once: an exception in between would leave the drain to nobody
+        runtime.deadline = start + timeout
+        installed.drain = (start, runtime.deadline)
         runtime.phase = DRAINING
         runtime.close_gates()
         _decide(runtime)
@@ -118,9 +119,9 @@ def _take_all(lost: deque[Handle[Any]]) -> list[Handle[Any]]:
 
 
 def _await_other(runtime: Runtime, timeout: float, start: float) -> ShutdownReport:
-    """Another thread drains already: wait for its report."""
+    """Another call drains already: wait for its report."""
     own = current_job()
-    if runtime.drainer == threading.get_ident() or (own and own._lane.runtime is runtime):
+    if runtime.drains[0][0] == threading.get_ident() or (own and own._lane.runtime is runtime):
         # A signal handler in the midst of the drain, or a job: the drain waits for them, so
         # they cannot wait for it. They get what is known so far.
         return ShutdownReport({}, list(runtime.lost.copy()), 0.0, not runtime.lost)

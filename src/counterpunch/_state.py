@@ -61,7 +61,8 @@ class State:
         self.token = os.urandom(4).hex()
         self.phase = OPEN
         self.deadline: float | None = None  # of the drain, once it has begun
-        self.drainer: int | None = None  # the thread it runs on
+        #: An entry, with the thread, for each call of ``drain``; the first one carries it out.
+        self.drains: deque[tuple[int]] = deque()
         self.report: ShutdownReport | None = None
         self.heirs: dict[int, Runtime] = {}  # what comes after it, see ``_replace``
         self.lanes: dict[type, Lane] = {}
