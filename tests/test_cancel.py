@@ -6,7 +6,7 @@ import contextvars
 import logging
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -18,6 +18,8 @@ from counterpunch import _drain as drain_module
 from counterpunch import _express as express_module
 from counterpunch import _pool as pool_module
 from counterpunch._hooks import process
+from counterpunch._lane import Lane
+from counterpunch._runtime import Runtime
 from counterpunch.testing import fake
 
 WAIT = 10.0
@@ -333,6 +335,112 @@ def test_a_job_that_a_worker_has_just_taken_when_the_class_is_paused_goes_back(
     TakenJob.resume()
     assert counterpunch.wait_idle(WAIT)
     assert ran == ["first", "second"]
+
+
+def test_jobs_that_arrive_while_the_class_is_being_paused_stay_in_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One is enqueued when the class is paused already and those before it are not held yet."""
+    busy, go, ran = threading.Event(), threading.Event(), []
+
+    class OrderedJob(Job):
+        workers = 1
+
+        def perform(self, number: int) -> None:
+            if number == 0:
+                busy.set()
+                assert go.wait(WAIT)
+            ran.append(number)
+
+    OrderedJob.perform_async(0)
+    assert busy.wait(WAIT)
+    for number in (1, 2, 3):
+        OrderedJob.perform_async(number)
+    turned_away = Runtime.turned_away
+
+    def enqueue_first(runtime: Runtime, *args: Any) -> bool:
+        monkeypatch.setattr(Runtime, "turned_away", turned_away)
+        OrderedJob.perform_async(4)
+        return turned_away(runtime, *args)
+
+    monkeypatch.setattr(Runtime, "turned_away", enqueue_first)
+    OrderedJob.pause()
+    assert [handle.args[0] for handle in counterpunch.jobs(OrderedJob, "queued")] == [1, 2, 3, 4]
+    go.set()
+    OrderedJob.resume()
+    assert counterpunch.wait_idle(WAIT)
+    assert ran == [0, 1, 2, 3, 4]
+
+
+class Fleeting(deque[Any]):
+    """Held jobs that another thread lets go between any two looks at them."""
+
+    def __init__(self, resume: Callable[[], None]) -> None:
+        super().__init__()
+        self.resume: Callable[[], None] | None = resume
+
+    def __bool__(self) -> bool:
+        found = len(self) > 0
+        resume = self.resume
+        if found and resume is not None:
+            self.resume = None
+            resume()
+        return found
+
+    def copy(self) -> deque[Any]:
+        return deque(self)
+
+
+def test_a_class_that_is_resumed_while_a_job_is_being_held_loses_none() -> None:
+    """What was held before is gone again when the next one is put beside it."""
+
+    class HeldJob(Job):
+        def perform(self) -> None: ...
+
+    HeldJob.pause()
+    first = HeldJob.perform_async()
+    lane = first._lane
+    held = Fleeting(HeldJob.resume)
+    held.extend(lane.hold)
+    lane.hold = held
+    second = HeldJob.perform_async()
+    HeldJob.resume()
+    first.result(WAIT)
+    second.result(WAIT)
+
+
+@pytest.mark.usefixtures("short_paths")
+def test_a_class_that_is_paused_while_it_is_being_resumed_is_paused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A job that a worker has in hand does not start then."""
+    slot: Any = Lane.__dict__["halted"]
+    execute_plain, looked = pool_module.execute_plain, threading.Event()
+
+    class TornJob(Job):
+        def perform(self) -> None: ...
+
+    def pause_in_between(lane: Lane, value: bool) -> None:
+        if not value and lane.job is TornJob:
+            TornJob.pause()
+        slot.__set__(lane, value)
+
+    def first_torn(call: Any, lane: Lane) -> None:
+        monkeypatch.setattr(pool_module, "execute_plain", execute_plain)
+        TornJob.pause()
+        halted = property(lambda lane: slot.__get__(lane, Lane), pause_in_between)
+        with monkeypatch.context() as patch:
+            patch.setattr(Lane, "halted", halted)
+            TornJob.resume()
+        execute_plain(call, lane)
+        looked.set()
+
+    monkeypatch.setattr(pool_module, "execute_plain", first_torn)
+    handle = TornJob.perform_async()
+    assert looked.wait(WAIT)
+    assert handle.status is Status.QUEUED
+    TornJob.resume()
+    handle.result(WAIT)
 
 
 def test_a_stop_does_not_wait_for_a_paused_class() -> None:

@@ -136,3 +136,25 @@ def test_two_stops_at_the_same_instant_are_one(monkeypatch: pytest.MonkeyPatch) 
     assert reports == [first]
     assert reports[0] is first
     assert lost == [handle]
+
+
+def test_a_held_job_that_is_let_go_as_the_stop_ends_is_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """``resume()`` has taken it out of the held ones, and the stop finds it nowhere."""
+
+    class Held(Job):
+        def perform(self) -> None: ...
+
+    enter = Lane._enter
+
+    def stop_first(lane: Lane, call: Any) -> None:
+        monkeypatch.setattr(Lane, "_enter", enter)
+        stop_elsewhere()
+        enter(lane, call)
+
+    Held.pause()
+    handle = Held.perform_async()
+    monkeypatch.setattr(Lane, "_enter", stop_first)
+    Held.resume()
+    was_lost_once(handle)

@@ -120,7 +120,7 @@ class Lane:
         self.scheduled: set[Handle[Any]] = set()
         self.retrying: set[Handle[Any]] = set()
         self.deferred: set[Handle[Any]] = set()
-        #: Queued jobs of a paused class.
+        #: Queued jobs of a paused class, as they come; they leave in the order of the queue.
         self.hold: deque[Handle[Any]] = deque()
         #: The jobs among those that are due, found the queue full and wait for room; with the
         #: due time, since an entry may outlive the wait of a job that was rescheduled.
@@ -182,11 +182,8 @@ class Lane:
                 self.runtime.turned_away(call)
 
     def keep(self, call: Handle[Any]) -> None:
-        """Hold a job that the caller owns while the class is paused, in the order of arrival."""
-        if self.hold and call < self.hold[0]:
-            self.hold.appendleft(call)
-        else:
-            self.hold.append(call)
+        """Hold a job that the caller owns while the class is paused."""
+        self.hold.append(call)
         if not self.paused:  # resumed between the look and the append
             self.release_hold()
         elif self.runtime.deadline is not None:
@@ -271,8 +268,10 @@ class Lane:
             calls = self.pool.calls()  # nobody else's are there
         else:
             calls = [call for pool in self._pools() for call in pool.calls() if call._lane is self]
-        calls += self.hold.copy()
-        return calls
+        return calls + self._held()
+
+    def _held(self) -> list[Handle[Any]]:
+        return sorted(self.hold.copy(), key=lambda call: (call._due, call))
 
     def _pools(self) -> list[Pool]:
         """The pools that may hold a queued job of this class, its own first."""
@@ -283,12 +282,15 @@ class Lane:
 
     def release_hold(self) -> None:
         """Put the jobs of a class that is no longer paused into the queue, in order."""
-        while not self.paused:
-            try:
-                call = self.hold.popleft()
-            except IndexError:
-                return
-            self._enter(call)
+        while self.hold:
+            for call in self._held():
+                if self.paused:
+                    return
+                try:
+                    self.hold.remove(call)
+                except ValueError:
+                    continue  # cancelled meanwhile, or another thread is at it
+                self.push(call)
 
     def over_budget(self, budget: float) -> bool:
         """True if one more retry would make retries more than ``budget`` of recent attempts."""

@@ -146,7 +146,7 @@ class Steering(Waiting):
         self.must_be_here(job, "it cannot be resumed", lane.options)
         lane.paused = False
         lane.halted = False
-        if lane.stopped:  # the order matters: a stop that comes in between must be seen
+        if lane.stopped or lane.paused:  # the order matters: what came in between must be seen
             lane.halted = True
         lane.release_hold()
 
