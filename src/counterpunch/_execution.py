@@ -324,21 +324,33 @@ def _turns(
     plan = lane.plan
     if isinstance(failure, Abandon):
         return
-    if job is None:  # the class could not be instantiated; its hooks still hear of it
-        job = object.__new__(lane.job)
-        job.handle = call
+    if job is None and plan.hooked:
+        job = _without_init(call, lane)
     failed = status is FAILED or status is RETRYING
-    if status is SUCCEEDED and plan.on_success:
-        yield "on_success", job.on_success, (value,)
-    if failed and plan.on_error:
-        yield "on_error", job.on_error, (failure,)
-    if status is FAILED and plan.on_failure:
-        yield "on_failure", job.on_failure, (failure,)
-    if plan.after:
-        yield "after", job.after, ()
+    if job is not None:
+        if status is SUCCEEDED and plan.on_success:
+            yield "on_success", job.on_success, (value,)
+        if failed and plan.on_error:
+            yield "on_error", job.on_error, (failure,)
+        if status is FAILED and plan.on_failure:
+            yield "on_failure", job.on_failure, (failure,)
+        if plan.after:
+            yield "after", job.after, ()
     if failed:
         for handler in process.on_error:
             yield "an on_error handler", handler, (failure, call, status is RETRYING)
+
+
+def _without_init(call: Handle[Any], lane: Lane) -> Any:
+    """An instance of a class whose own could not be made: its hooks still hear of it. None if
+    a base, such as ``dict``, does not allow that."""
+    try:
+        job: Any = object.__new__(lane.job)
+        job.handle = call
+    except Exception as exc:
+        report(logging.ERROR, "%r: there is no instance to call hooks on: %s", call, exc)
+        return None
+    return job
 
 
 def _retry_delay(call: Handle[Any], lane: Lane, exc: BaseException) -> float | None:

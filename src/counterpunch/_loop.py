@@ -173,6 +173,8 @@ class LoopPool(Pool):
             if self.queued():
                 self.offer()
             raise
+        except Exception as exc:
+            self._broke_down(worker, exc)
         finally:
             self.workers.discard(worker)
             self.runtime.resting.wake_all()
@@ -244,6 +246,8 @@ async def _execute(loop: Loop, call: Handle[Any]) -> None:
         if not task.cancelling():
             task.cancel()
         status = CANCELLED
+    except Exception as exc:  # not the user's code, which attempt_async() has caught
+        status = broken(call, exc)
     finally:
         del loop.jobs[call]
     lane.runtime.settle(call, status)

@@ -246,17 +246,7 @@ class Pool:
         try:
             self._serve(worker)
         except BaseException as exc:  # the executor would keep it to itself
-            self.vacancies.append(None)
-            if self.runtime.phase != "stopped":
-                report(
-                    logging.CRITICAL, "a worker of %s ended by a defect", self.name, exc_info=exc
-                )
-            call = worker.call
-            if call is not None and (call in call._lane.running or call._state is QUEUED):
-                call._lane.running.add(call)
-                self.runtime.settle(call, broken(call, exc))
-            if any(self.levels):
-                self.offer()
+            self._broke_down(worker, exc)
         finally:
             self.workers.discard(worker)
             self.runtime.resting.wake_all()
@@ -270,6 +260,18 @@ class Pool:
             from ._deadlock import look_again
 
             look_again(self.runtime)
+
+    def _broke_down(self, worker: Worker, exc: BaseException) -> None:
+        """A worker ends by a defect: say so, end the job that it has in hand, get another."""
+        self.vacancies.append(None)
+        if self.runtime.phase != "stopped":
+            report(logging.CRITICAL, "a worker of %s ended by a defect", self.name, exc_info=exc)
+        call = worker.call
+        if call is not None and (call in call._lane.running or call._state is QUEUED):
+            call._lane.running.add(call)
+            self.runtime.settle(call, broken(call, exc))
+        if any(self.levels):
+            self.offer()
 
     def _serve(self, worker: Worker) -> None:
         watchdog = self.runtime.watchdog
