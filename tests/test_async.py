@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
 import gc
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import counterpunch
 from counterpunch import Cancelled, Job, Retry, Status, current_job, job
+from counterpunch import _execution as execution_module
+from counterpunch._performing import Performing
 from counterpunch.testing import fake, inline
 
 WAIT = 10.0
@@ -547,6 +552,94 @@ def test_the_modes_run_async_jobs_with_and_without_a_running_loop(loop: bool) ->
         asyncio.run(inside())
     else:
         contextvars.copy_context().run(check)
+
+
+def handing_on(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A plain decorator: it gives what the function gives, a coroutine or not."""
+
+    @functools.wraps(function)
+    def around(*args: Any) -> Any:
+        return function(*args)
+
+    return around
+
+
+def made_async(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    async def around(*args: Any) -> Any:
+        return function(*args)
+
+    return around
+
+
+class MadeSync:
+    """As asgiref's ``async_to_sync``: an object that runs the coroutine to its end."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
+
+    def __call__(self, *args: Any) -> Any:
+        return asyncio.run(self.function(*args))
+
+    def __get__(self, instance: object, owner: type) -> Callable[..., Any]:
+        return functools.partial(self, instance)
+
+
+def test_decorators_around_perform() -> None:
+    """What a call of the decorated function gives counts, not how the innermost is written."""
+
+    class Plain:
+        def double(self, number: int) -> int:
+            return 2 * number
+
+        async def double_async(self, number: int) -> int:
+            return 2 * number
+
+    performs = [
+        handing_on(Plain.double),
+        handing_on(handing_on(Plain.double_async)),
+        made_async(Plain.double),
+        handing_on(made_async(Plain.double)),
+        MadeSync(Plain.double_async),
+    ]
+    for perform in performs:
+        job: Any = type("Decorated", (Job,), {"perform": perform})
+        assert job.perform_async(21).result(WAIT) == 42
+        assert job.perform_now(21) == 42
+        with pytest.raises(TypeError, match="number"):
+            job.perform_async()
+        method: Any = counterpunch.delay(type("Holder", (), {"double": perform})())
+        assert method.double(21).result(WAIT) == 42
+
+
+@pytest.mark.parametrize("place", ["may_start", "_judge"])
+def test_a_defect_ends_the_job_and_not_the_worker(
+    place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of what is not the user's code, whoever wrote it: the job fails, and the next one runs."""
+    owner: Any = execution_module if place == "_judge" else Performing
+    original = getattr(owner, place)
+
+    def broken(*args: Any) -> Any:
+        monkeypatch.setattr(owner, place, original)
+        raise RuntimeError("a defect")
+
+    class Survivor(Job):
+        workers = 1
+        timeout = 60.0
+
+        async def perform(self, fails: bool) -> str:
+            if fails:
+                raise LookupError
+            return "ran"
+
+    monkeypatch.setattr(owner, place, broken)
+    first = Survivor.perform_async(place == "_judge")
+    with pytest.raises(RuntimeError, match="a defect"):
+        first.result(WAIT)
+    assert first.status is Status.FAILED
+    assert Survivor.perform_async(False).result(WAIT) == "ran"
 
 
 def test_await_a_handle() -> None:

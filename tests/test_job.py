@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import functools
 import logging
 import pickle
@@ -729,6 +730,65 @@ def test_a_class_without_perform() -> None:
         with pytest.raises(TypeError, match=r"Template cannot be .*it defines no perform\(\)"):
             call()
     assert Filled.perform_async().result(LONG) == "done"
+
+
+def test_an_abstract_class_is_refused_where_it_is_enqueued() -> None:
+    """No instance of it could ever be made, and a worker is not the place to find out."""
+
+    class Fetch(Job):
+        @abc.abstractmethod
+        def url(self) -> str: ...
+
+        def perform(self) -> str:
+            return self.url()
+
+    class FetchNews(Fetch):
+        def url(self) -> str:
+            return "news"
+
+    class Template(Job):
+        @abc.abstractmethod
+        async def perform(self) -> str: ...
+
+    for call in (Fetch.perform_async, lambda: Fetch.perform_in(1), Fetch.perform_now):
+        with pytest.raises(TypeError, match=r"Fetch cannot be .*it is abstract, without url"):
+            call()
+    with pytest.raises(TypeError, match="Template cannot be enqueued: it is abstract"):
+        Template.perform_async()
+    assert Fetch.stats().accepted == 0
+    assert FetchNews.perform_async().result(LONG) == "news"
+    Fetch.url = lambda self: "any"  # type: ignore[method-assign]
+    abc.update_abstractmethods(Fetch)
+    assert Fetch.perform_async().result(LONG) == "any"
+
+
+def test_a_base_that_allows_no_instance_without_init_changes_nothing_of_a_failure() -> None:
+    """A failed job is told to hooks and handlers, also where no second instance can be made."""
+    told: list[tuple[str, bool]] = []
+
+    class Rows(Job, dict[str, int]):
+        retry = Retry(max_attempts=2, wait=0)
+
+        def perform(self) -> None:
+            raise LookupError("no such row")
+
+    class Needy(Rows):
+        def __init__(self, session: object) -> None: ...
+
+        def on_failure(self, exc: BaseException) -> None:
+            raise AssertionError("there is no instance to call it on")
+
+    remove = counterpunch.on_error(lambda exc, handle, again: told.append((str(exc), again)))
+    try:
+        with pytest.raises(LookupError, match="no such row"):
+            Rows.perform_async().result(LONG)
+        with pytest.raises(TypeError, match="session"):
+            Needy.perform_async().result(LONG)
+    finally:
+        remove()
+    assert told[:2] == [("no such row", True), ("no such row", False)]
+    assert [again for _, again in told[2:]] == [True, False]
+    assert Needy.stats().attempts == 2
 
 
 def test_an_init_that_wants_arguments_fails_the_job() -> None:

@@ -118,7 +118,7 @@ class Admission(Performing):
         plan, owner = lane.plan, lane.job.__qualname__
         needs_room = scope is None and not inside
         if plan.check is None:
-            raise TypeError(f"{owner} cannot be enqueued: it defines no perform()")
+            raise TypeError(f"{owner} cannot be enqueued: {plan.lacks}")
         plan.check(*args, **kwargs)
         if config.strict_args is not None:
             args, kwargs = _strict.round_trip(owner, config.strict_args, args, kwargs)
@@ -292,7 +292,7 @@ class Admission(Performing):
         lane = self.lane(job)
         self._refuse_late(lane)
         if lane.plan.check is None:
-            raise TypeError(f"{job.__qualname__} cannot be run: it defines no perform()")
+            raise TypeError(f"{job.__qualname__} cannot be run: {lane.plan.lacks}")
         lane.plan.check(*args, **kwargs)
         copied = lane.options.context == "copy"
         context = process.copy_context() if copied else process.fresh_context()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ._job import Job
+from ._plan import gives_coroutine
 from .errors import InvalidOption
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def delay(obj: T, **options: Unpack[PerCall]) -> T:
 def _is_async(method: Callable[..., Any]) -> bool:
     import inspect
 
-    return inspect.iscoroutinefunction(method)
+    return inspect.iscoroutinefunction(method) or gives_coroutine(method)
 
 
 def _check_signature(method: Callable[..., Any], args: Any, kwargs: Any) -> None:

@@ -75,7 +75,9 @@ class JobMeta(abc.ABCMeta):
             raise AttributeError(message, name=name, obj=cls)
 
     def __setattr__(cls, name: str, value: Any) -> None:
-        if name.startswith(("_abc_", "__")):
+        if name.startswith(("_abc_", "__")) and (
+            name != "__abstractmethods__" or "_plan" not in cls.__dict__
+        ):
             super().__setattr__(name, value)
             return
         missing = object()
@@ -99,13 +101,13 @@ class JobMeta(abc.ABCMeta):
 def _prepare(cls: JobMeta) -> None:
     plan = Plan(cls)
     type.__setattr__(cls, "_plan", plan)
-    if plan.options.every is not None or plan.options.cron is not None:
-        if plan.check is not None:
-            try:
-                plan.check()
-            except TypeError as exc:
-                why = "a periodic job is performed without arguments: give each a default"
-                raise TypeError(f"{exc}; {why}") from None
+    periodic = plan.options.every is not None or plan.options.cron is not None
+    if periodic and plan.check is not None:  # a base class without perform() has no runs
+        try:
+            plan.check()
+        except TypeError as exc:
+            why = "a periodic job is performed without arguments: give each a default"
+            raise TypeError(f"{exc}; {why}") from None
         defined(cls)  # type: ignore[arg-type]  # the metaclass makes Jobs
     else:
         periodic_classes.discard(cls)  # type: ignore[arg-type]

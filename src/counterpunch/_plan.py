@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from types import FunctionType
+from collections.abc import Callable, Iterable
+from types import FunctionType, MethodType
 from typing import Any
 
 from .errors import InvalidOption
 from .options import Options, resolve
 
-__all__ = ["HOOKS", "POSITIONAL_REST", "Plan"]
+__all__ = ["HOOKS", "POSITIONAL_REST", "Plan", "gives_coroutine"]
 
 #: The optional methods of a job class that the runtime calls, in the order of one attempt.
 HOOKS = ("on_enqueue", "before", "on_success", "on_error", "on_failure", "after")
@@ -29,6 +29,7 @@ class Plan:
         "guarded",
         "hooked",
         "is_async",
+        "lacks",
         "most",
         "name",
         "on_enqueue",
@@ -49,18 +50,24 @@ class Plan:
             setattr(self, hook, method is not None)
         #: The class has hooks around an attempt.
         self.hooked: bool = self.on_success or self.on_error or self.on_failure or self.after
-        perform = _unwrapped(job)
-        #: Raises the TypeError that perform itself would raise for these arguments.
+        function, bound = _perform_of(job)
+        #: Raises the TypeError that perform itself would raise for these arguments. None if a
+        #: job of this class could not be performed: ``lacks`` says why.
         self.check: Callable[..., object] | None = None
-        if perform is not None:
-            self.check = _signature_check(job.__qualname__, *perform)
+        self.lacks = "it defines no perform()"
+        if function is not None:
+            self.check = _signature_check(job.__qualname__, _innermost(function), bound)
         if self.options.identity is not None and self.check is not None:
             _check_identity(job, self.check)
         if isinstance(self.options.redact, frozenset) and "redact" in job.__dict__:
             self._check_redact(job, self.options.redact)
+        abstract: Iterable[str] = getattr(job, "__abstractmethods__", ())
+        if self.check is not None and abstract:
+            self.check = None
+            self.lacks = f"it is abstract, without {', '.join(sorted(abstract))}"
         #: A call of so many arguments and no keywords fits ``perform``; -1 if none surely does.
         self.most = -1 if self.check is None else _most(self.check)
-        self.is_async = perform is not None and bool(_flags(perform[0]) & _COROUTINE)
+        self.is_async = gives_coroutine(function)
         self._refuse_what_would_not_run(job)
         options = self.options
         #: A job of this class needs a look before it starts.
@@ -116,19 +123,37 @@ class Plan:
     after: bool
 
 
-def _unwrapped(job: type) -> tuple[Any, bool] | None:
-    """The innermost function of ``perform`` and whether its first parameter is bound."""
+def _perform_of(job: type) -> tuple[Any, bool]:
+    """``perform`` as it is written, and whether its first parameter is bound; None if missing."""
     for base in job.__mro__:
         if "perform" in base.__dict__:
             raw = base.__dict__["perform"]
             bound = not isinstance(raw, staticmethod)
             function = raw.__func__ if isinstance(raw, (staticmethod, classmethod)) else raw
-            while hasattr(function, "__wrapped__"):  # functools.wraps: the user's signature counts
-                function = getattr(function, "__wrapped__")  # noqa: B009
             if not callable(function):
                 raise InvalidOption(job.__qualname__, "perform", raw, "a method")
             return function, bound
-    return None
+    return None, False
+
+
+def _innermost(function: Any) -> Any:
+    """What decorators with ``functools.wraps`` are around: its signature counts."""
+    while hasattr(function, "__wrapped__"):
+        function = getattr(function, "__wrapped__")  # noqa: B009
+    return function
+
+
+def gives_coroutine(function: Any) -> bool:
+    """True if a call gives a coroutine, as far as can be seen without making one.
+
+    A plain function around an ``async def`` is taken to hand its coroutine on. An object is
+    not: asgiref's ``async_to_sync`` and its like run it to its end.
+    """
+    while not _flags(function) & _COROUTINE:
+        if not isinstance(function, (FunctionType, MethodType)):
+            return False
+        function = getattr(function, "__wrapped__", None)
+    return True
 
 
 class _Shape:

@@ -253,7 +253,7 @@ def _unpacked(engine: RemoteEngine, message: Message, known: Record | None) -> A
     kwargs = {name: decode(value) for name, value in message.kwargs.items()}
     lane = accepting().lane(job)
     if lane.plan.check is None:
-        raise TypeError(f"{job.__qualname__} cannot be run: it defines no perform()")
+        raise TypeError(f"{job.__qualname__} cannot be run: {lane.plan.lacks}")
     lane.plan.check(*args, **kwargs)  # the worker may have another version of the class
     call = AttemptHandle(engine, lane, message, args, kwargs)
     if known is not None:

@@ -225,7 +225,7 @@ class RemoteEngine:
         owner, runtime = job.__qualname__, current()
         lane = runtime.lane(job)
         if lane.plan.check is None:
-            raise TypeError(f"{owner} cannot be enqueued: it defines no perform()")
+            raise TypeError(f"{owner} cannot be enqueued: {lane.plan.lacks}")
         lane.plan.check(*args, **kwargs)
         rest = dict(options or {})
         after_commit = rest.pop("after_commit", None)
