@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import os
 import subprocess
 import sys
@@ -252,6 +253,39 @@ def test_periodic_lists_the_next_runs() -> None:
         recorder.advance(120)
         assert [entry.job for entry in periodic()] == [DailyJob]
         assert MinutelyJob.stats().accepted == 0
+
+
+def test_a_base_class_that_cannot_run_is_not_armed() -> None:
+    """It only hands its period down."""
+
+    class Nightly(Job):
+        cron = "@midnight"
+
+    class Abstract(Nightly):
+        @abc.abstractmethod
+        def perform(self) -> None: ...
+
+    class Sweep(Abstract):
+        def perform(self) -> None: ...
+
+    with fake(NOON):
+        start()
+        assert [entry.job for entry in periodic()] == [Sweep]
+
+
+def test_a_period_beyond_the_calendar() -> None:
+    """It is listed as the calendar's end, and does not hide the others."""
+
+    class Never(Job):
+        every = timedelta.max
+
+        def perform(self) -> None: ...
+
+    with fake(NOON):
+        start()
+        (entry,) = periodic()
+        assert entry.next_run.year == 9999
+        assert [moment.year for moment in entry.upcoming(2)] == [9999, 9999]
 
 
 def test_a_stop_ends_the_ticks_and_quiet_suspends_them() -> None:

@@ -7,12 +7,22 @@ A deadline or a delay is an instant of the monotonic clock, which nobody can set
 from __future__ import annotations
 
 import time as _time
+from datetime import datetime, timezone
 from typing import Protocol
 
-__all__ = ["Clock", "SystemClock", "VirtualClock", "monotonic"]
+__all__ = ["Clock", "SystemClock", "VirtualClock", "moment", "monotonic"]
 
 # Bound once: the enqueue path reads it for every job.
 monotonic = _time.monotonic
+
+
+def moment(epoch: float) -> datetime:
+    """Epoch seconds as an aware datetime, UTC; what lies beyond the calendar is its end."""
+    try:
+        return datetime.fromtimestamp(epoch, timezone.utc)
+    except (ValueError, OverflowError, OSError):
+        end = datetime.max if epoch > 0 else datetime.min
+        return end.replace(tzinfo=timezone.utc)
 
 
 class Clock(Protocol):

@@ -11,9 +11,10 @@ import logging
 import os
 import weakref
 from contextvars import Context
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ._clock import moment
 from ._hooks import process, report
 from ._installed import installed
 from ._lock import HostLock
@@ -44,10 +45,10 @@ class Entry(NamedTuple):
         """The next ``count`` runs if nothing is missed, aware, UTC."""
         options = self.job._plan.options
         moments = []
-        moment = self.next_run.timestamp()
+        due = self.next_run.timestamp()
         for _ in range(count):
-            moments.append(datetime.fromtimestamp(moment, timezone.utc))
-            moment = next_due(options.every, options.cron, moment, moment)
+            moments.append(moment(due))
+            due = next_due(options.every, options.cron, due, due)
         return moments
 
 
@@ -120,8 +121,8 @@ def next_due(every: float | None, cron: Any, last: float | None, now: float) -> 
     missed ones are left out. The first run is one period from now.
     """
     if cron is not None:
-        moment = datetime.fromtimestamp(max(now, last or now), timezone.utc)
-        return float(cron.next_after(moment).timestamp())
+        after = moment(max(now, last or now))
+        return float(cron.next_after(after).timestamp())
     period = every or 0.0
     if last is None or now < last - period:  # the first, or the clock was set back
         return now + period
@@ -168,7 +169,6 @@ def periodic() -> list[Entry]:
     rows = []
     for job, due in list(clockwork.due.items()):
         lane = runtime.lanes.get(job)
-        moment = datetime.fromtimestamp(due, timezone.utc)
         paused = lane is not None and lane.paused
-        rows.append(Entry(job, moment, paused, clockwork.latest.get(job)))
+        rows.append(Entry(job, moment(due), paused, clockwork.latest.get(job)))
     return sorted(rows, key=lambda entry: entry.next_run)

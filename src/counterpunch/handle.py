@@ -14,9 +14,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
+from ._clock import moment
 from ._more import More
 from ._overrides import Overrides
 from ._parking import Parking, Sleeper
@@ -132,7 +133,7 @@ class Handle(Generic[R]):
         time while it waits for a retry. Aware, UTC."""
         more = self._more
         if more is not None and more.when is not None:
-            return _moment(more.when)
+            return moment(more.when)
         return self._wall(self._due)
 
     @property
@@ -175,8 +176,8 @@ class Handle(Generic[R]):
     def as_dict(self) -> dict[str, Any]:
         """The job as plain JSON values, for a page that polls it. Arguments are left out."""
         moments = {
-            name: None if moment is None else moment.isoformat()
-            for name, moment in (
+            name: None if when is None else when.isoformat()
+            for name, when in (
                 ("enqueued_at", self.enqueued_at),
                 ("run_at", self.run_at),
                 ("started_at", self.started_at),
@@ -340,7 +341,7 @@ class Handle(Generic[R]):
     # For the runtime
 
     def _wall(self, instant: float) -> datetime:
-        return _moment(instant + self._lane.runtime.wall_offset)
+        return moment(instant + self._lane.runtime.wall_offset)
 
     def _option(self, name: str) -> Any:
         """An option of this job: the one of ``using(...)``, else the class's."""
@@ -430,12 +431,3 @@ def fill_handle(
     call._state = QUEUED
     call.attempt = 0
     call._started = call._finished = call._outcome = call._more = None
-
-
-def _moment(epoch: float) -> datetime:
-    """Epoch seconds as an aware datetime, UTC; what lies beyond the calendar is its end."""
-    try:
-        return datetime.fromtimestamp(epoch, timezone.utc)
-    except (ValueError, OverflowError, OSError):
-        end = datetime.max if epoch > 0 else datetime.min
-        return end.replace(tzinfo=timezone.utc)

@@ -16,7 +16,7 @@ from itertools import count
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from ._clock import VirtualClock
+from ._clock import VirtualClock, moment
 from ._function import job_class
 from ._runtime import Runtime, installed
 from ._status import DEFERRED, FAILED, LOST, QUEUED, RETRYING, SCHEDULED, TERMINAL
@@ -136,9 +136,7 @@ class Fake:
     @property
     def now(self) -> datetime:
         """The virtual wall clock, aware, UTC."""
-        from datetime import timezone
-
-        return datetime.fromtimestamp(self._runtime.clock.time(), timezone.utc)
+        return moment(self._runtime.clock.time())
 
     def drain(self, limit: int = DRAIN_LIMIT) -> int:
         """Run what is queued, and what that enqueues, until nothing is due.

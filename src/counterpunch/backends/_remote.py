@@ -15,12 +15,12 @@ from collections.abc import Callable, Generator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from .._clock import moment as moment_of
 from .._clock import monotonic
 from .._hooks import report, safely
 from .._status import CANCELLED, FAILED, RUNNING, SUCCEEDED, TERMINAL, Status
 from ..errors import BackendError, CounterpunchError, NotSupported
 from ..handle import Handle, fill_handle
-from ..handle import _moment as moment_of
 from ..options import time_limit
 from ._encoding import decode
 from ._record import Record, failure_in, value_in
