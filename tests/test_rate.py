@@ -160,6 +160,79 @@ def test_a_place_given_up_goes_to_the_next() -> None:
         assert last.run_at.timestamp() - start == pytest.approx(30.0)
 
 
+def test_a_place_of_a_rescheduled_job_goes_to_the_next() -> None:
+    """It has another time now; nobody inherits that one."""
+
+    class Moved(Job):
+        rate = Rate(1, per=10.0)
+
+        def perform(self) -> None: ...
+
+    with fake(now=1_000_000_000) as recorder:
+        start = recorder.now.timestamp()
+        _, second, third = Moved.perform_async(), Moved.perform_async(), Moved.perform_async()
+        assert second.reschedule(3600)
+        inherits = Moved.perform_async()
+        assert second.cancel()
+        last = Moved.perform_async()
+        due = [handle.run_at.timestamp() - start for handle in (inherits, third, last)]
+        assert due == pytest.approx([10.0, 20.0, 30.0])
+
+
+def test_a_place_by_an_earlier_rate_is_not_waited_for() -> None:
+    """The class has become faster: what was planned before is later than it need be."""
+
+    class Faster(Job):
+        rate = Rate(1, per=3600)
+
+        def perform(self) -> None: ...
+
+    with fake() as recorder:
+        waiting = [Faster.perform_async() for _ in range(3)]
+        Faster.rate = Rate(100, per=1)
+        assert waiting[2].cancel()
+        assert Faster.perform_async().status is Status.QUEUED
+        assert recorder.drain() == 2
+
+
+def test_run_now_asks_for_a_start_only() -> None:
+    """The place in the plan goes to another; whether it may start now, the worker asks."""
+
+    class Hurried(Job):
+        rate = Rate(1, per=10.0)
+
+        def perform(self) -> None: ...
+
+    with fake(now=1_000_000_000) as recorder:
+        start = recorder.now.timestamp()
+        _, hurried = Hurried.perform_async(), Hurried.perform_async()
+        assert hurried.run_now()
+        assert hurried.status is Status.QUEUED
+        assert Hurried.perform_async().run_at.timestamp() - start == pytest.approx(10.0)
+        recorder.drain()
+        assert hurried.status is Status.SCHEDULED
+        recorder.advance(20)
+        assert hurried.status is Status.SUCCEEDED
+
+
+def test_a_rescheduled_job_expires_by_its_new_time() -> None:
+    """What it has waited for the rate before no longer counts."""
+
+    class Perishable(Job):
+        rate = Rate(1, per=10.0)
+        expires_in = 60
+
+        def perform(self) -> None: ...
+
+    with fake() as recorder:
+        Perishable.perform_async()
+        moved = Perishable.perform_async()
+        recorder.drain()
+        assert moved.reschedule(3600)
+        recorder.advance(3600)
+        assert moved.status is Status.SUCCEEDED
+
+
 def test_waiting_for_the_rate_costs_no_worker() -> None:
     """Jobs that wait are scheduled; other work of the same thread goes on."""
     counterpunch.configure(pools={"slowlane": 1})

@@ -53,8 +53,8 @@ class Ending(State):
         if reason is None:
             started = call._started or now
             timings.note((started - call._due, now - started))
-        if more is not None and more.planned and lane.bucket is not None and call._due > now:
-            lane.bucket.give_back(call._due)
+        if more is not None and more.planned:
+            self.give_back_start(call, now)
         if status is DISCARDED:
             timings.discards[cause].add()
         if not lane.ended[status].add() & FOLD_MASK:
@@ -74,6 +74,12 @@ class Ending(State):
                 self._tell(call, watchers)
         if reason is not None and self.resting.sleepers:
             self.resting.wake_all()  # it ended where no worker falls asleep afterwards
+
+    def give_back_start(self, call: Handle[Any], now: float) -> None:
+        """A job that waits for its class's rate will not start then: another one may."""
+        bucket = call._lane.bucket
+        if bucket is not None and call._due > now:
+            bucket.give_back(call._due)
 
     def lose(self, call: Handle[Any], reason: str = "the process stopped before it ran") -> None:
         """End a job that the caller owns as lost, and put it on the list."""

@@ -74,9 +74,12 @@ class Steering(Waiting):
             return True  # it is due already, and keeps its place
         if not self._take_back(call, lane):
             return False
-        more = call._extra()
-        more.when = None
-        call._due = self.clock.monotonic() + seconds
+        more, now = call._extra(), self.clock.monotonic()
+        if more.planned:
+            self.give_back_start(call, now)
+            more.planned = seconds == 0.0  # it goes to a worker, who asks again for this start
+        more.when = more.since = None
+        call._due = now + seconds
         if seconds == 0.0:
             self._admit(call)
         else:

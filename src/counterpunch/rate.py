@@ -84,11 +84,17 @@ class TokenBucket:
     def reserve(self, now: float) -> float:
         """The earliest instant, ``now`` or later, for one more start; it is then taken."""
         with self._lock:
-            while self._spare:
-                instant = heapq.heappop(self._spare)
-                if instant >= now:
-                    return instant  # no later than a new one would be
-            return self._next(self._planned, now)
+            while self._spare and self._spare[0] < now:
+                heapq.heappop(self._spare)
+            oldest = self._planned.claim()
+            instant = self._after(oldest, now)
+            # A spare one may be later than a new one, if the class had another rate before.
+            if self._spare and self._spare[0] <= instant:
+                if oldest is not None:
+                    self._planned.appendleft(oldest)
+                return heapq.heappop(self._spare)
+            self._planned.add(instant)
+            return instant
 
     def give_back(self, instant: float) -> None:
         """A job that had this instant of ``reserve`` will not start: the next one may."""
@@ -109,10 +115,12 @@ class TokenBucket:
             return None
 
     def _next(self, log: _Log, earliest: float) -> float:
-        oldest = log.claim()
-        instant = max(earliest, (earliest if oldest is None else oldest) + self.rate.per)
+        instant = self._after(log.claim(), earliest)
         log.add(instant)
         return instant
+
+    def _after(self, oldest: float | None, earliest: float) -> float:
+        return max(earliest, (earliest if oldest is None else oldest) + self.rate.per)
 
 
 class _Log(deque[float]):
