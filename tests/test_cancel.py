@@ -170,6 +170,39 @@ def test_a_cancel_after_the_overrun_still_ends_the_retries() -> None:
     assert handle.attempt == 1
 
 
+class Interrupted(set[Any]):
+    """Something else happens each time that it has been looked at, before the answer is used."""
+
+    def __init__(self, meanwhile: Callable[[], object]) -> None:
+        super().__init__()
+        self.meanwhile = meanwhile
+
+    def __contains__(self, one: object) -> bool:
+        found = super().__contains__(one)
+        self.meanwhile()
+        return found
+
+
+def test_an_overrun_at_the_end_of_an_attempt_cancels_no_retry() -> None:
+    """The time is up just as the attempt has failed, and its token was looked at."""
+    looks: list[Callable[[], object]] = []
+
+    class PunctualJob(Job):
+        timeout = 60.0
+        retry = Retry(2, wait=0)
+
+        def perform(self) -> list[bool]:
+            if self.attempt == 2:
+                return [self.cancelled]
+            call: Any = self.handle
+            looks.append(call._more.timer.action)
+            runtime = call._lane.runtime
+            runtime.cancels = Interrupted(lambda: looks.pop()() if looks else None)
+            raise OSError
+
+    assert PunctualJob.perform_async().result(WAIT) == [False]
+
+
 def test_a_job_within_its_limit_is_not_reported(caplog: pytest.LogCaptureFixture) -> None:
     """The watch ends with the attempt: a later job on the same thread is not blamed."""
     over = threading.Event()

@@ -64,6 +64,8 @@ class Ending(State):
         call._state = status
         if self.cancels:
             self.cancels.discard(call)
+        if self.overruns:
+            self.overruns.discard(call)
         history = self.failed if status is FAILED else self.history
         history.append(call)
         if now >= self._look_back:

@@ -19,7 +19,6 @@ class More:
         "kept",
         "key",
         "options",
-        "overran",
         "planned",
         "progress",
         "reason",
@@ -43,6 +42,5 @@ class More:
         self.kept: Any = None  # of an integration, for retry(); see _hooks
         self.first_started: float | None = None
         self.timer: Any = None  # of the overrun watch while it runs, of its wait for room before
-        self.overran = False  # its cancel token was set by its timeout, and by nobody else
         self.since: float | None = None  # due before its class's rate made it wait
         self.planned = False  # its start has a place in the class's rate

@@ -29,7 +29,7 @@ def watch_for_overrun(runtime: Runtime, call: Handle[Any], timeout: float, now: 
         if call._state is not RUNNING or call.attempt != attempt:
             return
         stack = whole_stack_of(runtime, call)  # first: a job that sees its token moves on
-        runtime.overrun(call)
+        runtime.overrun(call, attempt)
         message = "%s %s attempt %d has been running for more than timeout=%g s\n%s"
         name = call.job.__qualname__
         extra = {"job_id": call.id, "job": name, "attempt": attempt}

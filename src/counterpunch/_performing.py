@@ -57,18 +57,15 @@ class Performing(Unique):
         except KeyError:
             return  # the drain gave it up as lost; that was its one ending
         self.no_timer(call)
-        more = call._more
         if status is not RETRYING:
             self.end(call, status)
             return
-        if more is not None and more.overran:
-            more.overran = False
-            self.cancels.discard(call)  # the time limit is each attempt's own
         dropped = "cancelled while it ran; its next attempt was dropped"
         if call in self.cancels:
             self.end(call, CANCELLED, dropped)
             return
         call._state = RETRYING
+        self.overruns.discard(call)  # the time limit is each attempt's own
         if lane.options.unique == "queued":
             self.retake_key(call)  # it waits again
         self._schedule(call, call._due)

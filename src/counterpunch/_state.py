@@ -78,8 +78,9 @@ class State:
         self.here_runs: dict[int, list[Handle[Any]]] = {}
         #: Of those, the coroutine of each async one.
         self.here_coroutines: dict[Handle[Any], Any] = {}
-        #: Running jobs whose cancel token is set.
+        #: Running jobs whose cancel token is set: for good, and by ``timeout`` for this attempt.
         self.cancels: set[Handle[Any]] = set()
+        self.overruns: set[Handle[Any]] = set()
         #: Jobs that are being enqueued, while a middleware may change their options.
         self.announced: set[Handle[Any]] = set()
         self.history: deque[Handle[Any]] = deque(maxlen=config.history)

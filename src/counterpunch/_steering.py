@@ -27,21 +27,16 @@ class Steering(Waiting):
             if self._take_back(call, lane):
                 self.end(call, CANCELLED, "cancelled before it ran")
                 return True
-        if call._more is not None:
-            call._more.overran = False  # a retry does not undo this one
         self.cancels.add(call)
         if call._state in TERMINAL:
             self.cancels.discard(call)
         return False
 
-    def overrun(self, call: Handle[Any]) -> None:
+    def overrun(self, call: Handle[Any], attempt: int) -> None:
         """A running job is past its ``timeout``: set its cancel token, for this attempt."""
-        if call in self.cancels:
-            return
-        call._extra().overran = True
-        self.cancels.add(call)
-        if call._state is not RUNNING:  # it ended, or went on to wait for a retry
-            self.cancels.discard(call)
+        self.overruns.add(call)
+        if call._state is not RUNNING or call.attempt != attempt:  # over since the look
+            self.overruns.discard(call)
 
     def _take_back(self, call: Handle[Any], lane: Lane) -> bool:
         """Take a waiting job out of wherever it waits; False if it is not there."""
@@ -160,7 +155,7 @@ class Steering(Waiting):
         return sum(1 for call in list(self.live(lane)) if call.cancel())
 
     def cancel_requested(self, call: Handle[Any]) -> bool:
-        return call in self.cancels
+        return call in self.cancels or call in self.overruns
 
     def live(self, lane: Lane) -> Iterator[Handle[Any]]:
         """The jobs of a class that have not ended: running, queued, delayed, deferred."""

@@ -327,8 +327,7 @@ def _again(engine: RemoteEngine, message: Message, call: AttemptHandle) -> None:
     first = message.first if message.first is not None else started
     record = call.record(RETRYING, due=due)
     call._outcome = call._extra().exception
-    # The time limit is each attempt's own, as in Performing.settle.
-    cancelled = runtime.cancel_requested(call) and not call._extra().overran
+    cancelled = call in runtime.cancels  # not by its time limit, which is each attempt's own
     runtime.settle(call, FAILED)
     call.told()
     if cancelled or _persist(engine, lambda: engine.marked(call.id)):
