@@ -267,13 +267,13 @@ class Lane:
         if self.tickets is None and not self.away:
             calls = self.pool.calls()  # nobody else's are there
         else:
-            calls = [call for pool in self._pools() for call in pool.calls() if call._lane is self]
+            calls = [call for pool in self.pools() for call in pool.calls() if call._lane is self]
         return calls + self._held()
 
     def _held(self) -> list[Handle[Any]]:
         return sorted(self.hold.copy(), key=lambda call: (call._due, call))
 
-    def _pools(self) -> list[Pool]:
+    def pools(self) -> list[Pool]:
         """The pools that may hold a queued job of this class, its own first."""
         if not self.away:
             return [self.pool]
@@ -385,7 +385,7 @@ class Lane:
     def _heads(self) -> list[Handle[Any]]:
         """The job of this class that is first in each queue."""
         heads = _head(self.hold)
-        for pool in self._pools():
+        for pool in self.pools():
             for queue in pool.levels:
                 calls = queue.copy() if pool.shared else _head(queue)
                 heads += islice((call for call in calls if call._lane is self), 1)

@@ -152,17 +152,32 @@ class Steering(Waiting):
         """Cancel every live job of a class; the number of those that will never start."""
         lane = self.lane(job)
         self.must_be_here(job, "its jobs cannot all be cancelled", lane.options)
-        return sum(1 for call in list(self.live(lane)) if call.cancel())
+        return sum(1 for call in self.live(lane) if not call.done() and call.cancel())
 
     def cancel_requested(self, call: Handle[Any]) -> bool:
         return call in self.cancels or call in self.overruns
 
-    def live(self, lane: Lane) -> Iterator[Handle[Any]]:
-        """The jobs of a class that have not ended: running, queued, delayed, deferred."""
-        yield from list(lane.running)
-        yield from lane.queued_calls()
-        yield from sorted([*lane.scheduled, *lane.retrying], key=_due)
-        yield from list(lane.deferred)
+    def live(self, lane: Lane) -> list[Handle[Any]]:
+        """The jobs of a class that have not ended or are just about to: running, queued,
+        delayed, deferred. One that moves meanwhile may be there twice."""
+        # Looked at in the order in which a job moves, so that one on its way is not missed; a
+        # retry or reschedule() goes back to where the look began.
+        deferred = list(lane.deferred)
+        delayed = {*lane.scheduled, *lane.retrying}
+        queued = lane.queued_calls()
+        running = [*self._in_hand(lane), *lane.running]
+        delayed.update(lane.scheduled, lane.retrying)
+        return [*running, *queued, *sorted(delayed, key=_due), *deferred]
+
+    def _in_hand(self, lane: Lane) -> Iterator[Handle[Any]]:
+        """What a thread has taken out of the queue and is not yet done with."""
+        for pool in lane.pools():
+            for worker in list(pool.workers):
+                call = worker.call
+                if call is not None and call._lane is lane:
+                    yield call
+        for calls in list(self.here_runs.values()):
+            yield from (call for call in list(calls) if call._lane is lane)
 
 
 def _due(call: Handle[Any]) -> float:
