@@ -315,14 +315,29 @@ class Admission(Performing):
 
 
 def _detached(exc: BaseException) -> BaseException:
-    """A copy of an exception that does not collect the frames it is raised through."""
+    """A copy of an exception that does not collect the frames it is raised through; where
+    none can be made that says the same, the exception itself."""
     import copy
 
-    try:
-        twin = copy.copy(exc)
-    except Exception:  # its constructor wants other arguments than it keeps
-        return exc
-    return twin.with_traceback(None) if type(twin) is type(exc) else exc
+    # A constructor that wants other arguments than it keeps refuses them, or makes something
+    # else of them; without it an OSError cannot be made.
+    for make in (copy.copy, _without_init):
+        try:
+            twin = make(exc)
+            same = twin.args == exc.args and str(twin) == str(exc)
+        except Exception:
+            continue
+        if type(twin) is type(exc) and same is True:
+            twin.__cause__, twin.__context__ = exc.__cause__, exc.__context__
+            twin.__suppress_context__ = exc.__suppress_context__
+            return twin.with_traceback(None)
+    return exc
+
+
+def _without_init(exc: BaseException) -> BaseException:
+    twin = BaseException.__new__(type(exc), *exc.args)
+    vars(twin).update(vars(exc))
+    return twin
 
 
 def _identity(lane: Lane, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
