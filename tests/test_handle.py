@@ -32,6 +32,8 @@ from counterpunch import (
     Status,
     testing,
 )
+from counterpunch._hooks import process
+from counterpunch._lane import Lane
 from counterpunch._status import TERMINAL, TRANSITIONS
 
 LONG = 10.0  # seconds; a bound that turns a hang into a failure, never reached otherwise
@@ -692,9 +694,65 @@ def test_find_in_each_state(door: Door) -> None:
     door.open.set()
     queued.result(LONG)
     assert counterpunch.find(queued.id) is queued
-    for unknown in ("", "x", "a-b-c", running.id + "0", "0-0-0", running.id[:-1] + "zz"):
+    prefix, _, number = scheduled.id.rpartition("-")
+    unknown_ids = ["", "x", "a-b-c", running.id + "0", "0-0-0", running.id[:-1] + "zz"]
+    unknown_ids += [f"{prefix}-{also}" for also in ("0x" + number, "+" + number, "0" + number)]
+    for unknown in unknown_ids:
         assert counterpunch.find(unknown) is None
     assert counterpunch.find(None) is None  # type: ignore[arg-type]
+
+
+def test_find_on_the_way_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job that has stopped running and is not remembered yet is found all the same."""
+    seen: list[object] = []
+    ids: list[str] = []
+
+    class Ending(Job):
+        timeout = 60.0  # one that goes the long way, past ``keep``
+
+        @staticmethod
+        def identity(go: threading.Event) -> str:
+            return "the only one"
+
+        def perform(self, go: threading.Event) -> None:
+            assert go.wait(LONG)
+
+    def look(context: contextvars.Context) -> None:
+        seen.append(counterpunch.find(ids[0]))
+        seen.append(Ending.latest("the only one"))
+        seen.extend(counterpunch.jobs(Ending))
+
+    monkeypatch.setattr(process, "keep", look)
+    go = threading.Event()
+    contextvars.ContextVar[str]("one makes a context").set("that is kept")
+    handle = Ending.perform_async(go)
+    ids.append(handle.id)
+    go.set()
+    handle.result(LONG)
+    assert seen == [handle] * 3
+
+
+def test_a_job_that_starts_while_one_looks_for_it_is_seen(
+    monkeypatch: pytest.MonkeyPatch, door: Door
+) -> None:
+    """It leaves the queue before the queue is looked at; once, whichever way it goes."""
+    queued_calls = Lane.queued_calls
+    hold = threading.Event()
+    first = door.enter()
+    second = door.job.perform_async(lambda job: hold.wait(LONG))
+
+    def start_first(lane: Lane) -> list[Any]:
+        monkeypatch.setattr(Lane, "queued_calls", queued_calls)
+        door.open.set()
+        assert door.inside.acquire(timeout=LONG)
+        return queued_calls(lane)
+
+    monkeypatch.setattr(Lane, "queued_calls", start_first)
+    found = counterpunch.jobs(door.job)
+    assert found.count(second) == 1
+    assert second.status is Status.RUNNING
+    assert found.count(first) == 1
+    hold.set()
 
 
 def test_history_is_bounded_by_count(door: Door) -> None:
@@ -836,6 +894,45 @@ def test_perform_now_keeps_no_frames_in_the_history(fail: bool) -> None:
     assert [ref() for ref in kept] == [None, None]
 
 
+class NoUser(Exception):
+    """Its constructor does not take what it keeps."""
+
+    def __init__(self, user_id: int) -> None:
+        super().__init__(f"no user {user_id}")
+        self.user_id = user_id
+
+
+class TwoArguments(Exception):
+    def __init__(self, user_id: int, why: str) -> None:
+        super().__init__(f"{user_id}: {why}")
+        self.why = why
+
+
+@pytest.mark.usefixtures("no_logs")
+@pytest.mark.parametrize(
+    "failure",
+    [NoUser(5), TwoArguments(5, "gone"), OSError(2, "no such file", "x"), KeyError("x"), Boom()],
+    ids=lambda failure: type(failure).__name__,
+)
+def test_what_is_remembered_of_a_perform_now_says_what_was_raised(failure: Exception) -> None:
+    """Type, text, attributes and cause are those of the exception that the caller got."""
+
+    class Direct(Job):
+        def perform(self) -> None:
+            raise failure from ValueError("the cause")
+
+    with pytest.raises(type(failure)) as raised:
+        Direct.perform_now()
+    assert raised.value is failure
+    (handle,) = counterpunch.jobs(Direct)
+    remembered = handle.exception()
+    assert type(remembered) is type(failure)
+    assert (str(remembered), remembered.args) == (str(failure), failure.args)
+    assert vars(remembered) == vars(failure)
+    assert remembered.__cause__ is failure.__cause__
+    assert remembered is not failure
+
+
 @pytest.mark.usefixtures("no_logs")
 @pytest.mark.parametrize("fail", [False, True])
 def test_nothing_holds_the_arguments_of_a_forgotten_job(fail: bool) -> None:
@@ -866,8 +963,19 @@ def test_a_finished_jobs_callbacks_are_let_go() -> None:
     handle = door.enter()
     payload = Payload()
     handle.add_done_callback(lambda _, payload=payload: None)  # type: ignore[misc]
+    runtime: Any = handle._lane.runtime
+    (callbacks,) = runtime.watchers.values()
+
+    async def give_up() -> None:
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(handle, 0.01)
+
     with pytest.raises(TimeoutError):
         handle.result(0)
+    with pytest.raises(TimeoutError):
+        handle.result(0.001)
+    asyncio.run(give_up())
+    assert len(callbacks) == 1
     gone = weakref.ref(payload)
     del payload
     door.open.set()
@@ -878,6 +986,24 @@ def test_a_finished_jobs_callbacks_are_let_go() -> None:
 
 
 # Jobs on the thread of whoever enqueued them
+
+
+def test_a_job_inside_a_job_does_not_wait_for_the_outer_one() -> None:
+    """Neither ``wait_idle()`` nor ``shutdown()``: it would never end."""
+
+    class Inner(Job):
+        def perform(self, stop: bool) -> bool:
+            return counterpunch.shutdown(0.5).clean if stop else counterpunch.wait_idle(0.5)
+
+    class Outer(Job):
+        def perform(self, stop: bool) -> bool:
+            return Inner.perform_now(stop)
+
+    assert Outer.perform_async(False).result(LONG) is True
+    assert Outer.perform_now(False) is True
+    outer = Outer.perform_async(True)
+    assert outer.result(LONG) is True
+    assert outer.status is Status.SUCCEEDED
 
 
 @pytest.mark.parametrize("kind", ["perform_now", "caller_runs", "async"])

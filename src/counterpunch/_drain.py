@@ -169,16 +169,16 @@ def _wait(runtime: Runtime, timeout: float, start: float) -> None:
     warning = min(WARNING_SECONDS, timeout / 4)
     if runtime.wait_idle(timeout - warning, delayed=True):
         return
-    own = current_job()
+    own = runtime.own_calls()
     for lane in list(runtime.lanes.values()):
-        runtime.cancels.update(call for call in list(lane.running) if call is not own)
+        runtime.cancels.update(call for call in list(lane.running) if call not in own)
     runtime.wait_idle(max(0.0, start + timeout - runtime.clock.monotonic()), delayed=True)
 
 
 def _sweep(runtime: Runtime, leaving: bool) -> list[Worker]:
     """The end of the drain: whatever is left anywhere is lost. Returns workers with a job."""
     runtime.phase = STOPPED
-    own = None if leaving else current_job()
+    own = set() if leaving else runtime.own_calls()
     me = threading.get_ident()
     lanes = list(runtime.lanes.values())
     for lane in lanes:
@@ -206,7 +206,7 @@ def _sweep(runtime: Runtime, leaving: bool) -> list[Worker]:
                 lane.deferred.discard(call)
                 runtime.lose(call, "its transaction had not ended when the process stopped")
         for call in list(lane.running):
-            if call is own:
+            if call in own:
                 continue
             try:
                 lane.running.remove(call)

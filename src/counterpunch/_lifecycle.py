@@ -86,7 +86,11 @@ def wait_idle(timeout: float | timedelta | None = None, scheduled: bool = False)
         scheduled: Wait for scheduled and retry-waiting jobs as well.
 
     Returns:
-        False if the time ran out before. The job that calls it is not waited for.
+        False if the time ran out before. A job that calls it is not waited for, nor one that
+        runs that job inside itself, by ``perform_now`` or so.
+
+    Raises:
+        InvalidOption: (a ``ValueError``) for a negative or not finite timeout.
     """
     seconds = _seconds(0.0)("wait_idle", "timeout", timeout)
     return current().wait_idle(seconds, delayed=scheduled)

@@ -92,6 +92,8 @@ class Runtime(Admission):
                     wanted = int(number, 16)
                 except ValueError:
                     return None
+                if f"{wanted:x}" != number:
+                    return None  # not as ``Handle.id`` writes it
                 for call in self.live(lane):
                     if call._number == wanted:
                         return call
@@ -233,7 +235,7 @@ class Runtime(Admission):
         return wait_in_job(call)
 
     def idle(self, delayed: bool = False) -> bool:
-        """True if no job runs or is queued, the caller's own aside; with ``delayed``, if
+        """True if no job runs or is queued, the calling thread's own aside; with ``delayed``, if
         none waits for a time either."""
         # One look can miss a job that moves from a place not yet looked at to one already
         # seen empty. Two cannot, unless an attempt began in between.
@@ -244,7 +246,7 @@ class Runtime(Admission):
         return sum(lane.attempts.value for lane in list(self.lanes.values()))
 
     def _rests(self, delayed: bool) -> bool:
-        me, own = get_ident(), current_job()
+        me, own = get_ident(), self.own_calls()
         lanes = list(self.lanes.values())
         # In the order in which a job moves.
         if delayed and any(lane.scheduled or lane.retrying for lane in lanes):
@@ -256,11 +258,24 @@ class Runtime(Admission):
             if not pool.idle(mine):
                 return False
         for lane in lanes:
-            if any(call is not own for call in list(lane.running)):
+            if any(call not in own for call in list(lane.running)):
                 return False
             if lane.hold:
                 return False
         return True
+
+    def own_calls(self) -> set[Handle[Any]]:
+        """The jobs that the calling thread is in the midst of, each inside the one before: to
+        wait for one of them would never end."""
+        me, current = get_ident(), current_job()
+        own = set(self.here_runs.get(me, ()))
+        for pool in list(self.pools.values()):
+            for worker in list(pool.workers) if pool.threaded else ():
+                if worker.ident == me and worker.call is not None:
+                    own.add(worker.call)
+        if current is not None:
+            own.add(current)
+        return own
 
     def wait_idle(self, timeout: float | None = None, delayed: bool = False) -> bool:
         """Sleep until ``idle(delayed)``; False if ``timeout`` seconds pass before."""

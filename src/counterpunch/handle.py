@@ -294,10 +294,14 @@ class Handle(Generic[R]):
             except RuntimeError:
                 pass  # the loop was closed meanwhile; nobody waits any more
 
-        self.add_done_callback(ended)
+        runtime = self._lane.runtime
         if self._state not in TERMINAL:
-            self._lane.runtime.before_wait(self)
-            yield from waiter
+            runtime.before_wait(self)
+            runtime.watch(self, ended)
+            try:
+                yield from waiter
+            finally:
+                runtime.unwatch(self, ended)
         return self.result(0)
 
     # Steering it
@@ -376,9 +380,11 @@ class Handle(Generic[R]):
             parking.nudge()
 
         runtime.watch(self, ended)
-        if not parking.park(sleeper, lambda: done, limit):
+        try:
+            if not parking.park(sleeper, lambda: done, limit):
+                raise TimeoutError(f"{self!r} has not ended after {limit or 0:g} s")
+        finally:  # who asks for a job again and again leaves nothing behind
             runtime.unwatch(self, ended)
-            raise TimeoutError(f"{self!r} has not ended after {limit or 0:g} s")
 
     def _failure(self) -> BaseException:
         """What ``result`` raises: the job's own exception, or ours that says how it ended."""
