@@ -276,6 +276,9 @@ def test_perform_bulk_that_fails_half_way() -> None:
         with pytest.raises(TypeError, match=r"Echo\.perform_bulk: each row .*not 5"):
             Echo.perform_bulk([(1,), 5, (2,)])  # type: ignore[list-item]
         assert [handle.args for handle in recorder.jobs] == [(1,)]
+        with pytest.raises(TypeError, match="each row") as refused:
+            Echo.perform_bulk(["x" * 1_000_000])  # type: ignore[list-item]
+        assert len(str(refused.value)) < 1000
 
 
 # using

@@ -510,6 +510,28 @@ def test_a_refused_change_leaves_the_class_as_it_was() -> None:
     assert "workers" not in Steady.__dict__
 
 
+def test_an_attribute_that_is_needed_cannot_be_deleted() -> None:
+    """As a refused change: the class remains as it was."""
+
+    class Single(Job):
+        unique = "queued"
+
+        @staticmethod
+        def identity(number: int) -> int:
+            return number
+
+        def perform(self, number: int) -> None: ...
+
+    with pytest.raises(InvalidOption, match="Single: unique='queued'"):
+        del Single.identity
+    with testing.fake():
+        assert Single.perform_async(1) is Single.perform_async(1)
+        assert Single.in_progress(1)
+    del Single.unique
+    del Single.identity
+    assert Single.options["identity"] is None
+
+
 def test_the_pool_of_a_class_in_use_cannot_be_changed() -> None:
     """Its jobs may wait in the old one, so the change is refused, not ignored."""
     counterpunch.configure(pools={"elsewhere": 1})
@@ -859,7 +881,7 @@ def test_a_hook_that_nobody_awaits_is_refused() -> None:
 
 
 def test_the_decorator_refuses_what_is_no_function() -> None:
-    for wrong in (3, "name", None):
+    for wrong in (3, "name", None, functools.partial(print, "x")):
         with pytest.raises(InvalidOption, match="@job: function"):
             job(workers=1)(wrong)  # type: ignore[call-overload]
 

@@ -375,6 +375,20 @@ def test_a_cancelled_job_makes_room_for_a_blocked_producer(
     late.result(LONG)
 
 
+def test_a_larger_queue_has_room_for_blocked_producers(counter: Callable[..., Counter]) -> None:
+    """They go on as soon as ``max_jobs`` is raised, not when the next job leaves."""
+    till = counter(max_jobs=1, overflow="block", block_timeout=None)
+    till.hold()
+    till.fill()
+    blocked = [in_background(till.job.perform_async, name) for name in ("second", "third")]
+    until_waiting(till.job)
+    till.job.max_jobs = 10
+    late = [producer.result(LONG) for producer in blocked]
+    till.go.set()
+    for handle in late:
+        handle.result(LONG)
+
+
 def test_a_stop_frees_blocked_producers(counter: Callable[..., Counter]) -> None:
     """A producer that waits without limit is refused when the stop's time is up."""
     till = counter(max_jobs=1, overflow="block", block_timeout=None)

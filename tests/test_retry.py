@@ -55,6 +55,12 @@ def test_formula(options: dict[str, Any], expected: list[float | None]) -> None:
     assert waits(Retry(**options), len(expected)) == expected
 
 
+def test_the_formula_beyond_the_range_of_a_float() -> None:
+    """``factor ** (n - 1)`` has none from some n on; no wait remains no wait."""
+    assert Retry(jitter=0).formula(5000, lambda: 1.0) == 60.0
+    assert Retry(wait=0, jitter=0).formula(5000, lambda: 1.0) == 0.0
+
+
 @pytest.mark.parametrize(
     ("jitter", "draw", "expected"),
     [

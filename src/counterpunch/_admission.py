@@ -48,7 +48,8 @@ class Admission(Performing):
             QueueFull: By the class's overflow policy.
         """
         lane = self.lane(job)
-        self._refuse_late(lane, inside)
+        if not inside:
+            self._refuse_late(lane)
         if self.threads:  # a test mode stays in front of an engine
             engine = engine_of(lane.options, config.backend)
             if engine is not None:
@@ -82,7 +83,6 @@ class Admission(Performing):
         a full queue is answered as for any job that falls due, without blocking.
         """
         lane = self.lane(job)
-        self._refuse_late(lane, inside=True)
         own = None if context is None else context.copy()
         call: Handle[Any] = new_handle(
             lane, lane.accepts(), (), NO_KWARGS, own, self.clock.monotonic()
@@ -91,10 +91,8 @@ class Admission(Performing):
         self._admit(call)
         return call
 
-    def _refuse_late(self, lane: Lane, inside: bool = False) -> None:
+    def _refuse_late(self, lane: Lane) -> None:
         if self.phase is OPEN:
-            return
-        if inside:
             return
         if current_job() is None or self.phase is STOPPED:
             raise ShuttingDown(

@@ -103,8 +103,9 @@ def job(function: Any = None, /, **options: Any) -> Any:
             raise InvalidOption("@job", name, value, f"the options {', '.join(sorted(DEFAULTS))}")
 
     def decorate(function: Callable[..., Any]) -> JobFunction[Any, Any, Any]:
-        if not callable(function):
-            raise InvalidOption("@job", "function", function, "a function")
+        if not (callable(function) and hasattr(function, "__qualname__")):
+            allowed = "a function, written with def or lambda"
+            raise InvalidOption("@job", "function", function, allowed)
         namespace = {
             "perform": staticmethod(function),
             "__module__": function.__module__,

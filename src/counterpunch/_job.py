@@ -94,8 +94,14 @@ class JobMeta(abc.ABCMeta):
             raise
 
     def __delattr__(cls, name: str) -> None:
+        before = cls.__dict__.get(name)
         super().__delattr__(name)
-        _redefine(cls)
+        try:
+            _redefine(cls)
+        except BaseException:
+            super().__setattr__(name, before)
+            _redefine(cls)
+            raise
 
 
 def _prepare(cls: JobMeta) -> None:

@@ -130,6 +130,7 @@ class Runtime(Admission):
             raise InvalidOption(job.__qualname__, "pool", plan.options.pool, allowed)
         lane.gate.lane = None
         lane.adopt(plan)
+        lane.made_room()  # there may be more of it
         if not lane.pool.shared and lane.pool.size != plan.options.workers:
             lane.pool.resize(plan.options.workers)
 

@@ -165,7 +165,7 @@ class Steering(Waiting):
         deferred = list(lane.deferred)
         delayed = {*lane.scheduled, *lane.retrying}
         queued = lane.queued_calls()
-        running = [*self._in_hand(lane), *lane.running]
+        running = dict.fromkeys([*self._in_hand(lane), *lane.running])
         delayed.update(lane.scheduled, lane.retrying)
         return [*running, *queued, *sorted(delayed, key=_due), *deferred]
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from ._runtime import accepting
+from .errors import shorten
 from .handle import Handle
 from .options import check_calls, due_at, due_in
 
@@ -75,7 +76,7 @@ def bulk(
         if not isinstance(row, (tuple, list)):
             raise TypeError(
                 f"{cls.__qualname__}.perform_bulk: each row is a tuple of perform's "
-                f"arguments, not {row!r}"
+                f"arguments, not {shorten(row)}"
             )
         handles.append(enqueue(*row))
     return handles

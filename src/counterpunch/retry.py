@@ -153,8 +153,8 @@ class Retry:
         """The wait after attempt ``attempt`` by the formula of the class docstring."""
         try:
             full = min(self.max_wait, self.wait * self.factor ** (attempt - 1))
-        except OverflowError:  # factor ** 1000 leaves the range of a float
-            full = self.max_wait
+        except OverflowError:  # factor ** 1024 leaves the range of a float
+            full = self.max_wait if self.wait else 0.0
         return full * (1.0 - self.jitter) + full * self.jitter * random()
 
 
