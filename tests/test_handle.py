@@ -894,6 +894,59 @@ def test_perform_now_keeps_no_frames_in_the_history(fail: bool) -> None:
     assert [ref() for ref in kept] == [None, None]
 
 
+@pytest.mark.usefixtures("no_logs")
+@pytest.mark.parametrize("way", ["result", "await", "perform_now"])
+def test_a_failure_goes_with_the_one_who_was_told(way: str) -> None:
+    """Exception, frames and handle hold no circle: no garbage collection is needed."""
+
+    class Failing(Job):
+        def perform(self) -> None:
+            raise Boom
+
+    async def ask() -> None:
+        mine = Payload()
+        kept.append(weakref.ref(mine))
+        with contextlib.suppress(Boom):
+            if way == "result":
+                Failing.perform_async().result(LONG)
+            elif way == "perform_now":
+                Failing.perform_now()
+            else:
+                await Failing.perform_async()
+
+    kept: list[weakref.ref[Any]] = []
+    counterpunch.configure(history=0)
+    with asyncio.Runner() as runner:
+        gc.collect()
+        gc.disable()
+        try:
+            runner.run(ask())
+            assert counterpunch.wait_idle(LONG)
+            assert kept[0]() is None
+        finally:
+            gc.enable()
+
+
+@pytest.mark.usefixtures("no_logs")
+def test_the_event_loop_keeps_nothing_of_who_started_it() -> None:
+    """The workers of async classes live on, without the first caller's context variables."""
+    request: contextvars.ContextVar[object] = contextvars.ContextVar("request")
+
+    class Awaiting(Job):
+        async def perform(self) -> None: ...
+
+    def enqueue() -> weakref.ref[Any]:
+        mine = Payload()
+        request.set(mine)
+        Awaiting.perform_async()
+        return weakref.ref(mine)
+
+    kept = [contextvars.copy_context().run(enqueue) for _ in range(3)]
+    assert counterpunch.wait_idle(LONG)
+    gc.collect()
+    assert [ref() for ref in kept] == [None] * 3
+
+
 class NoUser(Exception):
     """Its constructor does not take what it keeps."""
 

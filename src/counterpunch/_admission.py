@@ -308,7 +308,10 @@ class Admission(Performing):
             exc: BaseException = call._outcome
             frames = exc.__traceback__
             call._outcome = _detached(exc)  # the history must not keep the caller's frames
-            raise exc.with_traceback(frames)
+            try:
+                raise exc.with_traceback(frames)
+            finally:
+                del exc, frames, call  # the exception holds this frame
         return call.result(0)
 
 

@@ -191,7 +191,10 @@ def attempt(call: Handle[Any], lane: Lane, worker: bool, final: bool) -> Status:
         failure = exc
     if worker and not lane.here[0]:
         _leave_forked_child(failure)
-    return conclude(call, lane, job, value, failure, final)
+    try:
+        return conclude(call, lane, job, value, failure, final)
+    finally:
+        del failure  # in perform_now it goes on with its frames, of which this is one
 
 
 def conclude(
@@ -256,6 +259,7 @@ async def attempt_async(call: Handle[Any], lane: Lane, final: bool = False) -> S
                 safely(name, call, _raiser(exc))
     if failure is not None:
         forget_frames(failure, final or lane.runtime.keep_frames)
+        del failure  # as in ``attempt``
     return status
 
 

@@ -149,7 +149,8 @@ class LoopPool(Pool):
             self.runtime.no_thread(self, exc)
             return False
         worker = Worker()
-        if not loop.call(lambda: loop.spawn(self._serve_tasks(loop, worker))):
+        # A worker that lives on must not keep the context of the caller that it was started for.
+        if not Context().run(loop.call, lambda: loop.spawn(self._serve_tasks(loop, worker))):
             self.vacancies.append(None)
             return False
         return True

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable
+from contextvars import Context
 from itertools import count
 from typing import TYPE_CHECKING, Any, cast
 
@@ -169,7 +170,7 @@ class State:
         if not self._loops:
             from ._loop import Loop
 
-            made = Loop()
+            made = Context().run(Loop)  # the loop keeps the context that it is made in
             self._loops.append(made)
             if self._loops[0] is not made:  # another thread was faster
                 made.stop()

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ._clock import moment
 from ._more import More
@@ -227,11 +227,14 @@ class Handle(Generic[R]):
                 job that waits for it; the message names them.
             BaseException: Its own, if it failed.
         """
-        self._wait(timeout)
-        if self._state is SUCCEEDED:
-            outcome: R = self._outcome
-            return outcome
-        return self._raise()
+        try:
+            self._wait(timeout)
+            if self._state is SUCCEEDED:
+                outcome: R = self._outcome
+                return outcome
+            raise self._failure()
+        finally:
+            del self  # a frame that the exception holds, which the handle holds
 
     def exception(self, timeout: float | timedelta | None = None) -> BaseException | None:
         """The exception that ``result`` would raise, or None after success.
@@ -244,7 +247,7 @@ class Handle(Generic[R]):
         if self._state is SUCCEEDED:
             return None
         if self._state is CANCELLED:
-            self._raise()
+            raise self._failure()
         return self._failure()
 
     def add_done_callback(self, fn: Callable[[Handle[R]], object]) -> None:
@@ -257,7 +260,9 @@ class Handle(Generic[R]):
     def future(self) -> Future[R]:
         """A ``concurrent.futures.Future`` that follows this job, for ``wait`` and the like.
 
-        Cancelling the future does not cancel the job.
+        Cancelling the future does not cancel the job. A job that is cancelled gives its future
+        the exception ``Cancelled``; the future itself is then not ``cancelled()``, which
+        ``asyncio.wrap_future`` would take for a cancellation of the task that waits.
         """
         from concurrent.futures import Future
 
@@ -302,7 +307,10 @@ class Handle(Generic[R]):
                 yield from waiter
             finally:
                 runtime.unwatch(self, ended)
-        return self.result(0)
+        try:
+            return self.result(0)
+        finally:
+            del self  # as in ``result``
 
     # Steering it
 
@@ -395,13 +403,6 @@ class Handle(Generic[R]):
         text = f"{self.job.__qualname__} {self.id} was {self._state.value}"
         kind = {CANCELLED: Cancelled, DISCARDED: Discarded}.get(self._state, Lost)
         return kind(f"{text}: {reason}" if reason else text)
-
-    def _raise(self) -> NoReturn:
-        failure = self._failure()
-        try:
-            raise failure
-        finally:
-            del failure  # a frame that holds the exception which holds the frame
 
 
 def new_handle(
