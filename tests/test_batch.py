@@ -273,6 +273,21 @@ def test_a_block_that_raises_is_no_success(callbacks: Callbacks, ended: Ended) -
     assert ended == [("complete", inner.id), ("complete", outer.id)]
 
 
+def test_a_block_that_is_left_in_another_context_says_so_and_completes(
+    callbacks: Callbacks, ended: Ended
+) -> None:
+    """As a dependency of FastAPI with ``yield``, whose two parts run in different threads."""
+    batch = Batch(on_complete=callbacks[1])
+    there = contextvars.copy_context()
+    there.run(batch.__enter__)
+    member = there.run(PartJob.perform_async)
+    with pytest.raises(CounterpunchError, match="in another context than it was opened in"):
+        batch.__exit__(None, None, None)
+    assert batch.wait(WAIT)
+    assert counterpunch.wait_idle(WAIT)
+    assert (list(batch.handles), ended) == ([member], [("complete", batch.id)])
+
+
 def test_a_batch_that_is_used_again_is_refused() -> None:
     """A ``with`` on a batch that was open already is an error, by name."""
     with fake():

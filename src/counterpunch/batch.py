@@ -42,6 +42,8 @@ class Batch:
 
     Raises:
         InvalidOption: If a callback is none of these, or does not take one argument.
+        CounterpunchError: On leaving the block in another context than it was entered in. The
+            batch then completes with the members it has.
     """
 
     def __init__(self, *, on_success: Any = None, on_complete: Any = None) -> None:
@@ -92,13 +94,21 @@ class Batch:
         frames: TracebackType | None,
     ) -> None:
         open_batches.discard(self)
-        if self._token is not None:
-            current_batch.reset(self._token)
-        self._interrupted = exc is not None
-        # The last member ends on a worker, which knows nothing of who opened the batch.
-        self._context = process.copy_context()
-        self.closed = True
-        self._one_less(accepting())
+        try:
+            if self._token is not None:
+                current_batch.reset(self._token)
+        except ValueError as foreign:
+            raise CounterpunchError(
+                f"{self!r} is left in another context than it was opened in, as by a generator "
+                f"whose parts run in different threads: what was enqueued in between may not "
+                f"belong to it; open and leave it in one function"
+            ) from foreign
+        finally:
+            self._interrupted = exc is not None
+            # The last member ends on a worker, which knows nothing of who opened the batch.
+            self._context = process.copy_context()
+            self.closed = True
+            self._one_less(accepting())
 
     @property
     def progress(self) -> tuple[int, int]:
