@@ -166,10 +166,7 @@ def admitted(call: Handle[Any], lane: Lane, forced: bool = False) -> bool:
 
 def attempt(call: Handle[Any], lane: Lane, worker: bool, final: bool) -> Status:
     """One attempt with its hooks, inside the job's context. Returns the status that follows."""
-    current.set(call)
-    if call._more is not None and call._more.batch is not None:
-        current_batch.set(None)  # the job belongs to the batch, what it enqueues does not
-    _log(logging.DEBUG, call, "started")
+    _begin(call)
     plan = lane.plan
     job: Any = None
     value = failure = None
@@ -197,6 +194,14 @@ def attempt(call: Handle[Any], lane: Lane, worker: bool, final: bool) -> Status:
         del failure  # in perform_now it goes on with its frames, of which this is one
 
 
+def _begin(call: Handle[Any]) -> None:
+    """Inside the job's context: say whose it is."""
+    current.set(call)
+    if call._more is not None and call._more.batch is not None:
+        current_batch.set(None)  # the job belongs to the batch, what it enqueues does not
+    _log(logging.DEBUG, call, "started")
+
+
 def conclude(
     call: Handle[Any], lane: Lane, job: Any, value: Any, failure: BaseException | None, final: bool
 ) -> Status:
@@ -204,12 +209,7 @@ def conclude(
 
     Returns the status that follows.
     """
-    if failure is None:
-        call._outcome = value
-        status = SUCCEEDED
-        _log_success(call, lane)
-    else:
-        status = _judge(call, lane, failure, final)
+    status = _judge(call, lane, value, failure, final)
     if lane.plan.hooked or failure is not None:
         with _around_hooks(call):
             for turn in _turns(call, lane, job, status, value, failure):
@@ -219,18 +219,9 @@ def conclude(
     return status
 
 
-def _log_success(call: Handle[Any], lane: Lane) -> None:
-    if logger.isEnabledFor(logging.INFO):
-        seconds = lane.monotonic() - (call._started or 0.0)
-        _log(logging.INFO, call, "succeeded in %.3g s", seconds)
-
-
 async def attempt_async(call: Handle[Any], lane: Lane, final: bool = False) -> Status:
     """``attempt`` for an ``async def perform``; hooks may be coroutine functions as well."""
-    current.set(call)
-    if call._more is not None and call._more.batch is not None:
-        current_batch.set(None)  # the job belongs to the batch, what it enqueues does not
-    _log(logging.DEBUG, call, "started")
+    _begin(call)
     plan = lane.plan
     job: Any = None
     value = failure = None
@@ -245,12 +236,7 @@ async def attempt_async(call: Handle[Any], lane: Lane, final: bool = False) -> S
             value = await job.perform(*call.args, **call._kwargs)
     except BaseException as exc:
         failure = exc
-    if failure is None:
-        call._outcome = value
-        status = SUCCEEDED
-        _log_success(call, lane)
-    else:
-        status = _judge(call, lane, failure, final)
+    status = _judge(call, lane, value, failure, final)
     with _around_hooks(call):
         for name, fn, args in _turns(call, lane, job, status, value, failure):
             try:
@@ -288,8 +274,16 @@ def _raiser(exc: BaseException) -> Callable[[], NoReturn]:
     return again
 
 
-def _judge(call: Handle[Any], lane: Lane, exc: BaseException, final: bool) -> Status:
-    """What follows from a failed attempt: recorded on the job, logged, and returned."""
+def _judge(
+    call: Handle[Any], lane: Lane, value: Any, exc: BaseException | None, final: bool
+) -> Status:
+    """What follows from how an attempt went: recorded on the job, logged, and returned."""
+    if exc is None:
+        call._outcome = value
+        if logger.isEnabledFor(logging.INFO):
+            seconds = lane.monotonic() - (call._started or 0.0)
+            _log(logging.INFO, call, "succeeded in %.3g s", seconds)
+        return SUCCEEDED
     more = call._extra()
     if isinstance(exc, Abandon):
         return CANCELLED  # the drain has already reported the job as lost
