@@ -567,6 +567,40 @@ def test_reschedule_moves_both_ways() -> None:
         assert absolute.attempt == 1
 
 
+def test_who_waits_for_idleness_hears_of_a_job_that_left_the_queue(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The last queued job is put off, and neither a worker nor the scheduler falls asleep."""
+
+    class Far(Job):
+        def perform(self) -> None: ...
+
+    class Held(Job):
+        def perform(self) -> None: ...
+
+    Far.perform_in(1000)  # what is due after it wakes nobody
+    Held.pause()
+    held = Held.perform_async()
+    runtime = held._lane.runtime
+    idle, looks = runtime.idle, threading.Semaphore(0)
+
+    def look(*args: Any) -> bool:
+        try:
+            return idle(*args)
+        finally:
+            looks.release()
+
+    monkeypatch.setattr(runtime, "idle", look)
+    at_rest = threading.Event()
+    waiting = threading.Thread(target=lambda: counterpunch.wait_idle() and at_rest.set())
+    waiting.daemon = True
+    waiting.start()
+    for _ in range(2):  # the second one when it has lain down
+        assert looks.acquire(timeout=LONG)
+    assert held.reschedule(5000)
+    assert at_rest.wait(LONG)
+
+
 def test_run_now_leaves_a_queued_job_at_its_place() -> None:
     """It is due already: it neither goes to the end of the queue nor counts as a new one."""
     with testing.fake() as recorder:

@@ -79,6 +79,8 @@ class Steering(Waiting):
             self._admit(call)
         else:
             self._schedule(call, call._due)
+            if self.resting.sleepers:
+                self.resting.wake_all()  # it left a queue, and no worker falls asleep after it
         return True
 
     def pause(self, job: type) -> None:
