@@ -25,7 +25,11 @@ C = TypeVar("C")  # what a direct call gives: R, or a coroutine of it
 
 
 class JobFunction(Generic[P, R, C]):
-    """A plain function as a job: calling it runs it directly, ``perform_async`` enqueues."""
+    """A plain function as a job: calling it runs it directly, ``perform_async`` enqueues.
+
+    Its methods take and raise what those of a job class do; so do the others of a job class,
+    such as ``stats`` and ``pause``. The class itself is ``job``.
+    """
 
     def __init__(self, function: Callable[P, C], cls: type[Job]) -> None:
         self.job: Any = cls

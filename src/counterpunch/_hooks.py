@@ -28,6 +28,7 @@ __all__ = [
     "logger",
     "on_error",
     "process",
+    "report",
     "safely",
 ]
 

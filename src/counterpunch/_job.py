@@ -328,7 +328,11 @@ class Job(metaclass=JobMeta):
 
     @classmethod
     def cancel_all(cls) -> int:
-        """``cancel()`` every live job of the class; the number that will now never start."""
+        """``cancel()`` every live job of the class; the number that will now never start.
+
+        Raises:
+            NotSupported: If its jobs run on an engine; so do ``pause`` and ``resume``.
+        """
         return current().cancel_all(cls)
 
     @classmethod

@@ -36,6 +36,9 @@ def start() -> None:
 
     The ASGI, Flask and Django helpers call it in each server process. Enqueues do not need
     it. Safe to call again.
+
+    Raises:
+        InvalidOption: If a periodic class names a pool that does not exist; none is armed then.
     """
     runtime = accepting()
     if runtime.phase is QUIET:

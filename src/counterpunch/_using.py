@@ -23,7 +23,10 @@ R = TypeVar("R")
 
 
 class Using(Generic[P, R]):
-    """A job class with options for single calls: what ``using(...)`` returns. Reusable."""
+    """A job class with options for single calls: what ``using(...)`` returns. Reusable.
+
+    Its enqueue methods take and raise what those of the class do.
+    """
 
     __slots__ = ("job", "options")
 

@@ -1,7 +1,7 @@
 """What can be set on a job class or on one call, and what each value may be.
 
 One table, ``CHECKS``: an option exists if it has a line there. ``resolve`` reads a class,
-``Overrides`` holds what ``using(...)`` changed for one call. Nothing here knows of threads.
+``check_calls`` what ``using(...)`` changes for one call. Nothing here knows of threads.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ __all__ = [
     "DEFAULTS",
     "PER_CALL",
     "Options",
-    "check",
     "check_calls",
     "due_in",
     "hashable",
@@ -333,15 +332,6 @@ def check_calls(owner: str, given: Mapping[str, Any]) -> dict[str, Any]:
     if "delay" in checked and "at" in checked:
         raise InvalidOption(f"{owner}.using", "at", checked["at"], "nothing, beside delay")
     return checked
-
-
-def check(owner: str, option: str, value: Any) -> Any:
-    """Check one option of a class; returns the normalised value.
-
-    Raises:
-        InvalidOption: If the value is not allowed.
-    """
-    return CHECKS[option](owner, option, value)
 
 
 def due_in(owner: str, delay: float | timedelta) -> float:
