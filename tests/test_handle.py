@@ -34,6 +34,7 @@ from counterpunch import (
 )
 from counterpunch._hooks import process
 from counterpunch._lane import Lane
+from counterpunch._parking import Parking
 from counterpunch._status import TERMINAL, TRANSITIONS
 
 LONG = 10.0  # seconds; a bound that turns a hang into a failure, never reached otherwise
@@ -582,6 +583,7 @@ def test_who_waits_for_idleness_hears_of_a_job_that_left_the_queue(
     Held.pause()
     held = Held.perform_async()
     runtime = held._lane.runtime
+    runtime.scheduler.resters = Parking()  # its thread may still be on its way to sleep
     idle, looks = runtime.idle, threading.Semaphore(0)
 
     def look(*args: Any) -> bool:
