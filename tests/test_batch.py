@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import gc
 import threading
+import weakref
 
 import pytest
 
@@ -286,6 +288,19 @@ def test_a_block_that_is_left_in_another_context_says_so_and_completes(
     assert batch.wait(WAIT)
     assert counterpunch.wait_idle(WAIT)
     assert (list(batch.handles), ended) == ([member], [("complete", batch.id)])
+
+
+def test_a_remembered_member_does_not_keep_its_batch() -> None:
+    """A batch of a million would stay for as long as one of its jobs is remembered."""
+    with Batch() as batch:
+        member = PartJob.perform_async()
+    assert batch.wait(WAIT)
+    assert counterpunch.wait_idle(WAIT)
+    gone = weakref.ref(batch)
+    del batch
+    gc.collect()
+    assert gone() is None
+    assert counterpunch.find(member.id) is member
 
 
 def test_a_batch_that_is_used_again_is_refused() -> None:

@@ -162,7 +162,7 @@ class Admission(Performing):
             more.options = rest or None
             more.when = when
             more.key = key
-            more.batch = batch
+            more.in_batch = batch is not None
         if plan.options.unique is not None:
             call._extra().scope = scope
             call._number = lane.draw()  # others see it as soon as it has the key

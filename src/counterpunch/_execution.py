@@ -197,7 +197,7 @@ def attempt(call: Handle[Any], lane: Lane, worker: bool, final: bool) -> Status:
 def _begin(call: Handle[Any]) -> None:
     """Inside the job's context: say whose it is."""
     current.set(call)
-    if call._more is not None and call._more.batch is not None:
+    if call._more is not None and call._more.in_batch:
         current_batch.set(None)  # the job belongs to the batch, what it enqueues does not
     _log(logging.DEBUG, call, "started")
 

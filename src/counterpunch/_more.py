@@ -11,11 +11,11 @@ class More:
     """Made when the first of its fields is needed."""
 
     __slots__ = (
-        "batch",
         "data",
         "error",
         "exception",
         "first_started",
+        "in_batch",
         "kept",
         "key",
         "options",
@@ -38,7 +38,7 @@ class More:
         self.data: dict[str, Any] | None = None
         self.key: tuple[Any, ...] | None = None  # of a class with an identity
         self.scope: tuple[Any, ...] | None = None  # the transaction, while deferred and unique
-        self.batch: Any = None
+        self.in_batch = False  # not which: a remembered job would keep all its members
         self.kept: Any = None  # of an integration, for retry(); see _hooks
         self.first_started: float | None = None
         self.timer: Any = None  # of the overrun watch while it runs, of its wait for room before
