@@ -467,6 +467,22 @@ def test_a_lock_is_held_once_and_given_back_at_a_stop() -> None:
             pass
 
 
+@pytest.mark.parametrize("again", [True, False], ids=["its holder", "another process"])
+def test_a_lock_file_that_was_tidied_away_is_held_by_one_again(again: bool) -> None:
+    """A temporary directory is cleaned after some days; whoever comes first makes a new file."""
+    pytest.importorskip("fcntl")
+    holder, other = HostLock("tidied"), HostLock("tidied")
+    assert holder.hold()
+    os.unlink(holder.path())
+    first, second = (holder, other) if again else (other, holder)
+    assert first.hold()
+    assert not second.hold()
+    assert first.hold()
+    first.release()
+    assert second.hold()
+    second.release()
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_child_does_not_keep_the_lock() -> None:

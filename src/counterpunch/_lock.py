@@ -21,6 +21,7 @@ class HostLock:
     def __init__(self, name: str) -> None:
         self.name = name
         self._file: int | None = None
+        self._path = ""
         self._pid = -1
         self._warned = False
 
@@ -37,12 +38,13 @@ class HostLock:
                 message = "no fcntl here: %s runs in every process (once_per='process')"
                 report(logging.WARNING, message, self.name)
             return True
-        if self._file is not None and self._pid == os.getpid():
+        if self._file is not None and self._pid == os.getpid() and _is_at(self._path, self._file):
             return True
         # After a fork the descriptor is shared with the parent, and so is its lock.
         self.release()
         try:
-            file = os.open(self.path(), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | _NO_FOLLOW, 0o600)
+            path = self.path()
+            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | _NO_FOLLOW, 0o600)
         except OSError as exc:
             report(logging.ERROR, "the lock file of %s cannot be opened: %s", self.name, exc)
             return False
@@ -51,7 +53,7 @@ class HostLock:
         except OSError:
             os.close(file)
             return False
-        self._file, self._pid = file, os.getpid()
+        self._file, self._path, self._pid = file, path, os.getpid()
         return True
 
     def release(self) -> None:
@@ -77,6 +79,16 @@ class HostLock:
             raise PermissionError(f"{directory} can be written by others")
         digest = hashlib.sha256(f"{os.getcwd()}\0{self.name}".encode()).hexdigest()[:16]
         return os.path.join(directory, f"{self.name.rpartition('.')[2]}-{digest}.lock")
+
+
+def _is_at(path: str, file: int) -> bool:
+    """False if the file has been removed, as whatever tidies a temporary directory does after
+    some days: another process then locks a new one of that name."""
+    try:
+        found, held = os.stat(path), os.fstat(file)
+    except OSError:
+        return False
+    return (found.st_dev, found.st_ino) == (held.st_dev, held.st_ino)
 
 
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
