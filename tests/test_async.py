@@ -18,7 +18,10 @@ import pytest
 import counterpunch
 from counterpunch import Cancelled, Job, Retry, Status, current_job, job
 from counterpunch import _execution as execution_module
+from counterpunch import _loop as loop_module
+from counterpunch._loop import Loop
 from counterpunch._performing import Performing
+from counterpunch._runtime import current
 from counterpunch.testing import fake, inline
 
 WAIT = 10.0
@@ -552,6 +555,41 @@ def test_the_modes_run_async_jobs_with_and_without_a_running_loop(loop: bool) ->
         asyncio.run(inside())
     else:
         contextvars.copy_context().run(check)
+
+
+def test_two_threads_that_start_the_event_loop_have_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop of the slower one ends, is not counted, and is not stopped again with the other."""
+    made: list[Loop] = []
+    both = threading.Barrier(2)
+
+    class Together(Loop):
+        def __init__(self) -> None:
+            super().__init__()
+            made.append(self)
+            both.wait(WAIT)
+
+    monkeypatch.setattr(loop_module, "Loop", Together)
+
+    class First(Job):
+        async def perform(self) -> None: ...
+
+    class Second(Job):
+        async def perform(self) -> None: ...
+
+    threads = [threading.Thread(target=each.perform_async) for each in (First, Second)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(WAIT)
+    assert counterpunch.wait_idle(WAIT)
+    runtime = current()
+    (kept,) = runtime.loops()
+    (slower,) = [loop for loop in made if loop.thread is not kept]
+    slower.thread.join(WAIT)
+    assert slower.loop.is_closed()
+    assert runtime.loop_threads() == {kept.ident}
+    assert counterpunch.shutdown(WAIT).clean
+    assert [loop.loop.is_closed() for loop in made] == [True, True]
 
 
 def handing_on(function: Callable[..., Any]) -> Callable[..., Any]:

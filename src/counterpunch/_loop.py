@@ -50,7 +50,7 @@ class Loop:
             while self._run_until_stopped():
                 pass
         finally:
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(Exception, asyncio.CancelledError):
                 self.loop.run_until_complete(self.loop.shutdown_asyncgens())
             self.loop.close()
 

@@ -173,6 +173,7 @@ class State:
             made = Context().run(Loop)  # the loop keeps the context that it is made in
             self._loops.append(made)
             if self._loops[0] is not made:  # another thread was faster
+                self._loops.remove(made)
                 made.stop()
         return self._loops[0]
 
