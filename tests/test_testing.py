@@ -508,6 +508,31 @@ def test_assertion_messages_with_nothing_and_with_too_much() -> None:
 # Modes as such
 
 
+def test_waiting_for_idleness_in_a_mode() -> None:
+    """It answers at once: false while a job is due, true when all that wait have another time."""
+
+    class Late(Job):
+        retry = Retry(max_attempts=2, wait=60)
+
+        def perform(self) -> None:
+            if self.attempt == 1:
+                raise OSError
+
+    with testing.inline():
+        Late.perform_in(10)
+        assert counterpunch.wait_idle()
+        assert counterpunch.wait_idle(scheduled=True)
+    with testing.fake() as recorder:
+        Late.perform_in(10)
+        assert counterpunch.wait_idle()
+        assert not counterpunch.wait_idle(scheduled=True)
+        recorder.advance(10)
+        Late.perform_async()
+        assert not counterpunch.wait_idle()
+        recorder.advance(60)
+        assert counterpunch.wait_idle(scheduled=True)
+
+
 def test_modes_nest() -> None:
     """The innermost counts; leaving it restores the one around it, and in the end the real."""
 

@@ -102,7 +102,8 @@ def configure(
             Pools that are in use may be resized and added to, not taken away.
         strict_args: ``"json"``, ``"pickle"`` or ``"copy"`` sends the arguments of each
             job through that and back at the enqueue. Default None: by reference.
-        history: Finished jobs that ``find`` and ``jobs`` remember. Default 1000.
+        history: Finished jobs that ``find`` and ``jobs`` remember. Failed ones are counted
+            apart, as many again. Default 1000.
         history_ttl: Seconds for which they are remembered. Default 3600; None has no limit.
         log_args: False keeps arguments out of logs and of the lost report. Default True.
         starved_after: A job queued for more than so many seconds is reported in the log, once,
