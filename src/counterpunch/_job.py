@@ -175,7 +175,8 @@ class Job(metaclass=JobMeta):
     checked when the class is defined; the table is in the README. Hooks are optional
     methods: ``on_enqueue()`` on the caller's thread; ``before()``, ``on_success(result)``,
     ``on_error(exc)``, ``on_failure(exc)`` and ``after()`` on the job's thread, in the
-    context variables of the caller.
+    context variables of the caller. They are one job's own: what an attempt sets in them, its
+    hooks and the next attempt see, and nobody else.
 
     ``unique="queued"`` frees the identity's key when the job starts. While it waits for a
     retry it has the key again, unless another job took it meanwhile; then both go on.

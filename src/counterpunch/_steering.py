@@ -104,7 +104,9 @@ class Steering(Waiting):
         """
         lane = call._lane
         if lane.stopped:
-            self._too_late(call, taken)
+            # Who queued it leaves a running one alone: it may be the very job that drained.
+            if self._unstart(call) if taken else lane.withdraw(call):
+                self.lose(call)
         elif taken:
             if all(worker.call is not call for worker in list(lane.home(call).workers)):
                 return False
@@ -114,15 +116,6 @@ class Steering(Waiting):
             lane.left(call)
             lane.keep(call)  # where it counts as waiting, as before
         return True
-
-    def _too_late(self, call: Handle[Any], taken: bool) -> None:
-        """A job was queued, or by a worker taken out, just as the drain ended: take it back.
-
-        Who queued it leaves a running one alone: it may be the very job that drained.
-        """
-        if not (self._unstart(call) if taken else call._lane.withdraw(call)):
-            return
-        self.lose(call)
 
     def _unstart(self, call: Handle[Any]) -> bool:
         """Take back a job that was about to start; False if the drain was faster."""
