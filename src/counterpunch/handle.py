@@ -324,7 +324,10 @@ class Handle(Generic[R]):
         return self._lane.runtime.cancel(self)
 
     def reschedule(self, delay: float | timedelta) -> bool:
-        """Make a waiting job due in ``delay`` seconds from now. False if it no longer waits.
+        """Make a waiting job due in ``delay`` seconds from now.
+
+        False if it no longer waits, and for a job that waits for its transaction
+        (``after_commit``), which is due by what the enqueue said.
 
         Raises:
             InvalidOption: (a ``ValueError``) for a negative or not finite delay.
@@ -333,11 +336,13 @@ class Handle(Generic[R]):
         return self._lane.runtime.reschedule(self, seconds)
 
     def run_now(self) -> bool:
-        """Make a delayed or retry-waiting job due now. False if it no longer waits."""
+        """Make a delayed or retry-waiting job due now; True and False as ``reschedule``."""
         return self._lane.runtime.reschedule(self, 0.0)
 
     def retry(self) -> Handle[R]:
         """Enqueue the same arguments again, as a new job with an id of its own.
+
+        Raises as ``perform_async``, and a ``unique`` class answers as to any enqueue.
 
         Raises:
             CounterpunchError: If this job has not ended yet.
