@@ -9,6 +9,7 @@ import pickle
 import threading
 from datetime import timedelta
 from typing import Any, ClassVar
+from unittest import mock
 
 import pytest
 
@@ -602,6 +603,26 @@ def test_options_of_a_function() -> None:
         job(worker=4)
     with pytest.raises(InvalidOption, match=r"@job: function=3"):
         job(3)  # type: ignore[call-overload]
+
+
+def test_options_of_a_function_can_be_changed() -> None:
+    """They are those of the class behind it: checked, in force, and back again."""
+
+    @job(workers=4)
+    def resize(number: int) -> int:
+        return number
+
+    with mock.patch.object(resize, "max_jobs", 1), testing.fake():
+        assert (resize.max_jobs, resize.job.options["max_jobs"]) == (1, 1)
+        resize.perform_async(1)
+        with pytest.raises(QueueFull):
+            resize.perform_async(2)
+    assert resize.max_jobs == DEFAULTS["max_jobs"]
+    with pytest.raises(InvalidOption, match="workers=0"):
+        resize.workers = 0
+    assert resize.workers == 4
+    resize.note = "anything else is the object's own"
+    del resize.note
 
 
 def test_arguments_named_like_the_parameters_of_the_library() -> None:

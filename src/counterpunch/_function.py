@@ -27,8 +27,8 @@ C = TypeVar("C")  # what a direct call gives: R, or a coroutine of it
 class JobFunction(Generic[P, R, C]):
     """A plain function as a job: calling it runs it directly, ``perform_async`` enqueues.
 
-    Its methods take and raise what those of a job class do; so do the others of a job class,
-    such as ``stats`` and ``pause``. The class itself is ``job``.
+    Its methods take and raise what those of a job class do. It has the others of a job class
+    too, such as ``stats`` and ``pause``, and the options. The class itself is ``job``.
     """
 
     def __init__(self, function: Callable[P, C], cls: type[Job]) -> None:
@@ -75,6 +75,19 @@ class JobFunction(Generic[P, R, C]):
         if name.startswith("__") or name == "job":
             raise AttributeError(name)
         return getattr(self.job, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """An option is the class's: setting it here does not look as if it were in force."""
+        if name in DEFAULTS:
+            setattr(self.job, name, value)
+        else:
+            super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        if name in DEFAULTS:
+            delattr(self.job, name)
+        else:
+            super().__delattr__(name)
 
 
 class _Decorator(Protocol):

@@ -284,6 +284,9 @@ class Job(metaclass=JobMeta):
             Options: ``priority``, ``delay`` (seconds), ``at``, ``pool``, ``retry``,
             ``expires_in``, ``timeout``, ``tags``, ``discard_on``, ``delayed_on_shutdown``,
             ``after_commit``. Raises ``InvalidOption`` for others and for bad values.
+
+            Each ``priority`` in use has a queue of its own, which stays as long as the process
+            does: use a few of them, not a time or an id.
             """
             return Using(cls, options)
 
