@@ -6,6 +6,7 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from itertools import islice
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from ._counts import Count, Counts, Discards, WorkerCounts
@@ -271,7 +272,7 @@ class Lane:
         return calls + self._held()
 
     def _held(self) -> list[Handle[Any]]:
-        return sorted(self.hold.copy(), key=lambda call: (call._due, call))
+        return sorted(self.hold.copy(), key=_waits_since)
 
     def pools(self) -> list[Pool]:
         """The pools that may hold a queued job of this class, its own first."""
@@ -392,8 +393,8 @@ class Lane:
         return heads
 
 
-def _waits_since(call: Handle[Any]) -> float:
-    return call._due
+#: Since when a job has been due; of equals the one that came first stays first.
+_waits_since: Callable[[Handle[Any]], float] = attrgetter("_due")
 
 
 def _head(queue: deque[Handle[Any]]) -> list[Handle[Any]]:
