@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextvars
+import sys
 import threading
+import types
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
@@ -22,6 +24,7 @@ from counterpunch import (
     current_job,
     testing,
 )
+from counterpunch._config import config
 from counterpunch._runtime import current
 
 LONG = 10.0  # seconds; a bound that turns a hang into a failure, never reached otherwise
@@ -756,3 +759,46 @@ def test_a_worker_that_starts_as_its_pool_closes_gives_its_thread_back(
     LateJob.perform_async().result(LONG)
     threads[0].join(LONG)
     assert not threads[0].is_alive()
+
+
+@pytest.mark.parametrize(
+    ("started", "says_so", "signals", "warned"),
+    [
+        pytest.param(True, False, False, True, id="nothing added"),
+        pytest.param(False, False, False, False, id="as it is imported"),
+        pytest.param(True, True, False, False, id="with a lifespan"),
+        pytest.param(True, False, True, False, id="with our signal handler"),
+    ],
+)
+def test_uvicorn_without_a_lifespan_is_warned_of(
+    started: bool,
+    says_so: bool,
+    signals: bool,
+    warned: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """With the first job, while the server runs on the main thread; once, and only then."""
+    module = types.ModuleType("uvicorn.server")
+    module.__file__ = "/somewhere/uvicorn/server.py"
+    text = "class Server:\n    def run(self, app):\n        app()\n"
+    exec(compile(text, module.__file__, "exec"), vars(module))
+    monkeypatch.setitem(sys.modules, "uvicorn.server", module)
+    monkeypatch.setattr(config, "signals", signals)
+
+    class FirstJob(Job):
+        def perform(self) -> None: ...
+
+    class SecondJob(FirstJob): ...
+
+    def app() -> None:
+        if says_so:
+            counterpunch.start()
+        FirstJob.perform_async()
+        SecondJob.perform_async().result(10)
+
+    server = vars(module)["Server"]()
+    server.started = started
+    server.run(app)
+    told = [record for record in caplog.records if "asgi.lifespan" in record.getMessage()]
+    assert [record.levelname for record in told] == ["WARNING"] * warned

@@ -41,6 +41,7 @@ def start() -> None:
         InvalidOption: If a periodic class names a pool that does not exist; none is armed then.
     """
     runtime = accepting()
+    runtime.served = True
     if runtime.phase is QUIET:
         runtime.phase = OPEN
     arm(runtime)

@@ -8,6 +8,7 @@ only with it.
 from __future__ import annotations
 
 import os
+import sys
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context
@@ -65,6 +66,8 @@ class State:
         #: An entry, with the thread, for each call of ``drain``; the first one carries it out.
         self.drains: deque[tuple[int]] = deque()
         self.report: ShutdownReport | None = None
+        #: Somebody has called ``start()``, and so will know when the server stops.
+        self.served = False
         self.heirs: dict[int, Runtime] = {}  # what comes after it, see ``_replace``
         self.lanes: dict[type, Lane] = {}
         self.pools: dict[object, Pool] = {}
@@ -115,6 +118,10 @@ class State:
             lane = self.lanes.setdefault(job, made)
             if self.phase is STOPPED:
                 lane.halt(paused=False)  # too late for the sweep to have seen it
+            if self.threads and not self.served and "uvicorn.server" in sys.modules:
+                from ._unsaved import unsaved_under_uvicorn
+
+                self.served = unsaved_under_uvicorn()  # once is enough
         return lane
 
     def must_be_here(self, job: type, what: str, options: Any) -> None:

@@ -260,6 +260,7 @@ def test_a_stop_accounts_for_every_job_within_the_deadline(
     assert len(lost) == 2 * len(ids) // 8
     assert seconds < DEADLINE + SLACK, output
     assert "Fatal Python error" not in output
+    assert ("asgi.lifespan" in output) is (stop.host == "uvicorn-bare"), "warned without need"
     assert status == stop.status, output
 
 
@@ -276,6 +277,8 @@ def test_what_no_library_can_help(stop: Stop, ledger: Ledger) -> None:
         assert len(ledger.of("ran")) <= len(ids) - 2
         assert ledger.of("lost") == []
         assert status == stop.status
+        if stop.host == "uvicorn-bare":  # said with the first job, by name
+            assert "counterpunch.integrations.asgi.lifespan" in server.output
 
 
 def test_a_second_signal_may_cut_a_drain_short(ledger: Ledger) -> None:
