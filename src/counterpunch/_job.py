@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ._counts import NO_COUNTS, Counts
 from ._express import express_async, express_in
 from ._lane import Gate
-from ._lookalikes import warn_of_lookalikes
 from ._periodic import defined, periodic_classes
 from ._plan import Plan
 from ._runtime import accepting, current, installed
@@ -56,7 +55,10 @@ class JobMeta(abc.ABCMeta):
         cls = super().__new__(mcs, name, bases, namespace, **kwargs)
         type.__setattr__(cls, "_gate", Gate())
         _prepare(cls)
-        warn_of_lookalikes(cls.__qualname__, namespace, stacklevel=2)
+        if bases:
+            from ._lookalikes import warn_of_lookalikes  # late: not for the base class alone
+
+            warn_of_lookalikes(cls.__qualname__, namespace, stacklevel=2)
         return cls
 
     @property
