@@ -22,7 +22,10 @@ def needs(module):
     """The module of a host: without it the test is skipped, and fails where hosts are required."""
     if os.environ.get("COUNTERPUNCH_REQUIRE_HOSTS"):
         return importlib.import_module(module)
-    return pytest.importorskip(module)
+    try:
+        return pytest.importorskip(module)
+    except RuntimeError as exc:  # Starlette without the client that its tests need
+        pytest.skip(str(exc))
 
 
 class Page(HTMLParser):
