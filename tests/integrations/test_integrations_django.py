@@ -533,7 +533,7 @@ def test_the_hooks_are_installed_once() -> None:
 def test_the_example_app(command: list[str], tmp_path: Path) -> None:
     """Its own tests pass, and its migration is the one of its models."""
     pytest.importorskip("django.tasks")  # it has a @task
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     done = subprocess.run(
         [sys.executable, str(root / "examples" / "django_app" / "manage.py"), *command],
         env={

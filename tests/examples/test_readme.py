@@ -14,7 +14,7 @@ import counterpunch
 from counterpunch._hooks import process
 from counterpunch.options import DEFAULTS
 
-README = Path(__file__).parent.parent / "README.md"
+README = Path(__file__).parents[2] / "README.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```", README.read_text(encoding="utf-8"), re.M | re.S)
 HOSTS = (
     "flask", "fastapi", "django", "sqlalchemy", "starlette", "celery", "rq", "dramatiq"

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
 LONG = 10.0  # seconds; a bound that turns a hang into a failure, never reached otherwise
 

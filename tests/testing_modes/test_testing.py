@@ -33,7 +33,7 @@ from counterpunch import (
 )
 
 LONG = 10.0  # seconds; a bound that turns a hang into a failure, never reached otherwise
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Welcome(Job):

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-PATH = Path(__file__).parent.parent / "examples" / "sizing.py"
+PATH = Path(__file__).parents[2] / "examples" / "sizing.py"
 
 
 @pytest.fixture(scope="module")
