@@ -78,7 +78,7 @@ def alive(pid: int) -> bool:
 
 @pytest.mark.skipif(
     not os.environ.get("COUNTERPUNCH_REQUIRE_HOSTS"),
-    reason="two seconds for the real server; test_exit.py has it by an injected clock",
+    reason="two seconds for the real server; test_exit_signals.py has it by an injected clock",
 )
 def test_a_sigterm_that_wsgiref_swallows_is_repeated(ledger: Ledger) -> None:
     """It catches whatever is raised while it is at a request, and serves on."""
