@@ -1,86 +1,21 @@
-"""The examples and the tour, run as their readers run them: real processes, real HTTP and SMTP."""
+"""``examples/signup.py``, run as its readers run it: real processes, real HTTP and SMTP."""
 
 import base64
 import http.client
-import importlib.util
 import itertools
 import json
-import os
 import re
 import signal
 import socket
 import socketserver
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from functools import cached_property
-from pathlib import Path
-from types import ModuleType
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
-EXAMPLES = ROOT / "examples"
-LONG = 10.0  # seconds; a bound that turns a hang into a failure, never reached otherwise
-
-T = TypeVar("T")
-
-posix_signals = pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
-
-
-def eventually(probe: Callable[[], T], what: str, seconds: float = LONG) -> T:
-    """Return the first true answer of ``probe``; fail when there is none in time."""
-    deadline, pause = time.monotonic() + seconds, threading.Event()
-    while not (answer := probe()):
-        if time.monotonic() > deadline:
-            pytest.fail(f"not within {seconds} s: {what}")
-        pause.wait(0.02)
-    return answer
-
-
-class Process:
-    """A child whose output, both streams in one, is read as it comes."""
-
-    def __init__(self, *command: str, **env: str) -> None:
-        # Its own environment: PYTHONUNBUFFERED would hide aborts at exit, and no proxy may be used.
-        kept = {key: os.environ[key] for key in ("PATH", "SYSTEMROOT") if key in os.environ}
-        self.lines: list[str] = []
-        self.popen = subprocess.Popen(
-            [sys.executable, *command],
-            env={**kept, "PYTHONPATH": str(ROOT / "src"), "PYTHONIOENCODING": "utf-8", **env},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-        )
-        self.reader = threading.Thread(target=self.read, daemon=True)
-        self.reader.start()
-
-    def read(self) -> None:
-        assert self.popen.stdout is not None
-        with self.popen.stdout as stream:
-            self.lines.extend(line.rstrip("\n") for line in stream)
-
-    @property
-    def output(self) -> str:
-        return "\n".join(self.lines)
-
-    def matches(self, pattern: str) -> list[Any]:
-        return re.findall(pattern, self.output, re.MULTILINE)
-
-    def end(self) -> int:
-        """Wait for the exit and the rest of the output; return the exit status."""
-        status = self.popen.wait(LONG)
-        self.reader.join(LONG)
-        return status
-
-    def kill(self) -> None:
-        self.popen.kill()
-        self.end()
+from example_processes import EXAMPLES, LONG, Process, eventually, posix_signals
 
 
 class Signup(Process):
@@ -139,69 +74,6 @@ class Signup(Process):
         return job
 
 
-class Terminal:
-    """The tour in a terminal, whose output is read as it comes."""
-
-    def __init__(self) -> None:
-        import pty
-
-        self.chunks: list[bytes] = []
-        self.controller, terminal = pty.openpty()
-        self.popen = subprocess.Popen(
-            [sys.executable, "-m", "counterpunch", "--fast"],
-            env={"PYTHONPATH": str(ROOT / "src"), "TERM": "xterm", "PATH": os.environ["PATH"]},
-            stdout=terminal,
-            stderr=terminal,
-        )
-        os.close(terminal)
-        self.reader = threading.Thread(target=self.read, daemon=True)
-        self.reader.start()
-
-    def read(self) -> None:
-        while chunk := read_pty(self.controller):
-            self.chunks.append(chunk)
-
-    def end(self) -> int:
-        """Wait for the exit and the rest of the output; return the exit status."""
-        status = self.popen.wait(LONG)
-        self.reader.join(LONG)
-        return status
-
-    def kill(self) -> None:
-        self.popen.kill()
-        self.end()
-        os.close(self.controller)
-
-
-def read_pty(descriptor: int) -> bytes:
-    """Read what is there; empty at the end, which Linux reports as an error."""
-    try:
-        return os.read(descriptor, 65_536)
-    except OSError:
-        return b""
-
-
-class Tours(NamedTuple):
-    plain: Process
-    staying: Process
-    terminal: Terminal | None
-
-
-@pytest.fixture(scope="module")
-def tours() -> Iterator[Tours]:
-    """All at the same time: a tour mostly waits."""
-    with ExitStack() as stack:
-        plain = Process("-m", "counterpunch", "--fast")
-        stack.callback(plain.kill)
-        staying = Process("-m", "counterpunch", "--fast", "--stay")
-        stack.callback(staying.kill)
-        terminal = None
-        if importlib.util.find_spec("termios") is not None:
-            terminal = Terminal()
-            stack.callback(terminal.kill)
-        yield Tours(plain, staying, terminal)
-
-
 @pytest.fixture
 def start() -> Iterator[Callable[..., Signup]]:
     """Start sign-up servers that the test need not stop."""
@@ -217,8 +89,8 @@ def start() -> Iterator[Callable[..., Signup]]:
 
 
 @pytest.fixture(scope="module")
-def shared(tours: Tours) -> Iterator[Signup]:
-    """One server for the tests that do not stop it; the tours run beside them."""
+def shared() -> Iterator[Signup]:
+    """One server for the tests that do not stop it."""
     server = Signup()
     yield server
     server.kill()
@@ -531,124 +403,3 @@ def test_an_idle_server_stops_at_once(start: Callable[..., Signup]) -> None:
     assert server.end() == 143
     assert time.monotonic() - before < 2.0
     assert "nothing was waiting" in server.lines[-1]
-
-
-# python -m counterpunch
-
-
-def test_the_tour_shows_each_part(tours: Tours) -> None:
-    process = tours.plain
-    assert process.end() == 0, process.output
-    parts = process.matches(r"^\d\. (\w+): ")
-    assert parts == ["Immediate", "Delayed", "Retried", "Cancelled", "Drained"]
-    assert "user 42 reminded" in process.output
-    assert "attempt 3 got through" in process.output
-    assert "report B will never start: True" in process.output
-    assert "report A will never start: False" in process.output
-    assert "not run: SendReminder(43)" in process.output
-    assert process.matches(r"\| ResizeImage .* 12 succeeded$")
-    assert process.matches(r"\| SendReceipt .* 8 succeeded$")
-    stats = process.output.partition("Stats\n")[2]
-    lines = re.findall(r"^ +(\d+) (\w+)", stats, re.MULTILINE)  # a pool's begins with "|"
-    counts = {status: int(count) for count, status in lines}
-    ended = {"succeeded", "failed", "cancelled", "discarded", "lost"}
-    assert counts["accepted"] == 25
-    assert sum(counts.get(status, 0) for status in ended) == 25
-    assert "\x1b" not in process.output
-    assert "Traceback" not in process.output
-
-
-@posix_signals
-def test_the_tour_serves_the_dashboard_while_it_runs(tours: Tours) -> None:
-    """At the address it prints; ``--stay`` goes on until Ctrl-C."""
-    process = tours.staying
-    address = r"^dashboard: http://127\.0\.0\.1:(\d+)/dashboard/$"
-    port = int(eventually(lambda: process.matches(address), "an address")[0])
-
-    def ask(path: str, **headers: str) -> tuple[int, str, str | None]:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LONG)
-        try:
-            connection.request("GET", path, headers=headers)
-            response = connection.getresponse()
-            return response.status, response.read().decode(), response.headers["Location"]
-        finally:
-            connection.close()
-
-    status, text, _ = ask("/dashboard/overview.json")
-    assert status == 200
-    assert json.loads(text)["process"]["pid"] == process.popen.pid
-    assert ask("/")[::2] == (302, "/dashboard/")
-    assert ask("/dashboard/", Host="evil.example")[0] == 403
-    eventually(lambda: "Jobs go on" in process.output, "the end of the tour")
-
-    def resized() -> bool:
-        classes = json.loads(ask("/dashboard/overview.json")[1])["classes"]
-        return any(row["job"] == "ResizeImage" for row in classes)
-
-    eventually(resized, "jobs after the tour")
-    process.popen.send_signal(signal.SIGINT)
-    assert process.end() == 130
-    assert "Traceback" not in process.output
-
-
-def test_the_tour_rewrites_its_lines_in_a_terminal(tours: Tours) -> None:
-    if tours.terminal is None:
-        pytest.skip("no terminals on this system")
-    assert tours.terminal.end() == 0
-    text = b"".join(tours.terminal.chunks).decode()
-    assert re.search(r"\x1b\[\d+A", text)  # the cursor goes up
-    assert "\x1b[K" in text  # and each line replaces what was there
-
-
-# The README's handler in two frameworks
-
-
-@pytest.fixture
-def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    path = tmp_path / "ledger.txt"
-    monkeypatch.setenv("JOB_LEDGER", str(path))
-    return path
-
-
-def load(name: str) -> ModuleType:
-    """Import an example by its path, afresh."""
-    spec = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def poll(get: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    return eventually(lambda: answer if (answer := get())["status"] == "succeeded" else {}, "done")
-
-
-def test_the_flask_example(ledger: Path) -> None:
-    pytest.importorskip("flask")
-    client = load("flask_app").app.test_client()
-    answer = client.post("/signup/42")
-    assert answer.status_code == 202
-    job_id = answer.get_json()["id"]
-    job = poll(lambda: client.get(f"/jobs/{job_id}").get_json())
-    assert job == {"id": job_id, "status": "succeeded", "attempt": 1}
-    assert ledger.read_text() == "hi, user 42\n"
-    assert client.get("/jobs/no-such-job").status_code == 404
-
-
-def test_the_fastapi_example(ledger: Path) -> None:
-    pytest.importorskip("fastapi")
-    if importlib.util.find_spec("httpx2") is None:  # the test client takes either
-        pytest.importorskip("httpx")
-    from fastapi.testclient import TestClient
-
-    with TestClient(load("fastapi_app").app) as client:
-        answer = client.post("/signup/42")
-        assert answer.status_code == 202
-        job_id = answer.json()["id"]
-        job = poll(lambda: client.get(f"/jobs/{job_id}").json())
-        assert job == {"id": job_id, "status": "succeeded", "attempt": 1}
-        assert client.get("/jobs/no-such-job").status_code == 404
-        client.post("/signup/43")
-    # The lifespan's end waited for the second job.
-    assert ledger.read_text() == "hi, user 42\nhi, user 43\n"
