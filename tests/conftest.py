@@ -13,8 +13,8 @@ import pytest
 from process import LONG, Result, run
 
 import counterpunch
-from counterpunch._config import config
-from counterpunch._installed import installed
+from counterpunch.core.process.installed import installed
+from counterpunch.core.values.config import config
 
 # A suite that a shell has started in the background ignores Ctrl-C, and so would its children.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

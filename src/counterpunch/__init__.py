@@ -7,42 +7,47 @@ what a restart loses, and for what is kept.
 
 from typing import TYPE_CHECKING
 
-from ._config import configure
-from ._counts import Stats
-from ._current import current_job
-from ._drain import ShutdownReport
-from ._function import job
-from ._hooks import around_enqueue, around_perform, on_error
-from ._job import Job
-from ._lifecycle import quiet, shutdown, start, wait_idle
-from ._periodic import periodic
-from ._queries import find, jobs, stats
-from ._status import Status
-from .errors import (
+from .core.port import (
     BackendError,
     Cancelled,
     CounterpunchError,
     Discard,
     Discarded,
     Duplicate,
+    Handle,
     InvalidOption,
     Lost,
     NotSupported,
     QueueFull,
+    Rate,
     RemoteError,
+    Retry,
+    ShutdownReport,
     ShuttingDown,
+    Stats,
+    Status,
+    around_enqueue,
+    around_perform,
+    configure,
+    current_job,
+    on_error,
+    quiet,
+    shutdown,
+    start,
+    wait_idle,
 )
-from .handle import Handle
-from .rate import Rate
-from .retry import Retry
+from .define.job_class import Job
+from .define.job_function import job
+from .observe.queries import find, jobs, stats
+from .recurring.periodic import periodic
 
 if TYPE_CHECKING:
-    from ._delay import delay
-    from ._dump import dump
-    from ._health import Health, health
-    from ._logging import JobLogFilter
-    from ._metrics import metrics
     from .batch import Batch
+    from .define.delayed import delay
+    from .observe.dump import dump
+    from .observe.health import Health, health
+    from .observe.log_filter import JobLogFilter
+    from .observe.metrics import metrics
 
 __version__ = "0.1.0"
 
@@ -92,12 +97,12 @@ __all__ = [
 #: What many processes never ask for is imported when it is: a sixth of the import time.
 _ON_REQUEST = {
     "Batch": "batch",
-    "Health": "_health",
-    "JobLogFilter": "_logging",
-    "delay": "_delay",
-    "dump": "_dump",
-    "health": "_health",
-    "metrics": "_metrics",
+    "Health": "observe.health",
+    "JobLogFilter": "observe.log_filter",
+    "delay": "define.delayed",
+    "dump": "observe.dump",
+    "health": "observe.health",
+    "metrics": "observe.metrics",
 }
 
 

@@ -11,16 +11,28 @@ from threading import get_ident
 from types import TracebackType
 from typing import Any
 
-from ._current import current_batch, current_job, open_batches
-from ._function import job_class
-from ._hooks import process, report
-from ._parking import Parking, Sleeper
-from ._runtime import Runtime, accepting
-from ._status import SUCCEEDED, TERMINAL
-from ._using import Using
-from .errors import CounterpunchError, InvalidOption
-from .handle import Handle
-from .options import time_limit
+from .core.port import (
+    SUCCEEDED,
+    TERMINAL,
+    CounterpunchError,
+    Handle,
+    InvalidOption,
+    OpenBatch,
+    Parking,
+    Permits,
+    Runtime,
+    Sleeper,
+    accepting,
+    current_batch,
+    current_job,
+    open_batches,
+    plan_of,
+    process,
+    report,
+    time_limit,
+)
+from .define.job_function import job_class
+from .define.using import Using
 
 __all__ = ["Batch"]
 
@@ -55,7 +67,7 @@ class Batch:
         self.callbacks: list[Handle[Any]] = []
         self._inner: deque[Batch] = deque()
         self._outer: Batch | None = None
-        self._token: Token[Batch | None] | None = None
+        self._token: Token[OpenBatch | None] | None = None
         self._context: Context | None = None
         self._entered = False
         self._interrupted = False
@@ -63,8 +75,8 @@ class Batch:
         self.closed = False
         # One entry for each thing to wait for: the block itself, and every member. Taking
         # out is atomic; who finds none left takes the one right to complete the batch.
-        self._pending: deque[None] = deque([None])
-        self._right: deque[None] = deque([None])
+        self._pending = Permits(1)
+        self._right = Permits(1)
         self._parking = Parking()
         self._done = False
 
@@ -78,13 +90,13 @@ class Batch:
         self._entered = True
         self._thread = get_ident()
         outer = current_batch.get()
-        if outer is not None and not outer.closed:
+        if isinstance(outer, Batch) and not outer.closed:
             self._outer = outer
-            self._outer._pending.append(None)
+            self._outer._pending.give()
             self._outer._inner.append(self)
         self._token = current_batch.set(self)
         open_batches.add(self)
-        accepting().close_gates()
+        accepting().registry.close_gates()
         return self
 
     def __exit__(
@@ -114,7 +126,7 @@ class Batch:
     def progress(self) -> tuple[int, int]:
         """``(ended, total)`` members, those of inner batches included."""
         handles = self.handles.copy()
-        done, total = sum(1 for call in handles if call._state in TERMINAL), len(handles)
+        done, total = sum(1 for call in handles if call.state in TERMINAL), len(handles)
         for inner in self._inner.copy():
             inner_done, inner_total = inner.progress
             done, total = done + inner_done, total + inner_total
@@ -140,11 +152,11 @@ class Batch:
         if limit is None and self._thread == get_ident() and current_batch.get() is self:
             raise CounterpunchError(f"{self!r} is still open: wait for it after its with block")
         for call in self.handles.copy():
-            if call._state not in TERMINAL:
-                call._lane.runtime.before_wait(call)
+            if call.state not in TERMINAL:
+                call.lane.keeper.before_wait(call)
         if limit is None and current_job() is not None:
             for call in self._members():  # each may have to be run right here, see result()
-                call._wait(None)
+                call.wait(None)
         if self._done:
             return True
         return self._parking.park(Sleeper(), lambda: self._done, limit) or self._done
@@ -157,12 +169,12 @@ class Batch:
 
     def add(self, call: Handle[Any]) -> None:
         """A job was enqueued inside the block."""
-        self._pending.append(None)
+        self._pending.give()
         self.handles.append(call)
         call.add_done_callback(self._ended)
 
     def _ended(self, call: Handle[Any]) -> None:
-        self._one_less(call._lane.runtime)
+        self._one_less(call.lane.keeper)
 
     def _one_less(self, runtime: Runtime) -> None:
         """One thing less to wait for; ``runtime`` is where the callbacks go if it was the last.
@@ -170,18 +182,14 @@ class Batch:
         That of the last member, not the one in force: a stop must not start a new one, and
         nothing is to leak out of a test mode.
         """
-        self._pending.pop()
-        if self.closed and not self._pending:
-            try:
-                self._right.pop()
-            except IndexError:
-                return
+        self._pending.take()
+        if self.closed and not self._pending and self._right.take():
             self._complete(runtime)
 
     def _succeeded(self) -> bool:
         if self._interrupted:
             return False
-        own = all(call._state is SUCCEEDED for call in self.handles.copy())
+        own = all(call.state is SUCCEEDED for call in self.handles.copy())
         return own and all(inner._succeeded() for inner in self._inner.copy())
 
     def _complete(self, runtime: Runtime) -> None:
@@ -191,7 +199,7 @@ class Batch:
         self._parking.wake_all()
         if self._outer is not None:
             self._outer._one_less(runtime)
-        if failures and not runtime.threads:
+        if failures and not runtime.stage.threads:
             raise failures[0]  # under inline() the callback has run here, and failed
 
     def _follow_all(self, runtime: Runtime) -> list[BaseException]:
@@ -211,7 +219,7 @@ class Batch:
             handle = runtime.enqueue(callback.job, (self.id,), {}, callback.options, inside=True)
             self.callbacks.append(handle)
         except BaseException as exc:
-            if runtime.threads:
+            if runtime.stage.threads:
                 message = "the callback %r of %r could not be enqueued"
                 report(logging.ERROR, message, callback, self, exc_info=exc)
             raise
@@ -223,8 +231,8 @@ def _follower(name: str, value: Any) -> Using[Any, Any] | None:
         return None
     try:
         callback = value if isinstance(value, Using) else Using(job_class(value), {})
-        if callback.job._plan.check is not None:
-            callback.job._plan.check("id")
+        if (check := plan_of(callback.job).check) is not None:
+            check("id")
     except TypeError as exc:
         allowed = f"a Job class or an @job function that takes the batch's id ({exc})"
         raise InvalidOption("Batch", name, value, allowed) from None

@@ -16,13 +16,27 @@ from itertools import count
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from ._clock import VirtualClock, moment
-from ._function import job_class
-from ._runtime import Runtime, installed
-from ._status import DEFERRED, FAILED, LOST, QUEUED, RETRYING, SCHEDULED, TERMINAL
-from .errors import CounterpunchError, InvalidOption, shorten
-from .handle import Handle
-from .options import due_at, due_in
+from .core.port import (
+    DEFERRED,
+    FAILED,
+    LOST,
+    QUEUED,
+    RETRYING,
+    SCHEDULED,
+    TERMINAL,
+    CounterpunchError,
+    Handle,
+    InvalidOption,
+    Mode,
+    Runtime,
+    VirtualClock,
+    due_at,
+    due_in,
+    installed,
+    moment,
+    shorten,
+)
+from .define.job_function import job_class
 
 __all__ = ["DRAIN_LIMIT", "Fake", "fake", "inline"]
 
@@ -42,57 +56,39 @@ UNCOMMITTED = (
 )
 
 
-class _Mode(Runtime):
+class _TestMode(Mode):
     """A runtime without threads; jobs run on the thread that says so."""
 
-    keep_frames = True
-
     def __init__(self, start: float | None = None) -> None:
-        super().__init__(threads=False, clock=VirtualClock(start))
-        self.virtual: VirtualClock = self.clock  # type: ignore[assignment]
+        self.clock = VirtualClock(start)
+        self.runtime = Runtime(threads=False, clock=self.clock, mode=self)
 
-    def wait_idle(self, timeout: float | None = None, delayed: bool = False) -> bool:
-        """What is idle now stays so: nothing runs by itself here."""
-        self.scheduler.run_due()  # what is due counts as queued; the rest is not on its way
-        return self.idle(delayed)
-
-    def run(self, call: Handle[Any]) -> None:
-        """Run one attempt of a job that was taken out of its queue, here."""
-        self.run_here(call)
+    def before_wait(self, call: Any) -> None:
+        if call.state is DEFERRED:
+            raise CounterpunchError(f"{call!r} {UNCOMMITTED}")
 
 
-class _Inline(_Mode):
+class _Inline(_TestMode):
     """Runs each job where it is enqueued, to its end."""
 
     name = "inline"
 
-    def before_wait(self, call: Handle[Any]) -> None:
-        _refuse_deferred(call)
-
-    def place(self, call: Handle[Any], due: float | None) -> None:
-        if due is not None:
-            self._schedule(call, due)
-        else:
-            call._lane.push(call)
-        self.finish(call)
-
-    def undefer(self, call: Handle[Any], due: float | None, dropped: str | None) -> None:
-        super().undefer(call, due, dropped)
-        self.finish(call)
-
-    def finish(self, call: Handle[Any]) -> None:
-        """Run a job to its terminal status; raise its own exception if it failed."""
-        while call._state not in TERMINAL:
-            if call._state in (SCHEDULED, RETRYING):
-                self.virtual.move_to(call._due)  # delays are not waited for
-                self.reschedule(call, 0.0)
-            if call._state is not QUEUED or not call._lane.withdraw(call):
+    def placed(self, call: Handle[Any]) -> None:
+        """Run it to its terminal status; raise its own exception if it failed."""
+        runtime = self.runtime
+        while call.state not in TERMINAL:
+            if call.state in (SCHEDULED, RETRYING):
+                self.clock.move_to(call.due)  # delays are not waited for
+                runtime.reschedule(call, 0.0)
+            if call.state is not QUEUED or not runtime.withdraw(call):
                 return  # deferred, or another thread is at it
-            self.run(call)
+            runtime.here.run(call)
         _reraise(call)
 
 
-class _Recording(_Mode):
+class _Recording(_TestMode):
+    """Keeps each job until it is told to run it."""
+
     name = "fake"
 
     def __init__(self, start: float | None) -> None:
@@ -101,13 +97,11 @@ class _Recording(_Mode):
         self.order: WeakKeyDictionary[Handle[Any], int] = WeakKeyDictionary()
         self._enqueues = count()
 
-    def enqueue(self, *args: Any, **kwargs: Any) -> Handle[Any]:
-        call = super().enqueue(*args, **kwargs)
+    def placed(self, call: Handle[Any]) -> None:
         self.order.setdefault(call, next(self._enqueues))
-        return call
 
-    def before_wait(self, call: Handle[Any]) -> None:
-        _refuse_deferred(call)
+    def before_wait(self, call: Any) -> None:
+        super().before_wait(call)
         raise CounterpunchError(
             f"{call!r} waits in testing.fake(), where nothing runs by itself: call drain(), "
             f"perform_one() or advance(seconds) before waiting for its result"
@@ -117,20 +111,20 @@ class _Recording(_Mode):
 class Fake:
     """What ``fake()`` gives: the recorded jobs, and the means to run them."""
 
-    def __init__(self, runtime: _Recording) -> None:
-        self._runtime = runtime
+    def __init__(self, mode: _Recording) -> None:
+        self._runtime, self._clock, self._orders = mode.runtime, mode.clock, mode.order
 
     @property
     def jobs(self) -> list[Handle[Any]]:
         """The waiting jobs in the order in which they would run: queued, then by due time."""
         runtime = self._runtime
         queued = sorted(
-            (call for lane in runtime.lanes.values() for call in lane.queued_calls()),
+            (call for lane in runtime.registry.all() for call in lane.queued_calls()),
             key=self._order,
         )
         delayed = sorted(
-            (call for lane in runtime.lanes.values() for call in (*lane.scheduled, *lane.retrying)),
-            key=lambda call: (_due(call), call._enqueued, runtime.order.get(call, 0)),
+            (call for lane in runtime.registry.all() for call in (*lane.scheduled, *lane.retrying)),
+            key=lambda call: (call.due, call.enqueued, self._orders.get(call, 0)),
         )
         return queued + delayed
 
@@ -173,9 +167,9 @@ class Fake:
         self._runtime.scheduler.run_due()
         cls = None if job is None else job_class(job)
         for call in self.jobs:
-            wanted = call._state is QUEUED and (cls is None or call.job is cls)
-            if wanted and not call._lane.paused and call._lane.withdraw(call):
-                self._runtime.run(call)
+            wanted = call.state is QUEUED and (cls is None or call.job is cls)
+            if wanted and not call.lane.paused and self._runtime.withdraw(call):
+                self._runtime.here.run(call)
                 _reraise(call)
                 return call
         name = "job" if cls is None else cls.__qualname__
@@ -195,10 +189,10 @@ class Fake:
             now = runtime.clock.monotonic()
             if wait is None or now + wait > end + ROUNDING:
                 break
-            runtime.virtual.move_to(_next_instant(runtime, now + wait))
+            self._clock.move_to(_next_instant(runtime, now + wait))
             runtime.scheduler.run_due()
             ran = self._drain(limit, failures, ran)
-        runtime.virtual.move_to(end)
+        self._clock.move_to(end)
         if failures:
             _reraise(failures[0])
         return ran
@@ -235,7 +229,7 @@ class Fake:
             if (
                 call.job is cls
                 and (args is None or call.args == tuple(args))
-                and (kwargs is None or call._kwargs == dict(kwargs))
+                and (kwargs is None or call.named == dict(kwargs))
                 and (limit is None or self._due_in(call) <= limit + ROUNDING)
             ):
                 return call
@@ -269,10 +263,10 @@ class Fake:
                     f"{limit} attempts ran and jobs are still due, {call!r} next: does a job "
                     f"enqueue itself without end? Otherwise pass a higher limit"
                 )
-            if call._lane.withdraw(call):
+            if self._runtime.withdraw(call):
                 ran += 1
-                runtime.run(call)
-                if call._state is FAILED:
+                runtime.here.run(call)
+                if call.state is FAILED:
                     failures.append(call)
 
     def _next_queued(self) -> Handle[Any] | None:
@@ -286,11 +280,11 @@ class Fake:
         return min(heads, key=self._order, default=None)
 
     def _order(self, call: Handle[Any]) -> tuple[float, ...]:
-        order = self._runtime.order.get(call, 0)
-        return (-call._option("priority"), _due(call), call._enqueued, order)
+        order = self._orders.get(call, 0)
+        return (-call.option("priority"), call.due, call.enqueued, order)
 
     def _due_in(self, call: Handle[Any]) -> float:
-        return max(0.0, _due(call) - self._runtime.clock.monotonic())
+        return max(0.0, call.due - self._runtime.clock.monotonic())
 
     def _listing(self) -> str:
         lines = []
@@ -298,19 +292,10 @@ class Fake:
             due = self._due_in(call)
             when = "" if due == 0 else f" in {due:g} s"
             lines.append(f"  {call.job.__qualname__} args={call.args} kwargs={call.kwargs}{when}")
-        for lane in self._runtime.lanes.values():
+        for lane in self._runtime.registry.all():
             lines += [f"  not yet: {call!r} {UNCOMMITTED}" for call in lane.deferred]
-        lines += [f"  no longer: {call!r}" for call in self._runtime.remembered()[-LISTED:]]
+        lines += [f"  no longer: {call!r}" for call in self._runtime.history.remembered()[-LISTED:]]
         return "\n" + "\n".join(lines) if lines else "nothing"
-
-
-def _refuse_deferred(call: Handle[Any]) -> None:
-    if call._state is DEFERRED:
-        raise CounterpunchError(f"{call!r} {UNCOMMITTED}")
-
-
-def _due(call: Handle[Any]) -> float:
-    return call._due
 
 
 def _next_instant(runtime: Runtime, instant: float) -> float:
@@ -329,42 +314,37 @@ def _next_instant(runtime: Runtime, instant: float) -> float:
 
 
 def _reraise(call: Handle[Any]) -> None:
-    if call._state is FAILED:
-        raise call._outcome
+    if call.state is FAILED:
+        raise call.outcome
 
 
 _modes_lock = threading.Lock()
 
 
 @contextmanager
-def _mode(runtime: _Mode) -> Iterator[None]:
+def _mode(runtime: Runtime) -> Iterator[None]:
     with _modes_lock:
         installed.modes = (*installed.modes, runtime)
-    _close_gates()
+    for each in installed.all():
+        each.registry.close_gates()
     try:
         yield
     finally:
         with _modes_lock:
             installed.modes = tuple(mode for mode in installed.modes if mode is not runtime)
-        runtime.close_gates()
+        runtime.registry.close_gates()
         while _drop_waiting(runtime):  # a batch that ends with them may enqueue its callback
             pass
 
 
-def _drop_waiting(runtime: _Mode) -> bool:
+def _drop_waiting(runtime: Runtime) -> bool:
     dropped = False
-    for lane in list(runtime.lanes.values()):
-        for call in list(runtime.live(lane)):
-            if call._state not in TERMINAL and runtime._take_back(call, lane):
-                runtime.end(call, LOST, "the test mode ended before it ran")
+    for lane in runtime.registry.all():
+        for call in runtime.whereabouts.live(lane):
+            if call.state not in TERMINAL and runtime.steering.take_back(call):
+                runtime.endings.end(call, LOST, "the test mode ended before it ran")
                 dropped = True
     return dropped
-
-
-def _close_gates() -> None:
-    for runtime in (installed.runtime, *installed.modes):
-        if runtime is not None:
-            runtime.close_gates()
 
 
 @contextmanager
@@ -378,7 +358,7 @@ def inline() -> Iterator[None]:
     Nothing watches ``timeout`` here, nor under ``fake()``: virtual time stands still while a
     job runs. A job that loops until ``self.cancelled`` needs a limit of its own in a test.
     """
-    with _mode(_Inline()):
+    with _mode(_Inline().runtime):
         yield
 
 
@@ -394,6 +374,6 @@ def fake(now: datetime | float | None = None) -> Iterator[Fake]:
         A ``Fake``: ``jobs``, ``drain()``, ``perform_one()``, ``advance(seconds)``,
         ``clear()``, ``assert_enqueued(...)``. What still waits at the end is dropped.
     """
-    runtime = _Recording(None if now is None else due_at("fake", now))
-    with _mode(runtime):
-        yield Fake(runtime)
+    mode = _Recording(None if now is None else due_at("fake", now))
+    with _mode(mode.runtime):
+        yield Fake(mode)

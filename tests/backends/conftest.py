@@ -14,9 +14,8 @@ from engine_processes import APPS, LONG, Ledger, Redis, Worker, require
 
 import counterpunch
 from counterpunch import Retry, testing
-from counterpunch._backend import engines
-from counterpunch._protocol import Backend
-from counterpunch._runtime import accepting
+from counterpunch.backends.protocol import Backend, InProcess
+from counterpunch.core.values.backend import engines
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -90,7 +89,7 @@ def place(request: pytest.FixtureRequest, ledger: Ledger) -> Iterator[Place]:
             patch = stack.enter_context(pytest.MonkeyPatch.context())
             patch.setattr(engine_jobs.Hooked, "retry", Retry(3, wait=0.05, factor=2, jitter=0))
             patch.setattr(engine_jobs.Child, "seconds", 0.03)
-            backend = accepting()
+            backend = InProcess()
         yield Place(backend, recorder)
 
 

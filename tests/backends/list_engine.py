@@ -10,9 +10,9 @@ import pytest
 from engine_processes import Ledger
 
 import counterpunch
-from counterpunch._backend import engines
 from counterpunch.backends._engine import RemoteEngine
 from counterpunch.backends._message import Message
+from counterpunch.core.values.backend import engines
 
 
 class ListEngine(RemoteEngine):

@@ -38,7 +38,7 @@ from counterpunch import (
     Status,
     testing,
 )
-from counterpunch._protocol import Backend
+from counterpunch.backends.protocol import Backend
 
 pytestmark = pytest.mark.timeout(90)
 

@@ -30,10 +30,10 @@ from counterpunch import (
     Retry,
     Status,
 )
-from counterpunch._runtime import current
 from counterpunch.backends import _delivery
 from counterpunch.backends._encoding import pack
 from counterpunch.backends._message import Message
+from counterpunch.core.process.in_force import current
 
 # What is delivered, once and twice
 
@@ -316,10 +316,10 @@ def test_the_report_of_an_overrun_has_the_stack(
     deliver(engine, engine.take())
     (said,) = (one.getMessage() for one in caplog.records if "timeout=0.05" in one.getMessage())
     first = said.splitlines()[1]
-    assert "engine_jobs.py" in first or "attempt_async" in first
+    assert "engine_jobs.py" in first or "run_async" in first
     assert "engine_jobs.py" in said
     assert "test_delivery.py" not in said
-    assert (current().here_runs, current().here_coroutines) == ({}, {})
+    assert (current().here.runs, current().here.coroutines) == ({}, {})
 
 
 def test_a_job_cannot_wait_for_itself(engine: ListEngine, jobs: Any) -> None:
@@ -338,7 +338,7 @@ def test_a_message_that_comes_at_the_exit_of_its_worker(
     message = engine.take()
 
     def stopped(call: Any, lane: Any) -> bool:
-        lane.runtime.end(call, Status.LOST, "the process stopped")
+        lane.keeper.endings.end(call, Status.LOST, "the process stopped")
         return False
 
     with monkeypatch.context() as patch:

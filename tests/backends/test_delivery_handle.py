@@ -27,7 +27,7 @@ from counterpunch.backends import _remote
 from counterpunch.backends._bounded import Bounded
 from counterpunch.backends._encoding import DEPTH, Unencodable, decode, encode, pack, unpack
 from counterpunch.backends._engine import OPTIONS
-from counterpunch.options import DEFAULTS
+from counterpunch.core.values.options import DEFAULTS
 
 # What the handle says
 
@@ -144,7 +144,7 @@ def test_an_end_is_not_taken_back(engine: ListEngine, jobs: Any) -> None:
     early = engine.record(handle.id)
     deliver(engine, engine.take())
     assert handle.done()
-    handle._learn(early)
+    handle.learn(early)
     assert (handle.status, handle.result(0)) == (Status.SUCCEEDED, 1)
 
 

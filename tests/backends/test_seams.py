@@ -10,9 +10,9 @@ from engine_processes import Ledger
 
 import counterpunch
 from counterpunch import ShuttingDown, delay
-from counterpunch._backend import engines
 from counterpunch.backends._engine import RemoteEngine
 from counterpunch.backends._message import Message
+from counterpunch.core.values.backend import engines
 
 SOON = 10.0  # seconds; turns a hang into a failure
 

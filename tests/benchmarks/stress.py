@@ -36,7 +36,12 @@ if importlib.util.find_spec("counterpunch") is None:
 
 PRODUCERS = 8
 #: The files between whose lines the widened hand-over yields.
-PROTOCOL = ("_parking.py", "_pool.py", "_express.py")
+PROTOCOL = (
+    "core/places/parking.py",
+    "core/places/backlog.py",
+    "core/workers/pool.py",
+    "core/process/express.py",
+)
 
 
 def main() -> int:
@@ -101,10 +106,10 @@ def flood(jobs: int) -> int:
 def handover(handovers: int, seed: int, control: bool) -> int:
     """One job at a time, enqueued as the only worker falls asleep."""
     import counterpunch
-    from counterpunch import _pool
+    from counterpunch.core.workers.pool import Pool
 
     if control:  # the worker publishes itself as asleep and does not look again
-        vars(_pool)["Pool"]._second_look = lambda pool: False
+        Pool.second_look = lambda pool: False  # type: ignore[method-assign]
 
     class Single(counterpunch.Job):
         workers = 1

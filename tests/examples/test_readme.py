@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 import counterpunch
-from counterpunch._hooks import process
-from counterpunch.options import DEFAULTS
+from counterpunch.core.values.hooks import process
+from counterpunch.core.values.options import DEFAULTS
 
 README = Path(__file__).parents[2] / "README.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```", README.read_text(encoding="utf-8"), re.M | re.S)

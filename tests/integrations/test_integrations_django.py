@@ -58,7 +58,7 @@ from django.urls import path
 
 import counterpunch
 from counterpunch import InvalidOption, Job, Status, testing
-from counterpunch._hooks import process
+from counterpunch.core.values.hooks import process
 from counterpunch.integrations import _serving
 from counterpunch.integrations.django.connections import connections_of_a_job
 

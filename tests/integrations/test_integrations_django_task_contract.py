@@ -30,7 +30,7 @@ from django.utils import timezone
 
 import counterpunch
 from counterpunch import Cancelled, Discarded, Lost
-from counterpunch._hooks import process
+from counterpunch.core.values.hooks import process
 from counterpunch.integrations.django.connections import connections_of_a_job
 
 

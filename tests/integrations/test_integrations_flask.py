@@ -21,7 +21,7 @@ from process import run
 
 import counterpunch
 from counterpunch import InvalidOption, Job, Retry, testing
-from counterpunch._hooks import process
+from counterpunch.core.values.hooks import process
 from counterpunch.integrations import _serving
 from counterpunch.integrations import flask as integration
 from counterpunch.integrations.flask import Counterpunch

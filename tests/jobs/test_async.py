@@ -13,11 +13,10 @@ import pytest
 
 import counterpunch
 from counterpunch import Cancelled, Job, Retry, Status, current_job, job
-from counterpunch import _execution as execution_module
-from counterpunch import _loop as loop_module
-from counterpunch._loop import Loop
-from counterpunch._performing import Performing
-from counterpunch._runtime import current
+from counterpunch.core.process.in_force import accepting, current
+from counterpunch.core.workers import attempt as attempt_module
+from counterpunch.core.workers import loop as loop_module
+from counterpunch.core.workers.loop import Loop
 from counterpunch.testing import fake, inline
 
 WAIT = 10.0
@@ -376,11 +375,11 @@ def test_two_threads_that_start_the_event_loop_have_one(monkeypatch: pytest.Monk
         thread.join(WAIT)
     assert counterpunch.wait_idle(WAIT)
     runtime = current()
-    (kept,) = runtime.loops()
+    (kept,) = runtime.loops.threads()
     (slower,) = [loop for loop in made if loop.thread is not kept]
     slower.thread.join(WAIT)
     assert slower.loop.is_closed()
-    assert runtime.loop_threads() == {kept.ident}
+    assert runtime.loops.idents() == {kept.ident}
     assert counterpunch.shutdown(WAIT).clean
     assert [loop.loop.is_closed() for loop in made] == [True, True]
 
@@ -444,12 +443,12 @@ def test_decorators_around_perform() -> None:
         assert method.double(21).result(WAIT) == 42
 
 
-@pytest.mark.parametrize("place", ["may_start", "_judge"])
+@pytest.mark.parametrize("place", ["may_start", "judge"])
 def test_a_defect_ends_the_job_and_not_the_worker(
     place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of what is not the user's code, whoever wrote it: the job fails, and the next one runs."""
-    owner: Any = execution_module if place == "_judge" else Performing
+    owner: Any = attempt_module if place == "judge" else accepting()
     original = getattr(owner, place)
 
     def broken(*args: Any) -> Any:
@@ -466,7 +465,7 @@ def test_a_defect_ends_the_job_and_not_the_worker(
             return "ran"
 
     monkeypatch.setattr(owner, place, broken)
-    first = Survivor.perform_async(place == "_judge")
+    first = Survivor.perform_async(place == "judge")
     with pytest.raises(RuntimeError, match="a defect"):
         first.result(WAIT)
     assert first.status is Status.FAILED

@@ -15,8 +15,8 @@ from echo import LONG, Echo
 
 import counterpunch
 from counterpunch import CounterpunchError, InvalidOption, Job, QueueFull, Retry, Status, testing
-from counterpunch._config import config
-from counterpunch._runtime import current
+from counterpunch.core.process.in_force import current
+from counterpunch.core.values.config import config
 
 HUGE = pytest.param(10**400, id="huge")  # an int that is beyond any float
 
@@ -355,11 +355,11 @@ def test_using_expires_in() -> None:
     """A call that waited too long is discarded, counted from when it was due."""
     with testing.fake() as recorder:
         late = Echo.using(expires_in=10).perform_in(60)
-        recorder._runtime.virtual.move_to(recorder._runtime.clock.monotonic() + 69)
+        recorder._runtime.clock.move_to(recorder._runtime.clock.monotonic() + 69)
         recorder.drain()
         assert late.status is Status.SUCCEEDED
         later = Echo.using(expires_in=10).perform_in(60)
-        recorder._runtime.virtual.move_to(recorder._runtime.clock.monotonic() + 71)
+        recorder._runtime.clock.move_to(recorder._runtime.clock.monotonic() + 71)
         recorder.drain()
         assert later.status is Status.DISCARDED
         assert "expires_in=10" in (later.error or "")
@@ -493,7 +493,7 @@ def test_a_worker_that_starts_as_its_pool_closes_gives_its_thread_back(
             super().__init__(*args, **kwargs)
             pool.close()
 
-    monkeypatch.setattr("counterpunch._pool.ThreadPoolExecutor", Late)
+    monkeypatch.setattr("counterpunch.core.workers.hiring.ThreadPoolExecutor", Late)
     LateJob.perform_async().result(LONG)
     threads[0].join(LONG)
     assert not threads[0].is_alive()

@@ -212,7 +212,7 @@ def test_timeouts(door: Door, method: str, timeout: float) -> None:
     handle = door.enter()
     with pytest.raises(TimeoutError, match=f"{handle.id} running> has not ended"):
         getattr(handle, method)(timeout)
-    assert not counterpunch._runtime.current().watchers.get(handle)  # nobody waits any more
+    assert not counterpunch.core.port.current().watchers.table.get(handle)  # nobody waits any more
     door.open.set()
     assert getattr(handle, method)(LONG) is None
 
@@ -282,7 +282,7 @@ def test_done_callbacks_of_jobs_that_never_ran(ending: str) -> None:
         with testing.fake() as recorder:
             handle = Idle.using(expires_in=1).perform_async()
             handle.add_done_callback(calls.append)
-            recorder._runtime.virtual.move_to(recorder._runtime.clock.monotonic() + 5)
+            recorder._runtime.clock.move_to(recorder._runtime.clock.monotonic() + 5)
             recorder.drain()
     assert calls == [handle]
 

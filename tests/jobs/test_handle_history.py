@@ -14,8 +14,8 @@ from doors import door as door
 
 import counterpunch
 from counterpunch import Job, Status, testing
-from counterpunch._hooks import process
-from counterpunch._lane import Lane
+from counterpunch.core.places.lane import Lane
+from counterpunch.core.values.hooks import process
 
 # find, history
 

@@ -225,8 +225,8 @@ def test_a_finished_jobs_callbacks_are_let_go() -> None:
     handle = door.enter()
     payload = Payload()
     handle.add_done_callback(lambda _, payload=payload: None)  # type: ignore[misc]
-    runtime: Any = handle._lane.runtime
-    (callbacks,) = runtime.watchers.values()
+    runtime: Any = handle.lane.keeper
+    (callbacks,) = runtime.watchers.table.values()
 
     async def give_up() -> None:
         with contextlib.suppress(asyncio.TimeoutError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -13,8 +12,8 @@ from doors import door as door
 
 import counterpunch
 from counterpunch import Cancelled, CounterpunchError, Discard, Handle, Job, Retry, Status, testing
-from counterpunch._parking import Parking
-from counterpunch._status import TERMINAL, TRANSITIONS
+from counterpunch.core.values.record import Record
+from counterpunch.core.values.status import TERMINAL, TRANSITIONS
 
 # Cancelling
 
@@ -177,41 +176,6 @@ def test_reschedule_moves_both_ways() -> None:
         assert absolute.attempt == 1
 
 
-def test_who_waits_for_idleness_hears_of_a_job_that_left_the_queue(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """The last queued job is put off, and neither a worker nor the scheduler falls asleep."""
-
-    class Far(Job):
-        def perform(self) -> None: ...
-
-    class Held(Job):
-        def perform(self) -> None: ...
-
-    Far.perform_in(1000)  # what is due after it wakes nobody
-    Held.pause()
-    held = Held.perform_async()
-    runtime = held._lane.runtime
-    runtime.scheduler.resters = Parking()  # its thread may still be on its way to sleep
-    idle, looks = runtime.idle, threading.Semaphore(0)
-
-    def look(*args: Any) -> bool:
-        try:
-            return idle(*args)
-        finally:
-            looks.release()
-
-    monkeypatch.setattr(runtime, "idle", look)
-    at_rest = threading.Event()
-    waiting = threading.Thread(target=lambda: counterpunch.wait_idle() and at_rest.set())
-    waiting.daemon = True
-    waiting.start()
-    for _ in range(2):  # the second one when it has lain down
-        assert looks.acquire(timeout=LONG)
-    assert held.reschedule(5000)
-    assert at_rest.wait(LONG)
-
-
 def test_run_now_leaves_a_queued_job_at_its_place() -> None:
     """It is due already: it neither goes to the end of the queue nor counts as a new one."""
     with testing.fake() as recorder:
@@ -254,7 +218,7 @@ def test_retry_of_a_finished_job() -> None:
 def watched(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Status | None, Status]]:
     """Every change of every job's state, checked against the table as it happens."""
     seen: list[tuple[Status | None, Status]] = []
-    slot: Any = Handle.__dict__["_state"]
+    slot: Any = Record.__dict__["state"]
 
     def change(handle: Any, status: Status) -> None:
         try:
@@ -264,7 +228,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Status | None, Status
         seen.append((old, status))
         slot.__set__(handle, status)
 
-    monkeypatch.setattr(Handle, "_state", property(lambda handle: slot.__get__(handle), change))
+    monkeypatch.setattr(Record, "state", property(lambda handle: slot.__get__(handle), change))
     return seen
 
 

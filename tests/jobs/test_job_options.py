@@ -114,7 +114,7 @@ def test_attributes_of_ones_own_are_nobodys_business() -> None:
 
 def test_every_option_has_a_refused_value() -> None:
     """The table above misses no option."""
-    from counterpunch.options import DEFAULTS
+    from counterpunch.core.values.options import DEFAULTS
 
     assert {option for option, _, _ in REFUSED} == set(DEFAULTS)
 
@@ -154,7 +154,7 @@ def test_times_may_be_timedeltas() -> None:
 
     with testing.fake() as recorder:
         handle = Brief.perform_async()
-        recorder._runtime.virtual.move_to(recorder._runtime.clock.monotonic() + 61)
+        recorder._runtime.clock.move_to(recorder._runtime.clock.monotonic() + 61)
         recorder.drain()
     assert (handle.status, ran) == (Status.DISCARDED, [])
 

@@ -8,7 +8,7 @@ import threading
 
 import counterpunch
 from counterpunch import Job, testing
-from counterpunch._runtime import current
+from counterpunch.core.process.in_force import current
 
 SOON = 10.0  # seconds
 
@@ -73,7 +73,7 @@ def test_an_async_job_is_shown_where_it_waits():
     handle = Fetch.perform_async(True)
     assert entered.wait(SOON)
     text = counterpunch.dump()
-    current().event_loop().call(gate.set)
+    current().loops.event_loop().call(gate.set)
     handle.result(SOON)
     block = next(b for b in text.split("\n\n") if f"Fetch {handle.id} attempt 1 for " in b)
     assert "in wait_for_the_answer" in block

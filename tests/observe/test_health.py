@@ -9,7 +9,7 @@ import pytest
 
 import counterpunch
 from counterpunch import InvalidOption, Job, Retry
-from counterpunch._runtime import current
+from counterpunch.core.process.in_force import current
 
 SOON = 10.0  # bound of every wait, in seconds
 
@@ -143,7 +143,7 @@ def test_a_process_that_drains_is_not_ok():
     class Asking(Job):
         def perform(self) -> None:
             entered.set()
-            while current().phase == "open":
+            while current().stage.phase == "open":
                 threading.Event().wait(0.001)
             seen.append(counterpunch.health().reasons)
 

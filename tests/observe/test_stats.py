@@ -112,7 +112,7 @@ def test_oldest_wait() -> None:
     with testing.fake() as recorder:
 
         def pass_time(seconds: float) -> None:
-            clock = recorder._runtime.virtual
+            clock = recorder._runtime.clock
             clock.move_to(clock.monotonic() + seconds)
             recorder._runtime.scheduler.run_due()
 

@@ -8,9 +8,9 @@ import pytest
 
 import counterpunch
 from counterpunch import Discard, InvalidOption, Job, Retry, testing
-from counterpunch._counts import BOUNDS, NO_TIMES, Times
-from counterpunch._runtime import current
-from counterpunch._timings import SLOT_SECONDS, SLOTS, Durations
+from counterpunch.core.places.timings import SLOT_SECONDS, SLOTS, Durations
+from counterpunch.core.process.in_force import current
+from counterpunch.core.values.counts import BOUNDS, NO_TIMES, Times
 
 SOON = 10.0  # seconds
 

@@ -11,9 +11,10 @@ import time
 import pytest
 
 import counterpunch
-from counterpunch import InvalidOption, Job, _watchdog
-from counterpunch._runtime import current
-from counterpunch._timings import SLOTS
+from counterpunch import InvalidOption, Job
+from counterpunch.core.places.timings import SLOTS
+from counterpunch.core.process import watchdog as _watchdog
+from counterpunch.core.process.in_force import current
 
 SOON = 10.0  # bound of every wait, in seconds
 
@@ -175,7 +176,7 @@ def test_it_comes_back_when_the_oldest_job_will_have_waited_too_long(stuck, monk
     counterpunch.configure(starved_after=500.0)
     waiting = Stuck.perform_async(False)
     current().watchdog.look()
-    assert looks[-1] == pytest.approx(waiting._due + 500.0)
+    assert looks[-1] == pytest.approx(waiting.due + 500.0)
 
 
 def test_a_starving_async_job_shows_where_the_others_wait(told, caplog):
@@ -203,7 +204,7 @@ def test_a_starving_async_job_shows_where_the_others_wait(told, caplog):
         assert "in deep" in record.getMessage()
         eventually_awake(current().watchdog)
     finally:
-        current().event_loop().call(gate.set)
+        current().loops.event_loop().call(gate.set)
         first.result(SOON)
         second.result(SOON)
 

@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import pytest
 from cron_zones import MINUTE, needs_zone_data, utc
 
-from counterpunch import cron as cron_module
-from counterpunch.cron import Cron
+from counterpunch.recurring import cron as cron_module
+from counterpunch.recurring.cron import Cron
 
 # Reading an expression
 

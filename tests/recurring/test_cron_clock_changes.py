@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from cron_zones import BERLIN, NEW_YORK, needs_zone_data, utc
 
-from counterpunch.cron import Cron
+from counterpunch.recurring.cron import Cron
 
 
 def runs(expression: str, zone: str, start: str, count: int) -> list[str]:

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from cron_zones import BERLIN, MINUTE, NEW_YORK, needs_zone_data, utc
 
-from counterpunch.cron import Cron
+from counterpunch.recurring.cron import Cron
 
 # Against an oracle: minute by minute, as cron's own loop does it
 

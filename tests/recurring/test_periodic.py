@@ -16,9 +16,10 @@ import pytest
 
 import counterpunch
 from counterpunch import InvalidOption, Job, Status, periodic, start
-from counterpunch._admission import Admission
-from counterpunch._lock import HostLock
-from counterpunch._periodic import next_due, periodic_classes
+from counterpunch.core.moves.admission import Admission
+from counterpunch.recurring.classes import periodic_classes
+from counterpunch.recurring.host_lock import HostLock
+from counterpunch.recurring.periodic import next_due
 from counterpunch.testing import fake
 
 WAIT = 10.0
@@ -222,7 +223,7 @@ def test_jitter_comes_from_the_injected_source_and_leaves_the_grid_alone() -> No
 
     with fake(now=NOON) as recorder:
         draws = iter((0.5, 0.25, 0.0, 0.75, 0.0))
-        recorder._runtime.random = lambda: next(draws)
+        recorder._runtime.chance.source = lambda: next(draws)
         start()
         recorder.advance(400)
     assert runs == [120, 210, 300]

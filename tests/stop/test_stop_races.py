@@ -10,10 +10,10 @@ import pytest
 
 import counterpunch
 from counterpunch import Job, Rate, ShutdownReport, Status
-from counterpunch import _drain as drain_module
-from counterpunch._lane import Lane
-from counterpunch._performing import Performing
-from counterpunch.rate import TokenBucket
+from counterpunch.core.moves.performing import Performing
+from counterpunch.core.places.lane import Lane
+from counterpunch.core.process import drain as drain_module
+from counterpunch.core.values.rate import TokenBucket
 
 LONG = 30.0
 
@@ -32,8 +32,10 @@ def was_lost_once(handle: Any) -> None:
     assert handle.status is Status.LOST
     with pytest.raises(counterpunch.Lost):
         handle.result(0)
-    lane = handle._lane
-    assert sum(count.value for count in lane.ended.values()) == lane.accepted.value == 1
+    lane = handle.lane
+    assert (
+        sum(count.value for count in lane.ledger.ended.values()) == lane.ledger.accepted.value == 1
+    )
 
 
 @pytest.fixture
@@ -81,10 +83,10 @@ def test_a_job_that_is_not_to_start_is_lost_once(why: str, monkeypatch: pytest.M
     """The time is up while a worker looks whether the job may start, and it may not."""
     may_start, looked = Performing.may_start, threading.Event()
 
-    def stop_first(self: Performing, call: Any) -> bool:
+    def stop_first(self: Performing, call: Any, forced: bool) -> bool:
         stop_elsewhere()
         try:
-            return may_start(self, call)
+            return may_start(self, call, forced)
         finally:
             looked.set()
 
@@ -99,8 +101,10 @@ def test_a_job_that_is_not_to_start_is_lost_once(why: str, monkeypatch: pytest.M
 
     handle = Late.perform_async()
     assert looked.wait(LONG)
-    lane = handle._lane
-    assert sum(count.value for count in lane.ended.values()) == lane.accepted.value == 1
+    lane = handle.lane
+    assert (
+        sum(count.value for count in lane.ledger.ended.values()) == lane.ledger.accepted.value == 1
+    )
     assert handle.done()
 
 
@@ -116,7 +120,7 @@ def test_two_stops_at_the_same_instant_are_one(monkeypatch: pytest.MonkeyPatch) 
         def perform(self) -> None: ...
 
     handle = Waiting.perform_in(3600)
-    runtime = handle._lane.runtime
+    runtime = handle.lane.keeper
 
     def in_the_midst(of: Any) -> Any:
         if second.is_set() or other.ident is not None:
@@ -138,23 +142,22 @@ def test_two_stops_at_the_same_instant_are_one(monkeypatch: pytest.MonkeyPatch) 
     assert lost == [handle]
 
 
-def test_a_held_job_that_is_let_go_as_the_stop_ends_is_lost(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_held_job_that_is_let_go_as_the_stop_ends_is_lost() -> None:
     """``resume()`` has taken it out of the held ones, and the stop finds it nowhere."""
 
     class Held(Job):
         def perform(self) -> None: ...
 
-    enter = Lane._enter
-
-    def stop_first(lane: Lane, call: Any) -> None:
-        monkeypatch.setattr(Lane, "_enter", enter)
-        stop_elsewhere()
-        enter(lane, call)
-
     Held.pause()
     handle = Held.perform_async()
-    monkeypatch.setattr(Lane, "_enter", stop_first)
+    queueing = handle.lane.keeper.queueing
+    push = queueing.push
+
+    def stop_first(call: Any) -> None:
+        queueing.push = push
+        stop_elsewhere()
+        push(call)
+
+    queueing.push = stop_first
     Held.resume()
     was_lost_once(handle)

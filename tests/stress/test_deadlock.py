@@ -24,8 +24,7 @@ from counterpunch import (
     configure,
     testing,
 )
-from counterpunch._pool import Pool
-from counterpunch._runtime import Runtime
+from counterpunch.core.workers.pool import Pool
 
 WAIT = 10.0
 
@@ -293,7 +292,7 @@ def test_a_job_that_somebody_runs_himself_cannot_wait_for_itself(how: str) -> No
         with testing.fake() as recorder, told:
             NowNarcissusJob.perform_async()
             recorder.drain()
-    assert not counterpunch._runtime.current().here_runs
+    assert not counterpunch.core.port.current().here.runs
 
 
 def test_running_jobs_that_wait_for_each_other_are_told() -> None:
@@ -354,10 +353,10 @@ def test_a_stop_ends_the_waits() -> None:
 
     StoppedWaitJob.perform_async(True)
     assert begun.wait(WAIT)
-    runtime = counterpunch._runtime.current()
+    runtime = counterpunch.core.port.current()
     counterpunch.shutdown(WAIT)
     assert go.wait(WAIT)
-    assert not runtime.waits
+    assert not runtime.waits.table
 
 
 @pytest.mark.parametrize("ceiling", [None, 2])
@@ -389,9 +388,9 @@ def test_trees_of_waits_end_and_nobody_is_told_without_need(ceiling: int | None)
     for _ in range(20):
         handles = [job.perform_async(5) for job in (TreeAJob, TreeBJob, TreeCJob)]
         assert [handle.result(WAIT) for handle in handles] == [32] * 3
-    runtime = counterpunch._runtime.current()
-    assert not runtime.waits
-    assert not runtime.watchers
+    runtime = counterpunch.core.port.current()
+    assert not runtime.waits.table
+    assert not runtime.watchers.table
 
 
 def test_a_wait_that_counted_on_a_thread_that_is_then_denied(
@@ -409,21 +408,21 @@ def test_a_wait_that_counted_on_a_thread_that_is_then_denied(
             return WaitingJob.perform_async(False).result()
 
     first = WaitingJob.perform_async(True)
-    runtime = counterpunch._runtime.current()
-    ask = runtime.may_start_thread
+    runtime = counterpunch.core.port.current()
+    ask = runtime.ceiling.may_start
     asked: list[None] = []
 
     def asleep() -> bool:
-        return any(stack[-1].parking.sleepers for stack in runtime.waits.values())
+        return any(stack[-1].parking.sleepers for stack in runtime.waits.table.values())
 
-    def may_start_thread(runtime: Runtime, pool: Pool) -> bool:
+    def may_start(pool: Pool) -> bool:
         if not asked:
             asked.append(None)
             go.set()
             eventually(asleep)
         return ask(pool)
 
-    monkeypatch.setattr(Runtime, "may_start_thread", may_start_thread)
+    monkeypatch.setattr(runtime.ceiling, "may_start", may_start)
     second = WaitingJob.perform_async(False)
     assert first.result(WAIT) == second.result(WAIT) == 1
     assert asked

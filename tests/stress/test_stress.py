@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 
 import counterpunch
-from counterpunch import Discard, Handle, Job, QueueFull, Retry, Status, _pool
-from counterpunch._parking import Parking
-from counterpunch._runtime import accepting, current
+from counterpunch import Discard, Handle, Job, QueueFull, Retry, Status
+from counterpunch.core.places.parking import Parking
+from counterpunch.core.places.permits import Permits
+from counterpunch.core.process.in_force import accepting, current
+from counterpunch.core.workers import pool as _pool
 
 LONG = 30.0  # seconds; a bound that turns a hang into a failure, never reached otherwise
 STATUSES = [status.value for status in Status]
@@ -294,13 +296,17 @@ class YieldingDeque(deque):  # type: ignore[type-arg]
         return found
 
 
+class YieldingPermits(YieldingDeque, Permits):
+    """The same for what is only counted."""
+
+
 class Widened(Parking):
     """Parking with a pause at each step of its protocol; ``second_look=False`` breaks it."""
 
     def __init__(self, yields: Callable[[], None], second_look: bool) -> None:
         super().__init__()
         self.yields, self.second_look = yields, second_look
-        self.parked = YieldingDeque()
+        self.parked = YieldingPermits()
         self.sleepers = YieldingDeque()
         self.parked.yields = self.sleepers.yields = yields  # type: ignore[attr-defined]
         self.wake_one = map(call, iter(self.sleepers.pop, None)).__next__
@@ -424,7 +430,7 @@ def test_waiting_and_watching_race_with_the_end(failing: bool) -> None:
     assert errors == []
     assert counterpunch.wait_idle(LONG)
     assert sorted(calls) == list(range(rounds * 2))
-    assert current().watchers == {}
+    assert current().watchers.table == {}
 
 
 @pytest.mark.usefixtures("quick_switches")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from counterpunch._runtime import current
+from counterpunch.core.process.in_force import current
 
 LONG = 10.0  # seconds; a bound that turns a hang into a failure, never reached otherwise
 

@@ -186,9 +186,9 @@ def test_an_overrun_at_the_end_of_an_attempt_cancels_no_retry() -> None:
             if self.attempt == 2:
                 return [self.cancelled]
             call: Any = self.handle
-            looks.append(call._more.timer.action)
-            runtime = call._lane.runtime
-            runtime.cancels = Interrupted(lambda: looks.pop()() if looks else None)
+            looks.append(call.more.timer.action)
+            runtime = call.lane.keeper
+            runtime.tokens.cancels = Interrupted(lambda: looks.pop()() if looks else None)
             raise OSError
 
     assert PunctualJob.perform_async().result(WAIT) == [False]

@@ -11,7 +11,7 @@ from producers import LONG, in_background, until_waiting
 
 import counterpunch
 from counterpunch import Discarded, Handle, Job, QueueFull, Retry, ShuttingDown, Status, testing
-from counterpunch._runtime import current
+from counterpunch.core.process.in_force import current
 
 POLICIES = ("raise", "discard", "discard_oldest", "caller_runs", "block")
 

@@ -12,7 +12,7 @@ from producers import LONG, in_background, until_waiting
 
 import counterpunch
 from counterpunch import Discard, Handle, Job, QueueFull, Retry, Status, testing
-from counterpunch._runtime import current
+from counterpunch.core.process.in_force import current
 
 # A job that falls due
 
@@ -49,7 +49,7 @@ def full_queue(
         late = Due.perform_in(60, "late")
     blocker = Due.perform_async("blocker")
     runtime = recorder._runtime
-    runtime.virtual.move_to(runtime.clock.monotonic() + 60)
+    runtime.clock.move_to(runtime.clock.monotonic() + 60)
     runtime.scheduler.run_due()
     return late, blocker
 
@@ -104,7 +104,7 @@ def test_due_on_a_blocked_queue_gives_up_after_the_timeout(
     late, _ = full_queue(recorder, "block", retrying, block_timeout=5)
     runtime = recorder._runtime
     for seconds, status in ((4.9, late.status), (0.1, Status.DISCARDED)):
-        runtime.virtual.move_to(runtime.clock.monotonic() + seconds)
+        runtime.clock.move_to(runtime.clock.monotonic() + seconds)
         runtime.scheduler.run_due()
         assert late.status is status
     assert "stayed full for 5 s" in late.error
@@ -120,7 +120,7 @@ def test_a_job_that_waits_for_room_can_be_cancelled(
     cls = late.job
     second = cls.perform_in(0.5, "second")
     runtime = recorder._runtime
-    runtime.virtual.move_to(runtime.clock.monotonic() + 1)
+    runtime.clock.move_to(runtime.clock.monotonic() + 1)
     runtime.scheduler.run_due()
     assert second.status is Status.SCHEDULED
     assert late.cancel()
@@ -177,10 +177,10 @@ def test_a_job_rescheduled_on_its_way_to_the_wait_for_room(
         runtime = recorder._runtime
         lane = runtime.lane(Late)
         lane.overdue = Interrupting(lambda: moved.append(late.reschedule(3600)))
-        runtime.virtual.move_to(late._due - 1)
+        runtime.clock.move_to(late.due - 1)
         blocker = Late.perform_async()
         for seconds in (1, 10):
-            runtime.virtual.move_to(runtime.clock.monotonic() + seconds)
+            runtime.clock.move_to(runtime.clock.monotonic() + seconds)
             runtime.scheduler.run_due()
             assert late.status is Status.SCHEDULED
         assert recorder.perform_one() is blocker
@@ -217,7 +217,7 @@ def test_a_job_started_on_its_way_to_the_wait_for_room_keeps_its_time_limit() ->
         assert late.run_now()
         leave.set()
         assert began.wait(LONG)
-        timers.append(late._more.timer)
+        timers.append(late.more.timer)
 
     late = Limited.perform_in(3600, "late")
     Limited.perform_async("held")
@@ -225,7 +225,7 @@ def test_a_job_started_on_its_way_to_the_wait_for_room_keeps_its_time_limit() ->
     blocker = Limited.perform_async("blocker")
     current().lane(Limited).overdue = Interrupting(others)
     assert late.run_now()
-    assert late._more.timer is timers[0]
+    assert late.more.timer is timers[0]
     go.set()
     late.result(LONG)
 
@@ -236,7 +236,7 @@ def test_a_second_wait_for_room_has_all_of_its_time(recorder: testing.Fake, retr
     runtime = recorder._runtime
 
     def pass_time(seconds: float) -> None:
-        runtime.virtual.move_to(runtime.clock.monotonic() + seconds)
+        runtime.clock.move_to(runtime.clock.monotonic() + seconds)
         runtime.scheduler.run_due()
 
     for _ in range(3):  # each time it is moved away just before its time would be up
@@ -267,7 +267,7 @@ def test_a_due_job_and_a_timer_at_the_same_instant() -> None:
         Tied.perform_async()
         handles = [Tied.perform_in(delay) for delay in (6, 6, 1, 1, 6, 6)]
         for instant in (1, 6, 11):
-            runtime.virtual.move_to(start + instant)
+            runtime.clock.move_to(start + instant)
             runtime.scheduler.run_due()
         assert [handle.status for handle in handles].count(Status.DISCARDED) == 6
 

@@ -13,12 +13,11 @@ import pytest
 
 import counterpunch
 from counterpunch import Handle, Job, Status
-from counterpunch import _drain as drain_module
-from counterpunch import _express as express_module
-from counterpunch import _pool as pool_module
-from counterpunch._hooks import process
-from counterpunch._lane import Lane
-from counterpunch._runtime import Runtime
+from counterpunch.core.places.lane import Lane
+from counterpunch.core.process import drain as drain_module
+from counterpunch.core.process import express as express_module
+from counterpunch.core.values.hooks import process
+from counterpunch.core.workers import pool as pool_module
 
 WAIT = 10.0
 
@@ -87,7 +86,7 @@ def test_a_push_under_way_when_the_class_is_paused_is_held(
     with monkeypatch.context() as patch:
         patch.setattr(express_module, "monotonic", paused_now)
         held = UnderWayJob.perform_async()
-    assert held._lane.pool.queued() == 0
+    assert held.lane.pool.queued() == 0
     assert (held.status, UnderWayJob.stats().queued) == (Status.QUEUED, 1)
     UnderWayJob.resume()
     held.result(WAIT)
@@ -148,14 +147,15 @@ def test_jobs_that_arrive_while_the_class_is_being_paused_stay_in_order(
     assert busy.wait(WAIT)
     for number in (1, 2, 3):
         OrderedJob.perform_async(number)
-    turned_away = Runtime.turned_away
+    queueing = counterpunch.core.port.current().queueing
+    turned_away = queueing.turned_away
 
-    def enqueue_first(runtime: Runtime, *args: Any) -> bool:
-        monkeypatch.setattr(Runtime, "turned_away", turned_away)
+    def enqueue_first(*args: Any) -> bool:
+        monkeypatch.setattr(queueing, "turned_away", turned_away)
         OrderedJob.perform_async(4)
-        return turned_away(runtime, *args)
+        return turned_away(*args)
 
-    monkeypatch.setattr(Runtime, "turned_away", enqueue_first)
+    monkeypatch.setattr(queueing, "turned_away", enqueue_first)
     OrderedJob.pause()
     assert [handle.args[0] for handle in counterpunch.jobs(OrderedJob, "queued")] == [1, 2, 3, 4]
     go.set()
@@ -191,7 +191,7 @@ def test_a_class_that_is_resumed_while_a_job_is_being_held_loses_none() -> None:
 
     HeldJob.pause()
     first = HeldJob.perform_async()
-    lane = first._lane
+    lane = first.lane
     held = Fleeting(HeldJob.resume)
     held.extend(lane.hold)
     lane.hold = held
@@ -272,17 +272,20 @@ def test_a_job_that_arrives_while_the_stop_makes_its_report_is_reported_once(
         def perform(self) -> None: ...
 
     ArrivingJob.perform_async().result(WAIT)  # opens the short way
-    take_all, publish = drain_module._take_all, drain_module._publish
+    endings = counterpunch.core.port.current().endings
+    take_all, publish = endings.take_lost, drain_module._publish
     monotonic = express_module.monotonic
 
     def meet() -> None:
         there.set()
         assert appended.wait(WAIT)
 
-    def take(lost: deque[Handle[Any]]) -> list[Handle[Any]]:
+    def take() -> list[Handle[Any]]:
+        if there.is_set():  # what comes late has its own report
+            return take_all()
         if when == "before the list is made":
             meet()
-        taken = take_all(lost)
+        taken = take_all()
         if when == "before it is out":
             meet()
         return taken
@@ -299,7 +302,7 @@ def test_a_job_that_arrives_while_the_stop_makes_its_report_is_reported_once(
 
     stopping = threading.Thread(target=counterpunch.shutdown, args=(0,), daemon=True)
     with monkeypatch.context() as patch:
-        patch.setattr(drain_module, "_take_all", take)
+        patch.setattr(endings, "take_lost", take)
         patch.setattr(drain_module, "_publish", out)
         patch.setattr(express_module, "monotonic", late_now)
         handle = ArrivingJob.perform_async()

@@ -10,8 +10,7 @@ from eventually import eventually
 
 import counterpunch
 from counterpunch import InvalidOption, Job, QueueFull, Status, configure
-from counterpunch import _lane as lane_module
-from counterpunch import _pool as pool_module
+from counterpunch.core.workers import pool as pool_module
 from counterpunch.testing import fake
 
 WAIT = 10.0
@@ -437,9 +436,9 @@ def test_a_thread_that_leaves_while_another_is_denied_is_not_forgotten(
     DeniedJob.perform_async(second)
     assert first.busy.wait(WAIT)
     assert second.busy.wait(WAIT)
-    runtime = counterpunch._runtime.current()
+    runtime = counterpunch.core.port.current()
     leaving = threads_of("LeavingJob")
-    ask = runtime.may_start_thread
+    ask = runtime.ceiling.may_start
     answers: list[bool] = []
 
     def denied_late(pool: pool_module.Pool) -> bool:
@@ -450,7 +449,7 @@ def test_a_thread_that_leaves_while_another_is_denied_is_not_forgotten(
                 thread.join(WAIT)
         return answers[-1]
 
-    monkeypatch.setattr(type(runtime), "may_start_thread", lambda self, pool: denied_late(pool))
+    monkeypatch.setattr(runtime.ceiling, "may_start", denied_late)
     DeniedJob.perform_async(third)
     assert third.busy.wait(WAIT)  # while the second still runs
     assert answers == [False, True]
@@ -584,7 +583,7 @@ def test_a_defect_in_the_loop_of_a_worker_is_said_and_costs_one_job(
             return "ran"
 
     with monkeypatch.context() as patch:
-        patch.setattr(lane_module.Lane, "taken", lambda lane, call: 1 / 0)
+        patch.setattr(counterpunch.core.port.accepting(), "taken", lambda call: 1 / 0)
         broken = DefectJob.perform_async()
         assert isinstance(broken.exception(WAIT), ZeroDivisionError)
         eventually(lambda: DefectJob.stats().workers.total == 0)

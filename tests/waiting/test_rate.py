@@ -10,7 +10,7 @@ import pytest
 
 import counterpunch
 from counterpunch import InvalidOption, Job, Rate, Retry, Status
-from counterpunch.rate import TokenBucket
+from counterpunch.core.values.rate import TokenBucket
 from counterpunch.testing import fake
 
 WAIT = 10.0

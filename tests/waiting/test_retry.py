@@ -206,7 +206,7 @@ def test_a_broken_delay_function(answer: Any, caplog: pytest.LogCaptureFixture) 
 def test_the_runtimes_random_source_is_used() -> None:
     """Jitter comes from one injectable source."""
     with testing.fake() as recorder:
-        recorder._runtime.random = lambda: 0.5
+        recorder._runtime.chance.source = lambda: 0.5
 
         class Drawn(Job):
             retry = Retry(max_attempts=2, wait=10)

@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 
 import counterpunch
-from counterpunch import Job, Status, _scheduler
-from counterpunch._installed import installed
-from counterpunch._parking import Parking
-from counterpunch._runtime import Runtime, current
-from counterpunch._scheduler import Scheduler, Timer
+from counterpunch import Job, Status
+from counterpunch.core.places import scheduler as _scheduler
+from counterpunch.core.places.parking import Parking
+from counterpunch.core.places.scheduler import Scheduler, Timer
+from counterpunch.core.process.in_force import current
+from counterpunch.core.process.installed import installed
+from counterpunch.core.process.runtime import Runtime
 
 LONG = 10.0  # seconds; a bound that turns a hang into a failure, never reached otherwise
 
@@ -191,8 +193,8 @@ def test_expiry_counts_from_when_the_wall_clock_made_it_due(bench: Bench) -> Non
     bench.look(3660)
     assert handle.status is Status.QUEUED
     assert Tick.stats().oldest_wait == 0
-    bench.runtime.lane(Tick).withdraw(handle)
-    bench.runtime.run_here(handle)
+    bench.runtime.withdraw(handle)
+    bench.runtime.here.run(handle)
     assert handle.status is Status.SUCCEEDED
 
 
@@ -215,7 +217,7 @@ def test_a_real_scheduler_notices_a_clock_set_forward(monkeypatch: pytest.Monkey
         assert Tick.stats().attempts == 1
     finally:
         installed.modes = before
-        counterpunch._drain.drain(runtime, 0, leaving=False)
+        counterpunch.core.process.drain.drain(runtime, 0, leaving=False)
 
 
 # Cancelled entries

@@ -200,7 +200,7 @@ def test_a_job_that_waits_for_its_retry_is_the_one_that_waits() -> None:
         assert recorder.advance(60) == 3
         assert newer.status is Status.SUCCEEDED
         assert FlakyJob.perform_async("k") not in (first, newer)
-        assert len(recorder._runtime.unique) == 1
+        assert len(recorder._runtime.keys.table) == 1
 
 
 def test_a_retry_goes_on_although_another_job_waits_by_then() -> None:
@@ -229,7 +229,7 @@ def test_a_retry_goes_on_although_another_job_waits_by_then() -> None:
         assert OvertakenJob.perform_async("k") is others[0]
         recorder.advance(60)
         assert others[0].status is Status.SUCCEEDED
-        assert not recorder._runtime.unique
+        assert not recorder._runtime.keys.table
 
 
 def test_one_waits_per_identity_while_attempts_fail_in_real_threads() -> None:
@@ -270,7 +270,7 @@ def test_one_waits_per_identity_while_attempts_fail_in_real_threads() -> None:
     assert {handle.attempt for handle in handles} == {3}
     counts = StormJob.stats()
     assert counts.accepted == counts.succeeded == len(set(handles))
-    assert not counterpunch._runtime.current().unique
+    assert not counterpunch.core.port.current().keys.table
 
 
 def test_replace_leaves_a_running_job_alone(caplog: pytest.LogCaptureFixture) -> None:

@@ -62,7 +62,7 @@ def test_a_strangers_rollback_takes_nothing_along(choice: str) -> None:
         assert deferred.status is Status.QUEUED
         assert job.perform_async("k") is deferred
         assert recorder.drain() == 1
-        assert not recorder._runtime.unique
+        assert not recorder._runtime.keys.table
 
 
 def test_jobs_of_one_transaction_share_its_fate() -> None:
@@ -89,7 +89,7 @@ def test_jobs_of_one_transaction_share_its_fate() -> None:
             dropped = job.using(after_commit=transaction).perform_async("k")
             transaction.rollback()
             assert dropped.status is Status.DISCARDED
-            assert not recorder._runtime.unique
+            assert not recorder._runtime.keys.table
 
 
 @pytest.mark.parametrize("scope", ["queued", "active"])
@@ -119,7 +119,7 @@ def test_a_commit_meets_a_job_that_waits(
         for text in errors:
             for part in (committed.id, waits.id, "UniqueJob", "('k',)", "on_duplicate='replace'"):
                 assert part in text
-        assert not recorder._runtime.unique
+        assert not recorder._runtime.keys.table
 
 
 def test_the_log_hides_an_identity_as_it_hides_arguments(
@@ -280,7 +280,7 @@ def test_sixteen_threads_race_with_commits_and_rollbacks(choice: str) -> None:
     handles: list[tuple[bool, Handle[None]]] = []
     refused: list[None] = []
     crowded: list[int] = []
-    lane = counterpunch._runtime.current().lane(job)
+    lane = counterpunch.core.port.current().lane(job)
 
     def race(thread: int) -> None:
         start.wait(WAIT)
@@ -330,4 +330,4 @@ def test_sixteen_threads_race_with_commits_and_rollbacks(choice: str) -> None:
             assert error == "its transaction was rolled back"
     counts = job.stats()
     assert counts.accepted == counts.succeeded + counts.cancelled + counts.discarded
-    assert not counterpunch._runtime.current().unique
+    assert not counterpunch.core.port.current().keys.table

@@ -17,7 +17,7 @@ from contextvars import copy_context
 from typing import Any, TypeVar
 from weakref import ref
 
-from ..errors import BackendError
+from ..core.port import BackendError
 
 __all__ = ["Bounded"]
 

@@ -15,23 +15,31 @@ import time
 from collections.abc import Callable
 from contextvars import Context
 from dataclasses import replace
-from threading import get_ident
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar
 
-from .._execution import admitted, attempt, broken
-from .._hooks import report
-from .._more import More
-from .._runtime import accepting
-from .._status import CANCELLED, FAILED, LOST, QUEUED, RETRYING, RUNNING, SUCCEEDED, Status
-from ..errors import RemoteError
-from ..handle import Handle, fill_handle
+from ..core.port import (
+    CANCELLED,
+    FAILED,
+    LOST,
+    QUEUED,
+    RETRYING,
+    RUNNING,
+    SUCCEEDED,
+    Handle,
+    Lane,
+    More,
+    RemoteError,
+    Status,
+    accepting,
+    admitted,
+    broken,
+    fill,
+    report,
+)
+from ._asked import Asked
 from ._encoding import Unencodable, decode, encode, pack
 from ._message import Message, find_class, options_in
 from ._record import Record, ended, failure_out, opening, value_out
-
-if TYPE_CHECKING:
-    from .._lane import Lane
-    from ._engine import RemoteEngine
 
 __all__ = ["STARTS", "AttemptHandle", "deliver"]
 
@@ -53,25 +61,23 @@ PATIENCE, PAUSE = 30.0, 0.5
 class AttemptHandle(Handle[Any]):
     """The job as it is seen from inside: ``self.handle`` and ``current_job()`` on a worker."""
 
-    __slots__ = ("_asked", "_engine", "_message", "_told", "_untold")
-    _foreign = True
+    __slots__ = ("_asked", "_engine", "_message", "_reported", "_told", "_untold")
+    foreign = True
 
-    def __init__(
-        self, engine: RemoteEngine, lane: Lane, message: Message, args: Any, kwargs: Any
-    ) -> None:
+    def __init__(self, engine: Asked, lane: Lane, message: Message, args: Any, kwargs: Any) -> None:
         now, wall = lane.monotonic(), time.time()
         options = options_in(message.options) or None
         # After what may raise: what is accepted has to end.
-        fill_handle(self, lane, lane.accepts(), args, kwargs, Context(), now)
+        fill(self, lane, lane.accepts(), args, kwargs, Context(), now)
         self._engine = engine
         self._message = message
         self._asked = now
         self._told = -math.inf  # the first report is sent at once
         self._untold = threading.Event()  # not set while a report is under way
         self._untold.set()
-        self._enqueued = now - (wall - message.enqueued)
-        self._due = now - (wall - message.due)  # expires_in and the wait times count from here
-        self._more = more = _Reported(self)
+        self.enqueued = now - (wall - message.enqueued)
+        self.due = now - (wall - message.due)  # expires_in and the wait times count from here
+        self.more = more = self._reported = _Reported(self)
         more.options = options
         if message.first is not None:
             more.first_started = now - (wall - message.first)
@@ -83,48 +89,47 @@ class AttemptHandle(Handle[Any]):
 
     def resume(self, known: Record) -> None:
         """Go on from what earlier attempts have left, as in threads."""
-        more = self._extra()
+        more = self.extra()
         more.error = known["error"]
         more.progress = None if known["progress"] is None else tuple(known["progress"])
         more.data = decode(known["data"])
 
     def record(self, status: Status, **over: Any) -> Record:
         """The job's record, as things are now."""
-        message, more, now = self._message, cast("_Reported", self._extra()), time.time()
-        passed = self._lane.monotonic()
+        message, more, now = self._message, self._reported, time.time()
+        passed = self.lane.monotonic()
         record = opening(message, status)
         record["attempt"] = self.attempt
-        if self._started is not None:
-            record["started"] = now - (passed - self._started)
+        if self.started is not None:
+            record["started"] = now - (passed - self.started)
         if status not in (RUNNING, RETRYING):
             record["finished"] = now
         record.update(more.sent)
         record["error"], record["reason"] = more.error, more.reason
         return {**record, **over}
 
-    def _cancel_requested(self) -> bool:
-        runtime = self._lane.runtime
-        if not runtime.cancel_requested(self):
+    def cancel_requested(self) -> bool:
+        if not super().cancel_requested():
             self._ask()
-        return runtime.cancel_requested(self)
+        return super().cancel_requested()
 
     def _ask(self) -> None:
-        now = self._lane.monotonic()
+        now = self.lane.monotonic()
         if now - self._asked < QUIET:
             return
         self._asked = now
         engine = self._engine
         try:
             if engine.bounded(f"{self!r}: its cancel mark", lambda: engine.marked(self.id)):
-                self._lane.runtime.cancels.add(self)
+                self.lane.tokens.cancels.add(self)
         except Exception as exc:  # the job need not fail because the store is away
             report(logging.WARNING, "%r: its cancel mark was not read", self, exc_info=exc)
 
     def reported(self) -> None:
         """Progress or data have changed: store them, and look for a cancel mark."""
-        if self._state is not RUNNING or not self._engine.keeps_results:
+        if self.state is not RUNNING or not self._engine.keeps_results:
             return
-        now = self._lane.monotonic()
+        now = self.lane.monotonic()
         if now - self._told >= QUIET and self._untold.is_set():
             self._told = now
             text = pack(self.record(RUNNING))
@@ -138,7 +143,7 @@ class AttemptHandle(Handle[Any]):
         """On a helper thread, which may still be at it when the job has given up waiting."""
         self._untold.clear()
         try:
-            if self._state is RUNNING:
+            if self.state is RUNNING:
                 self._engine.write(self.id, text)
         finally:
             self._untold.set()
@@ -189,7 +194,7 @@ class _Reported(More):
             raise TypeError(f"{self._handle.job.__qualname__}: {exc}") from None
 
 
-def deliver(engine: RemoteEngine, message: Message) -> None:
+def deliver(engine: Asked, message: Message) -> None:
     """Run the attempt that a message stands for, and carry out what follows from it.
 
     Raises:
@@ -221,11 +226,11 @@ def deliver(engine: RemoteEngine, message: Message) -> None:
     number = message.attempt
     if known is not None and known["status"] == RUNNING.value and known["attempt"] >= number:
         number = known["attempt"] + 1  # its worker is gone: it has not come to an end
-    retry = call._option("retry")
+    retry = call.option("retry")
     if number > max(STARTS, 1 if retry is None else retry.max_attempts, message.attempt):
         reason = f"its worker was gone before it ended, {number - 1} times"
         call.attempt = number - 1
-        call._lane.runtime.end(call, LOST, reason)
+        call.lane.keeper.endings.end(call, LOST, reason)
         _save(engine, call.record(LOST))
         report(logging.ERROR, "%r was lost: %s", call, reason)
         return
@@ -233,7 +238,7 @@ def deliver(engine: RemoteEngine, message: Message) -> None:
     _attempt(engine, message, call)
 
 
-def _send_on(engine: RemoteEngine, message: Message, known: Record | None) -> None:
+def _send_on(engine: Asked, message: Message, known: Record | None) -> None:
     """A long delay comes in pieces. Each is the time to look for the cancel mark, and to write
     the record anew, so that neither of them expires before the job is due."""
     if _persist(engine, lambda: engine.marked(message.id)):
@@ -247,7 +252,7 @@ def _send_on(engine: RemoteEngine, message: Message, known: Record | None) -> No
     _persist(engine, lambda: engine.send(message))
 
 
-def _unpacked(engine: RemoteEngine, message: Message, known: Record | None) -> AttemptHandle:
+def _unpacked(engine: Asked, message: Message, known: Record | None) -> AttemptHandle:
     job = find_class(message.job)
     args = tuple(decode(value) for value in message.args)
     kwargs = {name: decode(value) for name, value in message.kwargs.items()}
@@ -261,32 +266,32 @@ def _unpacked(engine: RemoteEngine, message: Message, known: Record | None) -> A
     return call
 
 
-def _attempt(engine: RemoteEngine, message: Message, call: AttemptHandle) -> None:
-    lane, runtime = call._lane, call._lane.runtime
+def _attempt(engine: Asked, message: Message, call: AttemptHandle) -> None:
+    lane, runtime = call.lane, call.lane.keeper
     starting = call.record(RUNNING, attempt=call.attempt + 1, started=time.time())
     _save(engine, starting)
     # In this order: see RemoteEngine.cancel.
     if _persist(engine, lambda: engine.marked(call.id)):
-        runtime.end(call, CANCELLED, "cancelled before it ran")
+        runtime.endings.end(call, CANCELLED, "cancelled before it ran")
         _save(engine, call.record(CANCELLED))
         return
     if not admitted(call, lane):
-        if call._state is LOST:  # this process is ending: another one has it
+        if call.state is LOST:  # this process is ending: another one has it
             over = {"attempt": call.attempt, "finished": None, "reason": None}
             number = replace(message, attempt=call.attempt + 1)
             _send_again(engine, number, call.record(QUEUED, **over))
             return
         # It has waited too long, and was discarded.
-        _save(engine, call.record(call._state))
+        _save(engine, call.record(call.state))
         return
     try:
-        status = _run(call)
+        status = runtime.here.attempt(call, Context())
     except BaseException as exc:  # not the user's code, which attempt() has caught
         status = broken(call, exc)
     if status is RETRYING:
         _again(engine, message, call)
         return
-    outcome, over = call._outcome, {}
+    outcome, over = call.outcome, {}
     runtime.settle(call, status)
     call.told()
     if status is SUCCEEDED:
@@ -303,31 +308,15 @@ def _attempt(engine: RemoteEngine, message: Message, call: AttemptHandle) -> Non
         raise RemoteError(f"{call!r} failed: {type(outcome).__name__}: {outcome}")
 
 
-def _run(call: AttemptHandle) -> Status:
-    here = call._lane.runtime.here_runs  # where a report of its time limit looks for its stack
-    runs = here.setdefault(get_ident(), [])
-    runs.append(call)
-    try:
-        if not call._lane.plan.is_async:
-            return Context().run(attempt, call, call._lane, False, False)
-        from .._loop import run_to_end
-
-        return run_to_end(call, call._lane, Context(), False)
-    finally:
-        runs.remove(call)
-        if not runs:
-            here.pop(get_ident(), None)
-
-
-def _again(engine: RemoteEngine, message: Message, call: AttemptHandle) -> None:
+def _again(engine: Asked, message: Message, call: AttemptHandle) -> None:
     """The attempt failed and another follows. In this process it is over, and has failed."""
-    runtime, now = call._lane.runtime, time.time()
-    due = now + max(0.0, call._due - call._lane.monotonic())
-    started = now - (call._lane.monotonic() - (call._started or 0.0))
+    runtime, now = call.lane.keeper, time.time()
+    due = now + max(0.0, call.due - call.lane.monotonic())
+    started = now - (call.lane.monotonic() - (call.started or 0.0))
     first = message.first if message.first is not None else started
     record = call.record(RETRYING, due=due)
-    call._outcome = call._extra().exception
-    cancelled = call in runtime.cancels  # not by its time limit, which is each attempt's own
+    call.outcome = call.extra().exception
+    cancelled = call in runtime.tokens.cancels  # not by its time limit, which is each attempt's own
     runtime.settle(call, FAILED)
     call.told()
     if cancelled or _persist(engine, lambda: engine.marked(call.id)):
@@ -340,7 +329,7 @@ def _again(engine: RemoteEngine, message: Message, call: AttemptHandle) -> None:
     _send_again(engine, following, record)
 
 
-def _send_again(engine: RemoteEngine, message: Message, record: Record) -> None:
+def _send_again(engine: Asked, message: Message, record: Record) -> None:
     text = pack(record)
 
     def send() -> None:
@@ -351,13 +340,13 @@ def _send_again(engine: RemoteEngine, message: Message, record: Record) -> None:
     _persist(engine, send)
 
 
-def _save(engine: RemoteEngine, record: Record) -> None:
+def _save(engine: Asked, record: Record) -> None:
     if engine.keeps_results:
         text = pack(record)  # a failure of it is no failure of the store
         _persist(engine, lambda: engine.write(record["id"], text))
 
 
-def _persist(engine: RemoteEngine, fn: Callable[[], T]) -> T:
+def _persist(engine: Asked, fn: Callable[[], T]) -> T:
     """Do it, again and again for a while: the broker may just be restarting.
 
     Raises:

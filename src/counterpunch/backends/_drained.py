@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._lifecycle import shutdown
-from .._runtime import current
+from ..core.port import current, shutdown
 
 __all__ = ["drain_threads"]
 

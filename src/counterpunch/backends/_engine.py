@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import re
 import time
 import uuid
@@ -16,32 +15,38 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any, NamedTuple, TypeVar, cast
 
-from .. import _commit
-from .._config import config
-from .._current import current_batch
-from .._hooks import process, report, safely
-from .._protocol import Capabilities
-from .._runtime import current
-from .._status import (
+from ..core.port import (
     CANCELLED,
     DEFERRED,
     DISCARDED,
     LOST,
+    NO_KWARGS,
     QUEUED,
     RUNNING,
     SCHEDULED,
     TERMINAL,
+    CounterpunchError,
+    InvalidOption,
+    NotSupported,
     Status,
+    commit,
+    config,
+    current,
+    current_batch,
+    due_at,
+    due_in,
+    process,
+    report,
+    safely,
+    seconds,
 )
-from ..errors import CounterpunchError, InvalidOption, NotSupported
-from ..handle import NO_KWARGS
-from ..options import _seconds, due_at, due_in
 from ._bounded import Bounded
 from ._delivery import deliver
 from ._encoding import Unencodable, decode, encode, pack, unpack
 from ._message import Message, find_class, options_in, options_out, path_of
 from ._record import Record, ended, opening
 from ._remote import RemoteHandle
+from .protocol import Capabilities
 
 __all__ = ["OPTIONS", "RemoteEngine", "Rule", "load", "results_kept"]
 
@@ -123,13 +128,13 @@ def load(module: str, package: str) -> Any:
         ) from exc
 
 
-def results_kept(owner: str, seconds: Any) -> float:
+def results_kept(owner: str, keep: Any) -> float:
     """``keep`` of a backend, checked.
 
     Raises:
         InvalidOption: If it is no number of seconds above 0.
     """
-    return cast("float", _seconds(0.0, none=False, exclusive=True)(owner, "keep", seconds))
+    return cast("float", seconds(0.0, none=False, exclusive=True)(owner, "keep", keep))
 
 
 class RemoteEngine:
@@ -146,9 +151,9 @@ class RemoteEngine:
     name = "engine"
 
     def __init__(self, timeout: float) -> None:
-        check = _seconds(0.0, none=False, exclusive=True)
-        seconds = check(type(self).__name__, "timeout", timeout)
-        self._bounded = Bounded(self.name, cast("float", seconds))
+        check = seconds(0.0, none=False, exclusive=True)
+        limit = check(type(self).__name__, "timeout", timeout)
+        self._bounded = Bounded(self.name, cast("float", limit))
 
     # For an adapter to say
 
@@ -253,18 +258,18 @@ class RemoteEngine:
         handle: RemoteHandle[Any] = RemoteHandle(
             self, lane, args, kwargs or NO_KWARGS, opening(message, state)
         )
-        handle._pinned = True  # hooks may ask before anybody else knows of it
-        handle._extra().options = rest or None
-        deferral = _commit.defer(cast(Any, _Sender(self)), owner, after_commit)
+        handle.pinned = True  # hooks may ask before anybody else knows of it
+        handle.extra().options = rest or None
+        deferral = commit.defer(self._undefer, owner, after_commit)
         if deferral is not None:
-            handle._unsent.append(None)
-            handle._learn({**handle._known, "status": DEFERRED.value})
-        handle._known["options"] = options_out(owner, rest)  # raises before anybody is told
+            handle.unsent.give()
+            handle.learn({**handle.known, "status": DEFERRED.value})
+        handle.known["options"] = options_out(owner, rest)  # raises before anybody is told
         if process.around_enqueue or lane.plan.on_enqueue:
             if not self._announced(handle):
                 return handle
-            self.refuse(owner, {**vars(lane.options), **(handle._extra().options or {})})
-        handle._known["options"] = options_out(owner, handle._extra().options or {})
+            self.refuse(owner, {**vars(lane.options), **(handle.extra().options or {})})
+        handle.known["options"] = options_out(owner, handle.extra().options or {})
         if deferral is None:
             self.send_first(handle)
         else:
@@ -274,17 +279,17 @@ class RemoteEngine:
     def _announced(self, handle: RemoteHandle[Any]) -> bool:
         """Middleware and hook, as for any job; False if one of them has ended it. It is then
         a job of this process: it never went anywhere else."""
-        lane = handle._lane
+        lane = handle.lane
         try:
-            lane.runtime._announce(handle, lane)
+            lane.keeper.admission.announce(handle, lane)
         finally:
-            if handle._state in TERMINAL:
+            if handle.state in TERMINAL:
                 lane.accepts()
-                handle._take_unsent()
-                reason = handle._extra().reason
-                record = {**handle._known, "status": handle._state.value, "reason": reason}
-                handle._known = {**record, "finished": time.time()}
-        return handle._state not in TERMINAL
+                handle.unsent.take()
+                reason = handle.extra().reason
+                record = {**handle.known, "status": handle.state.value, "reason": reason}
+                handle.known = {**record, "finished": time.time()}
+        return handle.state not in TERMINAL
 
     def refuse(self, owner: str, options: Mapping[str, Any]) -> None:
         """
@@ -302,11 +307,11 @@ class RemoteEngine:
 
     def send_first(self, handle: RemoteHandle[Any]) -> None:
         """Record a new job, then send it: a worker may have it before this call returns."""
-        record = handle._known
+        record = handle.known
         now = time.time()
         status = SCHEDULED if record["due"] > now else QUEUED
         names = ("id", "job", "args", "kwargs", "options", "enqueued", "due")
-        priority = handle._option("priority")
+        priority = handle.option("priority")
         message = Message(**{name: record[name] for name in names}, priority=priority)
         record = opening(message, status)
 
@@ -319,8 +324,24 @@ class RemoteEngine:
         self._bounded.call(
             f"{owner} was not {known}", send, overdue=f"{owner} may not have been {known}"
         )
-        handle._learn(record)
-        handle._pinned = False
+        handle.learn(record)
+        handle.pinned = False
+
+    def _undefer(self, handle: RemoteHandle[Any], due: float | None, dropped: str | None) -> None:
+        """The transaction of a job has ended: send it, or drop it."""
+        if not handle.unsent.take():
+            return  # cancelled meanwhile
+        if dropped is not None:
+            _end(handle, DISCARDED, dropped)
+            return
+        try:
+            self.send_first(handle)
+        except CounterpunchError as exc:
+            # The transaction has been committed: nobody is left to raise this to.
+            _end(handle, LOST, str(exc))
+            report(logging.ERROR, "%r was lost: %s", handle, exc, exc_info=exc)
+            if config.on_lost is not None:
+                safely("on_lost", handle, config.on_lost, [handle])
 
     def send(self, message: Message) -> None:
         """Publish a message so that it arrives at its due time, or earlier to be sent on."""
@@ -342,7 +363,7 @@ class RemoteEngine:
         kwargs = {name: decode(value) for name, value in record["kwargs"].items()}
         args = tuple(decode(value) for value in record["args"])
         handle: RemoteHandle[Any] = RemoteHandle(self, lane, args, kwargs, record)
-        handle._extra().options = options_in(record["options"]) or None
+        handle.extra().options = options_in(record["options"]) or None
         return handle
 
     def record_of(self, id: str, what: str) -> Record | None:
@@ -362,17 +383,17 @@ class RemoteEngine:
         """Set the mark, then look. A worker does the reverse: it records that it starts, then
         looks for the mark. So of the two at least one sees the other."""
         if handle.done():
-            return handle._state is CANCELLED
+            return handle.state is CANCELLED
         what = f"cancel() of {handle!r}"
         self._bounded.call(what, lambda: self.write(_mark(handle.id), "1"))
-        record = handle._look()
+        record = handle.look()
         if ended(record) or record["status"] == RUNNING.value:
-            return handle._state is CANCELLED
+            return handle.state is CANCELLED
         reason = "cancelled before it ran"
         over = {"status": CANCELLED.value, "reason": reason, "finished": time.time()}
 
         self._bounded.call(what, lambda: self.write(handle.id, pack({**record, **over})))
-        handle._learn({**record, **over})
+        handle.learn({**record, **over})
         return True
 
     # For the worker
@@ -394,29 +415,6 @@ def _mark(id: str) -> str:
     return f"{id}-cancelled"
 
 
-class _Sender:
-    """Stands in for the runtime that a ``Deferral`` reports to: sends the job, or drops it."""
-
-    def __init__(self, engine: RemoteEngine) -> None:
-        self.pid = os.getpid()
-        self._engine = engine
-
-    def undefer(self, handle: RemoteHandle[Any], due: float | None, dropped: str | None) -> None:
-        if not handle._take_unsent():
-            return  # cancelled meanwhile
-        if dropped is not None:
-            self._end(handle, DISCARDED, dropped)
-            return
-        try:
-            self._engine.send_first(handle)
-        except CounterpunchError as exc:
-            # The transaction has been committed: nobody is left to raise this to.
-            self._end(handle, LOST, str(exc))
-            report(logging.ERROR, "%r was lost: %s", handle, exc, exc_info=exc)
-            if config.on_lost is not None:
-                safely("on_lost", handle, config.on_lost, [handle])
-
-    @staticmethod
-    def _end(handle: RemoteHandle[Any], status: Status, reason: str) -> None:
-        over = {"status": status.value, "reason": reason, "finished": time.time()}
-        handle._learn({**handle._known, **over})
+def _end(handle: RemoteHandle[Any], status: Status, reason: str) -> None:
+    over = {"status": status.value, "reason": reason, "finished": time.time()}
+    handle.learn({**handle.known, **over})

@@ -7,9 +7,8 @@ from dataclasses import asdict, dataclass
 from importlib import import_module
 from typing import Any
 
-from .._function import job_class
-from ..errors import CounterpunchError, InvalidOption
-from ..retry import Retry
+from ..core.port import CounterpunchError, InvalidOption, Retry
+from ..define.job_function import job_class
 from ._encoding import decode, encode, pack, unpack
 
 __all__ = [

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .._status import TERMINAL, Status
-from ..errors import RemoteError, shorten
+from ..core.port import TERMINAL, RemoteError, Status, shorten
 from ._encoding import Unencodable, decode, encode
 from ._message import Message, find_exception
 

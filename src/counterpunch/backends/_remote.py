@@ -15,21 +15,33 @@ from collections.abc import Callable, Generator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from .._clock import moment as moment_of
-from .._clock import monotonic
-from .._hooks import report, safely
-from .._status import CANCELLED, FAILED, RUNNING, SUCCEEDED, TERMINAL, Status
-from ..errors import BackendError, CounterpunchError, NotSupported
-from ..handle import Handle, fill_handle
-from ..options import time_limit
+from ..core.port import (
+    CANCELLED,
+    FAILED,
+    RUNNING,
+    SUCCEEDED,
+    TERMINAL,
+    BackendError,
+    CounterpunchError,
+    Handle,
+    Lane,
+    NotSupported,
+    Permits,
+    Status,
+    fill,
+    monotonic,
+    report,
+    safely,
+    time_limit,
+)
+from ..core.port import moment as moment_of
+from ._asked import Asked
 from ._encoding import decode
 from ._record import Record, failure_in, value_in
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from .._lane import Lane
-    from ._engine import RemoteEngine
 
 __all__ = ["RemoteHandle"]
 
@@ -52,19 +64,17 @@ class RemoteHandle(Handle[R], Generic[R]):
     four times a second; a process that ends calls nobody.
     """
 
-    __slots__ = ("_attempt", "_engine", "_id", "_known", "_pinned", "_unsent")
+    __slots__ = ("_attempt", "_engine", "_id", "known", "pinned", "unsent")
 
-    def __init__(
-        self, engine: RemoteEngine, lane: Lane, args: Any, kwargs: Any, record: Record
-    ) -> None:
-        fill_handle(self, lane, -1, args, kwargs, None, lane.monotonic())
+    def __init__(self, engine: Asked, lane: Lane, args: Any, kwargs: Any, record: Record) -> None:
+        fill(self, lane, -1, args, kwargs, None, lane.monotonic())
         self._engine = engine
         self._id: str = record["id"]
-        self._pinned = False
+        self.pinned = False
         #: Holds one entry while a transaction decides whether the job is sent. Who takes it
         #: out decides what becomes of the job.
-        self._unsent: deque[None] = deque()
-        self._learn(record)
+        self.unsent = Permits()
+        self.learn(record)
 
     @property
     def id(self) -> str:
@@ -73,36 +83,36 @@ class RemoteHandle(Handle[R], Generic[R]):
 
     # What is known of it
 
-    def _learn(self, record: Record) -> None:
+    def learn(self, record: Record) -> None:
         state = Status(record["status"])
-        if self._state in TERMINAL and state not in TERMINAL:
+        if self.state in TERMINAL and state not in TERMINAL:
             return  # asked for before the end, by another thread
-        self._known = record
+        self.known = record
         self._attempt = record["attempt"]
         if state is SUCCEEDED and record["unstorable"] is None:
-            self._outcome = value_in(record)
+            self.outcome = value_in(record)
         elif state is FAILED:
-            self._outcome = failure_in(record)
-        self._extra().reason = record["reason"]
-        self._state = state  # last: who sees a terminal state reads the rest
+            self.outcome = failure_in(record)
+        self.extra().reason = record["reason"]
+        self.state = state  # last: who sees a terminal state reads the rest
 
-    def _look(self) -> Record:
+    def look(self) -> Record:
         """The record as it is now, unless it cannot change any more."""
-        if self._pinned or self._state in TERMINAL or self._unsent:
-            return self._known
+        if self.pinned or self.state in TERMINAL or self.unsent:
+            return self.known
         record = self._engine.record_of(self._id, f"{self!r}")
         if record is None:
             raise RecordGone(
                 f"{self!r}: {self._engine.name} does not know it any longer; records are kept "
                 f"for as long as its result store is told to, see the backend's docstring"
             )
-        self._learn(record)
-        return self._known
+        self.learn(record)
+        return self.known
 
     @property
     def attempt(self) -> int:
         """Number of the latest attempt, from 1; 0 before the first."""
-        self._look()
+        self.look()
         number: int = self._attempt
         return number
 
@@ -113,18 +123,18 @@ class RemoteHandle(Handle[R], Generic[R]):
     @property
     def status(self) -> Status:
         """Where the job is now."""
-        self._look()
-        return self._state
+        self.look()
+        return self.state
 
     @property
     def enqueued_at(self) -> datetime:
         """When the job was accepted, aware, UTC, by the clock of who enqueued it."""
-        return moment_of(self._known["enqueued"])
+        return moment_of(self.known["enqueued"])
 
     @property
     def run_at(self) -> datetime:
         """When it, or its next attempt, is (or was) due, aware, UTC."""
-        return moment_of(self._look()["due"])
+        return moment_of(self.look()["due"])
 
     @property
     def started_at(self) -> datetime | None:
@@ -137,35 +147,35 @@ class RemoteHandle(Handle[R], Generic[R]):
         return self._instant("finished")
 
     def _instant(self, name: str) -> datetime | None:
-        epoch = self._look()[name]
+        epoch = self.look()[name]
         return None if epoch is None else moment_of(epoch)
 
     @property
     def progress(self) -> tuple[float, float | None, str] | None:
         """As the job last reported it; a running job sends it at most twice a second."""
-        progress = self._look()["progress"]
+        progress = self.look()["progress"]
         return None if progress is None else tuple(progress)
 
     @property
     def data(self) -> dict[str, Any]:
         """What the job stored with ``set_status``, sent as ``progress`` is."""
-        return decode(self._look()["data"]) or {}
+        return decode(self.look()["data"]) or {}
 
     @property
     def error(self) -> str | None:
         """Why it was discarded, cancelled or lost; else the latest failure with its traceback."""
-        record = self._look()
+        record = self.look()
         text: str | None = record["reason"] or record["error"]
         return text
 
     def as_dict(self) -> dict[str, Any]:
         """The job as plain JSON values, by one look into the store."""
-        self._look()
-        before, self._pinned = self._pinned, True
+        self.look()
+        before, self.pinned = self.pinned, True
         try:
             return super().as_dict()
         finally:
-            self._pinned = before
+            self.pinned = before
 
     # Waiting for it
 
@@ -179,14 +189,14 @@ class RemoteHandle(Handle[R], Generic[R]):
         return self.status is CANCELLED
 
     def result(self, timeout: float | timedelta | None = None) -> R:
-        self._wait(timeout)
-        if self._state is SUCCEEDED and self._known["unstorable"] is not None:
+        self.wait(timeout)
+        if self.state is SUCCEEDED and self.known["unstorable"] is not None:
             raise CounterpunchError(
-                f"{self!r}: its return value cannot be stored: {self._known['unstorable']}"
+                f"{self!r}: its return value cannot be stored: {self.known['unstorable']}"
             )
         return super().result(0)
 
-    def _wait(self, timeout: float | timedelta | None) -> None:
+    def wait(self, timeout: float | timedelta | None) -> None:
         limit = time_limit(f"{self.job.__qualname__}.result", timeout)
         end = None if limit is None else monotonic() + limit
         pause, rest = FIRST, threading.Event()
@@ -241,17 +251,10 @@ class RemoteHandle(Handle[R], Generic[R]):
     def cancel(self) -> bool:
         """True if the job will now never start (again); a running one is told, as in threads,
         and sees it within about a second."""
-        if self._take_unsent():
-            self._learn({**self._known, "status": CANCELLED.value, "reason": "cancelled unsent"})
+        if self.unsent.take():
+            self.learn({**self.known, "status": CANCELLED.value, "reason": "cancelled unsent"})
             return True
         return self._engine.cancel(self)
-
-    def _take_unsent(self) -> bool:
-        try:
-            self._unsent.pop()
-        except IndexError:
-            return False
-        return True
 
     def reschedule(self, delay: float | timedelta) -> bool:
         raise NotSupported(
@@ -263,7 +266,7 @@ class RemoteHandle(Handle[R], Generic[R]):
         return self.reschedule(0.0)
 
     def retry(self) -> Handle[R]:
-        self._look()
+        self.look()
         return super().retry()
 
 

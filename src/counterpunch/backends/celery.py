@@ -42,8 +42,7 @@ from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
-from .._backend import engines
-from ..errors import InvalidOption
+from ..core.port import InvalidOption, engines
 from ._drained import drain_threads
 from ._engine import RemoteEngine, load
 from ._message import Message

@@ -31,8 +31,7 @@ import math
 import threading
 from typing import Any
 
-from .._backend import engines
-from ..errors import InvalidOption
+from ..core.port import InvalidOption, engines
 from ._drained import drain_threads
 from ._engine import RemoteEngine, load, results_kept
 from ._message import Message

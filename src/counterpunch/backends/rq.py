@@ -34,9 +34,7 @@ from datetime import datetime, timezone
 from typing import Any
 from uuid import uuid4
 
-from .._backend import engines
-from .._runtime import current
-from ..errors import InvalidOption
+from ..core.port import InvalidOption, current, engines
 from ._delivery import STARTS
 from ._drained import drain_threads
 from ._engine import RemoteEngine, load, results_kept

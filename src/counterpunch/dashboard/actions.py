@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .._runtime import current
-from .._status import TERMINAL
-from ..errors import CounterpunchError, NotSupported
-from ..handle import Handle
+from ..core.port import TERMINAL, CounterpunchError, Handle, NotSupported, current
 from . import source
 from .plain import clip
 
@@ -56,16 +53,7 @@ def _run(call: Handle[Any]) -> str:
 def _remove(call: Handle[Any]) -> str:
     if call.status not in TERMINAL:
         raise Refused("The job has not ended yet.")
-    runtime = call._lane.runtime
-    for history in (runtime.failed, runtime.history):
-        for _ in range(100):
-            try:
-                history.remove(call)
-            except IndexError:
-                continue  # another job ended during the search
-            except ValueError:
-                pass  # not in this one, or forgotten meanwhile
-            break
+    current().history.forget(call)
     return "removed"
 
 
@@ -83,7 +71,7 @@ def on_job(id: str, action: str) -> str | None:
     Raises:
         Refused: If the job is not in a state for it.
     """
-    call = current().find(id)
+    call = current().whereabouts.find(id)
     return None if call is None else JOB_ACTIONS[action](call)
 
 

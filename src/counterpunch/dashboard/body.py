@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._clock import monotonic
+from ..core.port import monotonic
 from .message import MAX_BODY, Request, Response
 from .routes import failure
 

@@ -7,8 +7,7 @@ import sys
 from datetime import datetime, timezone
 from typing import Any
 
-from .. import _clock
-from .._runtime import current
+from ..core.port import SystemClock, current
 from .plain import clip
 
 __all__ = ["birth", "process"]
@@ -23,8 +22,8 @@ def process() -> dict[str, Any]:
         "started_at": _iso(_started()),
         "program": clip(os.path.basename(sys.argv[0]) if sys.argv else "", 60),
         "python": sys.version.split()[0],
-        "phase": runtime.phase,
-        "threads": runtime.thread_count(),
+        "phase": runtime.stage.phase,
+        "threads": runtime.registry.thread_count(),
     }
 
 
@@ -47,10 +46,10 @@ def _started() -> float:
     except (OSError, ValueError, IndexError):
         return _IMPORTED
     # In some containers the two files count from different boots.
-    return _clock.SystemClock.time() - age if ticks and age >= 0 else _IMPORTED
+    return SystemClock.time() - age if ticks and age >= 0 else _IMPORTED
 
 
-_IMPORTED = _clock.SystemClock.time()
+_IMPORTED = SystemClock.time()
 
 
 def _iso(seconds: float) -> str:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
-from .._dump import dump
-from .._hooks import report
-from .._metrics import CONTENT_TYPE, metrics
+from ..core.port import report
+from ..observe.dump import dump
+from ..observe.metrics import CONTENT_TYPE, metrics
 from . import actions, security, source
 from .frame import Frame, failure_page, threads_page
 from .job_page import job_page

@@ -8,9 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
-from .._health import Health, health
-from ..errors import InvalidOption
-from ..options import _flag, _seconds
+from ..core.port import InvalidOption, flag, seconds
+from ..observe.health import Health, health
 from .beacon import Beacon
 from .message import Request
 from .snapshot import beacon_for
@@ -79,8 +78,8 @@ class Settings:
                 raise InvalidOption("dashboard", name, value, "a function of the request, or None")
         if not callable(self.health):
             raise InvalidOption("dashboard", "health", self.health, "a function like health()")
-        _flag("dashboard", "arguments", self.arguments)
-        _seconds(0.0, none=False)("dashboard", "refresh", self.refresh)
+        flag("dashboard", "arguments", self.arguments)
+        seconds(0.0, none=False)("dashboard", "refresh", self.refresh)
         if self.processes is not False:
             where = self.processes
             path = isinstance(where, str) and os.path.isabs(where) and not too_long(where)

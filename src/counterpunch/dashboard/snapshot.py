@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .._health import Health
+from ..observe.health import Health
 from . import source
 from .beacon import Beacon, register
 from .peers import gather

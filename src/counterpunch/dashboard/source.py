@@ -13,16 +13,25 @@ from heapq import nsmallest
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from .._arguments import shown_arguments
-from .._counts import Counts
-from .._dump import stacks
-from .._health import Health
-from .._periodic import periodic as armed_entries
-from .._queries import class_names, stats
-from .._runtime import Runtime, current
-from .._status import FAILED, LOST, RUNNING, SUCCEEDED, TERMINAL, Status
-from .._timings import SLOT_SECONDS
-from ..handle import Handle
+from ..core.port import (
+    FAILED,
+    LOST,
+    RUNNING,
+    SLOT_SECONDS,
+    SUCCEEDED,
+    TERMINAL,
+    Counts,
+    Handle,
+    Runtime,
+    Status,
+    current,
+    plan_of,
+    shown_arguments,
+)
+from ..observe.dump import stacks
+from ..observe.health import Health
+from ..observe.queries import class_names, stats
+from ..recurring.periodic import periodic as armed_entries
 from .plain import clip, plain, show
 from .process import process
 
@@ -48,7 +57,7 @@ retried: WeakKeyDictionary[Handle[Any], str] = WeakKeyDictionary()
 
 def classes(runtime: Runtime) -> dict[str, Any]:
     """Every class that was used or is armed, by the name ``stats()`` gives it."""
-    used: list[Any] = [lane.job for lane in list(runtime.lanes.values())]
+    used: list[Any] = [lane.job for lane in runtime.registry.all()]
     armed: list[Any] = [entry.job for entry in armed_entries()]
     return class_names(dict.fromkeys([*used, *armed]))
 
@@ -60,7 +69,7 @@ def overview(health: Health) -> dict[str, Any]:
     now = runtime.clock.monotonic()
     rows = []
     for name, cls in classes(runtime).items():
-        lane, counts = runtime.lanes.get(cls), snapshot.jobs.get(name)
+        lane, counts = runtime.registry.lanes.get(cls), snapshot.jobs.get(name)
         if lane is None or counts is None:  # armed only, or used for the first time just now
             continue
         slots, recent = lane.timings.recent(now)
@@ -122,7 +131,7 @@ def _percentiles(times: Any) -> dict[str, float | None]:
 
 def _running(runtime: Runtime, lanes: list[Any]) -> list[Handle[Any]]:
     calls = [call for lane in lanes for call in list(lane.running) if call.status is RUNNING]
-    return sorted(calls, key=lambda call: call._started or 0.0)
+    return sorted(calls, key=lambda call: call.started or 0.0)
 
 
 def _waiting(runtime: Runtime, lanes: list[Any]) -> list[Handle[Any]]:
@@ -135,7 +144,7 @@ def _delayed(runtime: Runtime, lanes: list[Any]) -> list[Handle[Any]]:
 
 def _finished(runtime: Runtime, lanes: list[Any]) -> list[Handle[Any]]:
     chosen = set(lanes)
-    calls = [call for call in runtime.remembered() if call._lane in chosen]
+    calls = [call for call in runtime.history.remembered() if call.lane in chosen]
     calls.reverse()
     return calls
 
@@ -166,9 +175,7 @@ def listing(name: str, query: Mapping[str, str], arguments: bool) -> dict[str, A
     runtime = current()
     known = classes(runtime)
     wanted, tag, status = (query.get(field, "") for field in ("job", "tag", "status"))
-    lanes = [
-        lane for lane in list(runtime.lanes.values()) if not wanted or lane.job is known.get(wanted)
-    ]
+    lanes = [lane for lane in runtime.registry.all() if not wanted or lane.job is known.get(wanted)]
     calls = LISTS[name](runtime, lanes)
     if status:
         calls = [call for call in calls if call.status.value == status]
@@ -203,9 +210,9 @@ def listing(name: str, query: Mapping[str, str], arguments: bool) -> dict[str, A
 
 
 def _tagged(call: Handle[Any], tag: str) -> bool:
-    if tag in call._lane.options.tags:
+    if tag in call.lane.options.tags:
         return True
-    more = call._more
+    more = call.more
     return more is not None and more.options is not None and tag in more.options.get("tags", ())
 
 
@@ -214,16 +221,16 @@ def _page(text: str) -> int:
 
 
 def _due(call: Handle[Any]) -> float:
-    return call._due
+    return call.due
 
 
 def _row(runtime: Runtime, call: Handle[Any], arguments: bool) -> dict[str, Any]:
     """What a list shows of a job; the page of the job itself shows the same and more."""
     now = runtime.clock.monotonic()
-    status, started, finished = call.status, call._started, call._finished
+    status, started, finished = call.status, call.started, call.finished
     due = _due(call)
     error = call.error
-    policy = call._option("retry")
+    policy = call.option("retry")
     ran = None
     if started is not None and (status is RUNNING or finished is not None):
         ran = (now if finished is None else finished) - started
@@ -237,15 +244,15 @@ def _row(runtime: Runtime, call: Handle[Any], arguments: bool) -> dict[str, Any]
         "run_at": _moment(call.run_at),
         "started_at": _moment(call.started_at),
         "finished_at": _moment(call.finished_at),
-        "age": now - call._enqueued,
+        "age": now - call.enqueued,
         "due_in": None if status in TERMINAL or status is RUNNING else max(0.0, due - now),
         "waited": _waited(call, due, now),
         "ran": ran,
         "finished_ago": None if finished is None else now - finished,
-        "priority": call._option("priority"),
+        "priority": call.option("priority"),
         "tags": sorted(clip(tag, 100) for tag in call.tags),
         "progress": _progress(call.progress),
-        "cancelling": status is RUNNING and runtime.cancel_requested(call),
+        "cancelling": status is RUNNING and runtime.tokens.requested(call),
         "error": None if error is None else _last_line(error),
         "arguments": _arguments(call) if arguments else None,
         "retried_as": retried.get(call),
@@ -256,9 +263,9 @@ def _waited(call: Handle[Any], due: float, now: float) -> float | None:
     """Seconds from due to started; up to now while it is queued."""
     if call.status is Status.QUEUED:
         return max(0.0, now - due)
-    if call._started is None or call.status is Status.RETRYING:
+    if call.started is None or call.status is Status.RETRYING:
         return None
-    return max(0.0, call._started - due)
+    return max(0.0, call.started - due)
 
 
 def _arguments(call: Handle[Any]) -> str | None:
@@ -292,7 +299,9 @@ def _last_line(error: str) -> str:
 def job(id: str, arguments: bool) -> dict[str, Any] | None:
     """The whole story of one job, flat, for the page that polls it; None if it is not known."""
     runtime = current()
-    call = runtime.find(id)  # an engine would be asked over the network, and this must not block
+    call = runtime.whereabouts.find(
+        id
+    )  # an engine would be asked over the network, and this must not block
     if call is None:
         return None
     row = _row(runtime, call, arguments)
@@ -303,11 +312,11 @@ def job(id: str, arguments: bool) -> dict[str, Any] | None:
     row["result"] = None
     if call.status is SUCCEEDED and row["arguments"] is not None:
         row["result"] = plain(call.result(0))
-    options = call._lane.options
+    options = call.lane.options
     row["options"] = {
-        "timeout": call._option("timeout"),
-        "expires_in": call._option("expires_in"),
-        "retry": None if (policy := call._option("retry")) is None else clip(repr(policy), 300),
+        "timeout": call.option("timeout"),
+        "expires_in": call.option("expires_in"),
+        "retry": None if (policy := call.option("retry")) is None else clip(repr(policy), 300),
         "pool": options.pool,
     }
     return row
@@ -319,7 +328,7 @@ def periodic() -> dict[str, Any]:
     now = current().clock.time()
     rows = []
     for entry in armed_entries():
-        options, latest = entry.job._plan.options, entry.latest
+        options, latest = plan_of(entry.job).options, entry.latest
         rows.append(
             {
                 "job": names.get(entry.job, entry.job.__qualname__),
@@ -350,5 +359,5 @@ def badges() -> dict[str, int]:
         "running": total.running,
         "waiting": total.queued,
         "scheduled": total.scheduled + total.retrying + total.deferred,
-        "failed": len(_failed(runtime, list(runtime.lanes.values()))),
+        "failed": len(_failed(runtime, runtime.registry.all())),
     }

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 
-from .._lifecycle import start
-from .._periodic import periodic_classes
+from ..core.port import start
+from ..recurring.classes import periodic_classes
 
 __all__ = ["serving"]
 

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import threading
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from ..handle import Handle
+from ..core.port import Handle
 
 __all__ = ["on_a_worker"]
 
 
 def on_a_worker(handle: Handle[Any]) -> bool:
     """False for ``perform_now``, ``caller_runs``, a test mode, and for ``async def`` jobs."""
-    if handle._lane.plan.is_async:
+    if handle.lane.plan.is_async:
         return False
-    if handle._foreign:
-        return True
-    me = threading.get_ident()
-    pools = list(handle._lane.runtime.pools.values())
-    return any(worker.ident == me for pool in pools for worker in list(pool.workers))
+    return handle.foreign or bool(handle.lane.keeper.whereabouts.on_a_worker())

@@ -16,9 +16,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, NoReturn
 
-from .._hooks import report
-from .._lifecycle import shutdown, start
-from ..errors import InvalidOption
+from ..core.port import InvalidOption, report, shutdown, start
 
 __all__ = ["lifespan", "wrap"]
 

@@ -12,19 +12,15 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import Context, ContextVar
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakSet, ref
 
 from flask import Flask, request_started
 from flask import globals as flask_globals
 from werkzeug.local import LocalProxy
 
-from .._hooks import process
-from ..errors import InvalidOption
+from ..core.port import Handle, InvalidOption, process
 from ._serving import serving
-
-if TYPE_CHECKING:
-    from ..handle import Handle
 
 __all__ = ["Counterpunch"]
 

@@ -11,18 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 from weakref import ref
 
 from sqlalchemy import event
 from sqlalchemy.orm import Session, scoped_session
 
-from .._hooks import process
-from ..errors import InvalidOption
+from ..core.port import Handle, InvalidOption, process
 from ._worker import on_a_worker
-
-if TYPE_CHECKING:
-    from ..handle import Handle
 
 __all__ = ["remove_around_jobs", "session"]
 
@@ -70,14 +66,14 @@ class Waiting:
         event.listen(session, "after_transaction_end", self._after_transaction_end)
 
     def defer(self, commit: Callable[[], object], rollback: Callable[[], object]) -> bool:
-        """See ``_commit.Transaction``."""
+        """See ``commit.Transaction``."""
         within = self._open()
         if within:
             self._entries.append(_Entry(within, commit, rollback))
         return bool(within)
 
     def within(self) -> tuple[Any, ...]:
-        """See ``_commit.Transaction``."""
+        """See ``commit.Transaction``."""
         return tuple(ref(transaction) for transaction in reversed(self._open()))
 
     def _open(self) -> tuple[Any, ...]:

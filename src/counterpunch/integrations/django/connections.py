@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from asgiref.sync import AsyncToSync, SyncToAsync, ThreadSensitiveContext
 from django.db import close_old_connections, connections, reset_queries
 
-from ..._hooks import process
+from ...core.port import Handle, process
 from .._worker import on_a_worker
-
-if TYPE_CHECKING:
-    from ...handle import Handle
 
 __all__ = ["connections_of_a_job", "install"]
 
@@ -33,7 +30,7 @@ def connections_of_a_job(handle: Handle[Any]) -> Iterator[None]:
     runs on its caller's thread (``perform_now``, ``caller_runs``, a test mode) uses the
     caller's connections, and they are left alone.
     """
-    if handle._lane.plan.is_async:
+    if handle.lane.plan.is_async:
         with _thread_of_its_own():
             yield
     elif on_a_worker(handle):

@@ -42,13 +42,10 @@ from django.utils import timezone
 from django.utils.json import normalize_json
 from django.utils.module_loading import import_string
 
-from ... import _commit
-from ..._config import config
-from ..._job import Job, JobMeta
-from ..._queries import find
-from ..._status import RUNNING, SUCCEEDED, TERMINAL
-from ...errors import InvalidOption
-from ...handle import Handle
+from ...core.port import RUNNING, SUCCEEDED, TERMINAL, Handle, InvalidOption, commit, config
+from ...define.job_class import Job
+from ...define.job_meta import JobMeta
+from ...observe.queries import find
 from .connections import install
 
 __all__ = ["TaskBackend"]
@@ -114,7 +111,7 @@ class TaskBackend(BaseTaskBackend):  # type: ignore[misc]  # Any where Django is
                 f"known are 'workers' and 'after_commit'"
             )
         try:
-            _commit.check(f"TASKS[{alias!r}]", self.options.get("after_commit"))
+            commit.check(f"TASKS[{alias!r}]", self.options.get("after_commit"))
             for queue in self.queues:
                 self._job(queue)
         except InvalidOption as exc:
@@ -216,7 +213,7 @@ def _result(handle: Handle[Any], status: TaskResultStatus | None = None) -> Task
         if state is SUCCEEDED:
             _set(result, _return_value=handle.result(0))
         else:
-            result.errors.append(_error(handle._failure(), handle.error))
+            result.errors.append(_error(handle.failure(), handle.error))
     return result
 
 

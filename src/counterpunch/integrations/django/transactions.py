@@ -10,7 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.utils.connection import ConnectionDoesNotExist
 
-from ...errors import InvalidOption
+from ...core.port import InvalidOption
 from .connections import install
 
 __all__ = ["Database", "database"]
@@ -50,7 +50,7 @@ class Database:
         self._connection = connection
 
     def defer(self, commit: Callable[[], object], rollback: Callable[[str], object]) -> bool:
-        """See ``_commit.Transaction``. Inside ``atomic`` only: elsewhere each statement
+        """See ``commit.Transaction``. Inside ``atomic`` only: elsewhere each statement
         commits by itself.
 
         Raises:
@@ -64,7 +64,7 @@ class Database:
         return True
 
     def within(self) -> tuple[Any, ...]:
-        """See ``_commit.Transaction``."""
+        """See ``commit.Transaction``."""
         savepoints = self._connection.savepoint_ids  # None: an atomic(savepoint=False)
         return ref(self._connection), *(one for one in savepoints if one is not None)
 

@@ -1,0 +1,29 @@
+"""What a delivery and a remote handle ask of the engine that they belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+
+from ._message import Message
+from ._record import Record
+
+__all__ = ["Asked"]
+
+T = TypeVar("T")
+
+
+class Asked(Protocol):
+    """The side of an engine that looks after single jobs; ``RemoteEngine`` has it."""
+
+    name: str
+
+    @property
+    def keeps_results(self) -> bool: ...
+    def bounded(self, what: str, fn: Callable[[], T], /) -> T: ...
+    def marked(self, id: str, /) -> bool: ...
+    def fetch(self, id: str, /) -> Record | None: ...
+    def write(self, key: str, text: str, /) -> None: ...
+    def send(self, message: Message, /) -> None: ...
+    def record_of(self, id: str, what: str, /) -> Record | None: ...
+    def cancel(self, handle: Any, /) -> bool: ...

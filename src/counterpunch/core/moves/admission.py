@@ -1,0 +1,270 @@
+"""How a job is accepted: checked, bounded, kept unique, numbered and placed."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable
+from contextvars import Context
+from typing import Any
+
+from ..places.lane import Lane
+from ..values import commit, strict
+from ..values.backend import engine_of
+from ..values.clock import Clock
+from ..values.commit import Deferral, Scope
+from ..values.config import config
+from ..values.current import current_batch
+from ..values.errors import Discard
+from ..values.handle import Handle, new_handle
+from ..values.hooks import context_for, enter_around, process, report
+from ..values.mode import Mode
+from ..values.plan import identity_of
+from ..values.record import NO_KWARGS
+from ..values.stage import Stage
+from ..values.status import DEFERRED, DISCARDED, RETRYING, SCHEDULED, TERMINAL
+from ..values.times import due_at, due_in
+from ..workers.registry import Registry
+from .duplicates import Duplicates
+from .endings import Endings
+from .queueing import Queueing
+from .room import Room
+from .waiting import Waiting
+
+__all__ = ["Admission"]
+
+_DELAYED = (DEFERRED, SCHEDULED, RETRYING)
+
+
+class Admission:
+    """Everything of an enqueue that the short path in ``express`` leaves out.
+
+    Args:
+        open_gate: Called with a lane whose next enqueue may take the short path.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        clock: Clock,
+        mode: Mode,
+        registry: Registry,
+        endings: Endings,
+        queueing: Queueing,
+        waiting: Waiting,
+        duplicates: Duplicates,
+        room: Room,
+        open_gate: Callable[[Lane], object],
+    ) -> None:
+        self._stage, self._clock, self._mode, self._registry = stage, clock, mode, registry
+        self._endings, self._queueing, self._waiting = endings, queueing, waiting
+        self._duplicates, self._room, self._open_gate = duplicates, room, open_gate
+
+    def enqueue(
+        self,
+        job: type,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: dict[str, Any] | None = None,
+        inside: bool = False,
+    ) -> Handle[Any]:
+        """Check, build and place one job; everything the short path leaves out.
+
+        ``inside`` marks an enqueue of the library itself, such as a batch's callback: never
+        refused, and lost with the rest if the process has stopped.
+
+        Raises:
+            TypeError: If the arguments do not fit ``perform``.
+            ShuttingDown: From outside a job, once the process began to stop.
+            QueueFull: By the class's overflow policy.
+        """
+        lane = self._registry.lane(job)
+        if not inside:
+            self._room.refuse_late(lane)
+        if self._stage.threads:  # a test mode stays in front of an engine
+            engine = engine_of(lane.options, config.backend)
+            if engine is not None:
+                taken: Handle[Any] = engine.enqueue(job, args, kwargs, options)
+                return taken
+        deferral = None
+        if options is not None and "after_commit" in options:
+            options = dict(options)
+            session = options.pop("after_commit")
+            deferral = commit.defer(self.undefer, job.__qualname__, session)
+        try:
+            scope = None if deferral is None else deferral.scope
+            call, due, waiting = self._build(lane, args, kwargs, options, inside, scope)
+            if waiting:
+                if deferral is None:
+                    self._place(call, due)
+                else:
+                    self._defer(call, due, deferral)
+                self._mode.placed(call)
+        finally:
+            if lane.blocked:
+                # Woken for room that it did not take after all, by a refusal or an exception:
+                # the next producer has to be, as nothing else may ever leave the queue.
+                self._waiting.made_room(lane)
+        if lane.gate.lane is None:
+            self._open_gate(lane)
+        return call
+
+    def tick(self, job: type, context: Context | None) -> Handle[Any]:
+        """On the scheduler's thread: a periodic job is due, to run in a copy of ``context``.
+
+        No user code runs there, so no enqueue middleware, hook or identity function does;
+        a full queue is answered as for any job that falls due, without blocking.
+        """
+        lane = self._registry.lane(job)
+        own = None if context is None else context.copy()
+        call: Handle[Any] = new_handle(
+            lane, lane.accepts(), (), NO_KWARGS, own, self._clock.monotonic()
+        )
+        call.state = SCHEDULED
+        self._waiting.admit(call)
+        return call
+
+    def _place(self, call: Handle[Any], due: float | None) -> None:
+        """Put a new job where it waits."""
+        if due is not None:
+            self._waiting.schedule(call, due)
+        elif call.lane.bucket is None or not self._waiting.hold_back(call):
+            self._queueing.push(call)
+
+    def _defer(self, call: Handle[Any], due: float | None, deferral: Deferral) -> None:
+        lane: Lane = call.lane
+        call.state = DEFERRED
+        lane.deferred.add(call)
+        deferral.hold(call, due)
+        if lane.stopped:  # the drain ended in between and may not have seen it
+            try:
+                lane.deferred.remove(call)
+            except KeyError:
+                return
+            self._endings.lose(call, "it arrived as the process stopped")
+
+    def undefer(self, call: Handle[Any], due: float | None, dropped: str | None) -> None:
+        """The transaction of a deferred job has ended: queue it, schedule it, or, if there is
+        a reason to, drop it."""
+        try:
+            call.lane.deferred.remove(call)
+        except KeyError:
+            return  # it was cancelled, or lost in the drain
+        if dropped is not None:
+            self._endings.end(call, DISCARDED, dropped, "rolled_back")
+        elif self._duplicates.may_follow(call, due):
+            if due is not None and due > self._clock.monotonic():
+                self._waiting.schedule(call, due)
+            else:
+                self._waiting.admit(call)
+            self._mode.placed(call)
+
+    def _build(
+        self,
+        lane: Lane,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        options: dict[str, Any] | None,
+        inside: bool,
+        scope: Scope | None,
+    ) -> tuple[Handle[Any], float | None, bool]:
+        """A job that is checked and numbered but nowhere yet, when it is due (None: now),
+        and whether it still has to be placed: a middleware or an overflow policy may have
+        ended or run it."""
+        plan, owner = lane.plan, lane.job.__qualname__
+        needs_room = scope is None and not inside
+        if plan.check is None:
+            raise TypeError(f"{owner} cannot be enqueued: {plan.lacks}")
+        plan.check(*args, **kwargs)
+        if config.strict_args is not None:
+            args, kwargs = strict.round_trip(owner, config.strict_args, args, kwargs)
+        due, when, rest = self._due(owner, options)
+        now = self._clock.monotonic()
+        at_once = due is None or due <= now
+        key = identity_of(lane.job, plan, args, kwargs)
+        if plan.options.unique is not None:
+            holder = self._duplicates.in_the_way(lane, key, scope)
+            if holder is not None:
+                replaces = lane.options.on_duplicate == "replace" and holder.state in _DELAYED
+                if replaces and at_once and needs_room:
+                    # Only a queued one makes the room that its successor needs: a refusal
+                    # must come before the old job goes, or both are gone.
+                    self._room.ask(lane)
+                duplicate = self._duplicates.answer(holder, lane, key, args, kwargs)
+                if duplicate is not None:
+                    return duplicate, None, False
+        policy = self._room.ask(lane) if at_once and needs_room else None
+        context = context_for(plan.options.context)
+        # Its number comes last: up to here nothing was accepted, and a number is counted.
+        call: Handle[Any] = new_handle(lane, -1, args, kwargs or NO_KWARGS, context, now)
+        batch = current_batch.get()
+        if batch is not None and batch.closed:
+            batch = None  # a task or thread started inside the block has outlived it
+        if due is not None:
+            call.due = due
+        if rest or when is not None or key is not None or batch is not None:
+            more = call.extra()
+            more.options = rest or None
+            more.when = when
+            more.key = key
+            more.in_batch = batch is not None
+        if plan.options.unique is not None:
+            call.extra().scope = scope
+            call.number = lane.ledger.draw()  # others see it as soon as it has the key
+            holder = self._duplicates.claim(call)
+            if holder is not call:
+                return holder, None, False
+            lane.accepts()
+        else:
+            call.number = lane.accepts()
+        if batch is not None:
+            batch.add(call)
+        if process.around_enqueue or plan.on_enqueue:
+            self.announce(call, lane)
+        waiting = call.state not in TERMINAL
+        if waiting and policy is not None:
+            waiting = self._room.overflow(call, lane, policy)
+        return call, None if at_once else due, waiting
+
+    def _due(
+        self, owner: str, options: dict[str, Any] | None
+    ) -> tuple[float | None, float | None, dict[str, Any] | None]:
+        """When a job is due (None: now), by which epoch time if by one, and its other options."""
+        if options is None:
+            return None, None, None
+        due = when = None
+        rest = dict(options)
+        if rest.get("pool") is not None:
+            self._registry.shared_pool(rest["pool"], owner)
+        if "delay" in rest:
+            due = self._clock.monotonic() + due_in(owner, rest.pop("delay"))
+        if "at" in rest:
+            when = due_at(owner, rest.pop("at"))
+            due = self._clock.monotonic() + max(0.0, when - self._clock.time())
+        return due, when, rest
+
+    def announce(self, call: Handle[Any], lane: Lane) -> None:
+        """Middleware and hook around an enqueue; may end the job before it is anywhere."""
+        lane.announced.add(call)
+        try:
+            with contextlib.ExitStack() as stack:
+                for around in process.around_enqueue:
+                    enter_around(stack, "around_enqueue", around, call)
+                if lane.plan.on_enqueue:
+                    job: Any = lane.job()
+                    job.handle = call
+                    try:
+                        job.on_enqueue()
+                    except Discard:
+                        raise
+                    except Exception as exc:
+                        message = "on_enqueue of %r raised; it is enqueued all the same"
+                        report(logging.ERROR, message, call, exc_info=exc)
+        except Discard as exc:
+            self._endings.end(call, DISCARDED, str(exc) or "refused at the enqueue", "refused")
+        except BaseException as exc:
+            reason = f"refused at the enqueue: {type(exc).__name__}"
+            self._endings.end(call, DISCARDED, reason, "refused")
+            raise
+        finally:
+            lane.announced.discard(call)

@@ -1,0 +1,141 @@
+"""One job per identity: what a duplicate is answered, and what a commit finds."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from ..places.keys import Keys
+from ..places.lane import Lane
+from ..values.arguments import HIDDEN
+from ..values.clock import Clock
+from ..values.commit import Scope
+from ..values.config import config
+from ..values.current import current_batch
+from ..values.errors import Duplicate, shorten
+from ..values.handle import Call, new_handle
+from ..values.hooks import report
+from ..values.record import NO_KWARGS
+from ..values.status import CANCELLED, DISCARDED, QUEUED, RUNNING, TERMINAL
+from .endings import Endings
+from .steering import Steering
+
+__all__ = ["Duplicates"]
+
+
+class Duplicates:
+    """What an enqueue and a commit ask about jobs of the same identity."""
+
+    def __init__(self, clock: Clock, keys: Keys, endings: Endings, steering: Steering) -> None:
+        self._clock, self._keys = clock, keys
+        self._endings, self._steering = endings, steering
+
+    def in_the_way(self, lane: Lane, key: Any, scope: Scope | None) -> Call | None:
+        """The job that a new one is a duplicate of: one that ends well if the new one's
+        transaction does."""
+        name = (lane.job, key)
+        if scope is None:
+            return self._keys.holder(name)
+        if lane.options.on_duplicate == "replace":
+            # The old one is to stay if the savepoint of the new one is rolled back, so only
+            # one that goes with it is replaced before the commit.
+            return self._keys.holder((*name, scope))
+        holder = self._keys.holder(name)
+        for length in range(1, len(scope) + 1):
+            if holder is None:  # what encloses the new one's savepoint holds for it too
+                holder = self._keys.holder((*name, scope[:length]))
+        return holder
+
+    def answer(
+        self,
+        holder: Call,
+        lane: Lane,
+        key: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Call | None:
+        """The answer to an enqueue whose key is taken; None if it is free now."""
+        choice = lane.options.on_duplicate
+        if choice == "raise":
+            raise Duplicate(
+                f"{lane.job.__qualname__} was not enqueued: {holder!r} has the same identity "
+                f"{shorten(key)} (unique={lane.options.unique!r})"
+            )
+        if choice == "discard":
+            lane.accepts()
+            now = self._clock.monotonic()
+            call = new_handle(lane, lane.ledger.draw(), args, kwargs or NO_KWARGS, None, now)
+            batch = current_batch.get()
+            if batch is not None and not batch.closed:
+                batch.add(call)  # accepted and ended, as one that a middleware refuses
+            self._endings.end(call, DISCARDED, f"a duplicate of {holder.id}", "duplicate")
+            return call
+        if choice == "replace":
+            if self._replace(holder):
+                return None
+            report(logging.INFO, "%r runs and cannot be replaced; its handle is returned", holder)
+        return holder
+
+    def _replace(self, holder: Call) -> bool:
+        """Cancel a job that waits; False if it runs, has ended, or is nowhere just now."""
+        for _ in range(3):  # it may be on its way from one place to the next
+            if holder.state is RUNNING or holder.state in TERMINAL:
+                break
+            if self._steering.take_back(holder):
+                self._endings.end(holder, CANCELLED, "replaced by a newer job of the same identity")
+                return True
+        return False
+
+    def claim(self, call: Call) -> Call:
+        """Put a new job under its key; another thread may have been faster meanwhile."""
+        lane, name = call.lane, self._keys.name(call)
+        while True:
+            holder = self._keys.claim(call)
+            if holder is call:
+                return call
+            answer = self.answer(holder, lane, name[1], call.args, call.named)
+            if answer is not None:
+                return answer
+
+    def may_follow(self, call: Call, due: float | None) -> bool:
+        """A deferred job claims the key that counts outside of its transaction."""
+        more, lane = call.more, call.lane
+        if more is None or more.scope is None:
+            return True
+        self._keys.free(call)
+        more.scope = None
+        name = self._keys.name(call)
+        choice = lane.options.on_duplicate
+        while lane.options.unique is not None:
+            holder = self._keys.claim(call)
+            if holder is call:
+                break
+            if (
+                choice == "replace"
+                and not self._would_be_refused(call, due, holder)
+                and (self._replace(holder) or self._keys.holder(name) is not holder)
+            ):
+                continue  # it was cancelled, or has started or ended by itself
+            self._endings.end(call, DISCARDED, f"a duplicate of {holder.id}", "duplicate")
+            if choice == "raise":  # as it would have been for the caller of the enqueue
+                hidden = not (config.log_args and lane.options.log_args) or lane.options.redact
+                report(
+                    logging.ERROR,
+                    "%r was discarded as its transaction was committed: %r has the same identity "
+                    "%s (unique=%r), and nobody is left to raise Duplicate to; "
+                    "on_duplicate='replace' lets the newer one run, 'discard' is quiet",
+                    call,
+                    holder,
+                    HIDDEN if hidden else shorten(more.key),
+                    lane.options.unique,
+                )
+            return False
+        return True
+
+    def _would_be_refused(self, call: Call, due: float | None, holder: Call) -> bool:
+        """True if the queue has no room for the newer one: then the older one is to stay."""
+        lane = call.lane
+        if holder.state is QUEUED or not lane.full():
+            return False  # a queued one makes the room itself
+        at_once = due is None or due <= self._clock.monotonic()
+        return at_once and lane.options.overflow in ("raise", "discard")

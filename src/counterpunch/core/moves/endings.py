@@ -1,0 +1,133 @@
+"""How a job ends: its one terminal status, who is told of it, and what is remembered."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import Any
+
+from ..places.history import History
+from ..places.keys import Keys
+from ..places.lane import Lane
+from ..places.parking import Parking
+from ..places.scheduler import Scheduler
+from ..places.timings import FOLD_MASK
+from ..places.tokens import Tokens
+from ..places.watchers import Watchers
+from ..values.config import config
+from ..values.handle import Call
+from ..values.hooks import process, report, safely
+from ..values.stage import Stage
+from ..values.status import DISCARDED, LOST, Status
+
+__all__ = ["Endings"]
+
+
+class Endings:
+    """Gives jobs that the caller owns their terminal status.
+
+    Args:
+        stage: Where the report of the drain is, once there is one.
+        history, watchers, keys, tokens: Where an ending leaves its traces.
+        scheduler: Has timers that an ending makes needless.
+        resting: Where those sleep who wait until nothing is on its way.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        history: History,
+        watchers: Watchers,
+        keys: Keys,
+        tokens: Tokens,
+        scheduler: Scheduler,
+        resting: Parking,
+    ) -> None:
+        self._stage, self._scheduler, self._resting = stage, scheduler, resting
+        self._history, self._watchers, self._keys, self._tokens = history, watchers, keys, tokens
+        #: Jobs that were lost, until the drain takes them for its report.
+        self.lost: deque[Any] = deque()
+
+    def end(
+        self, call: Call, status: Status, reason: str | None = None, cause: str = "raised"
+    ) -> None:
+        """Give a job that the caller owns its terminal status, and tell whoever waits.
+
+        No ``reason`` means that its attempt brought it there. ``cause`` is the field of
+        ``Discards`` that counts a discarded one.
+        """
+        lane: Lane = call.lane
+        if reason is not None:
+            call.extra().reason = reason
+        more = call.more
+        if process.keep is not None and call.context is not None:
+            kept = process.keep(call.context)
+            if kept is not None:
+                more = call.extra()
+                more.kept = kept
+        if more is not None:
+            more.exception = None
+        call.context = None
+        call.finished = now = lane.monotonic()
+        timings = lane.timings
+        if now >= timings.tick:
+            timings.sample(now)
+        if reason is None:
+            started = call.started or now
+            timings.note((started - call.due, now - started))
+        if more is not None and more.planned:
+            self.give_back_start(call, now)
+        if status is DISCARDED:
+            timings.discards[cause].add()
+        if not lane.ledger.ended[status].add() & FOLD_MASK:
+            timings.durations.fold()
+        if self._keys.table:
+            self._keys.free(call)  # first: nobody is to be given a job that has ended
+        call.state = status
+        self._tokens.drop(call)
+        self._history.remember(call, now)
+        if self._watchers.table:
+            self._watchers.tell(call)
+        if reason is not None and self._resting.sleepers:
+            self._resting.wake_all()  # it ended where no worker falls asleep afterwards
+
+    def give_back_start(self, call: Call, now: float) -> None:
+        """A job that waits for its class's rate will not start then: another one may."""
+        bucket = call.lane.bucket
+        if bucket is not None and call.due > now:
+            bucket.give_back(call.due)
+
+    def no_timer(self, call: Call) -> None:
+        """What the job's timer was to look at is over: its attempt, or its wait for room."""
+        more = call.more
+        if more is not None and more.timer is not None:
+            more.timer.cancel()
+            more.timer = None
+            self._scheduler.forget()
+
+    def lose(self, call: Call, reason: str = "the process stopped before it ran") -> None:
+        """End a job that the caller owns as lost, and put it on the list."""
+        self.end(call, LOST, reason)
+        self.lost.append(call)
+        if self._stage.report is not None:
+            self.report_late()
+
+    def take_lost(self) -> list[Any]:
+        """The list, taken out."""
+        taken = []
+        try:
+            while True:
+                taken.append(self.lost.popleft())
+        except IndexError:
+            return taken
+
+    def report_late(self) -> None:
+        """Say of each job that was lost too late for the report of the drain.
+
+        The drain takes what is on the list, publishes its report, and looks again; whoever
+        loses a job puts it on the list, and then looks for the report. So one of them has it.
+        """
+        for call in self.take_lost():
+            report(logging.ERROR, "%r was lost: it arrived as the process stopped", call)
+            if config.on_lost is not None:
+                safely("on_lost", call, config.on_lost, [call])

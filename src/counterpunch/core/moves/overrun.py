@@ -1,0 +1,45 @@
+"""The soft time limit: a job past its ``timeout`` is told to stop, and reported.
+
+Nothing is injected into the thread: an exception out of nowhere could come between any
+two lines of a transaction. The job's cancel token is set; the report shows where it is.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from ..places.scheduler import Scheduler, Timer
+from ..places.tokens import Tokens
+from ..values.handle import Call
+from ..values.hooks import report
+from ..values.status import RUNNING
+from ..workers.stacks import Stacks
+
+__all__ = ["Overrun"]
+
+
+class Overrun:
+    """Looks at running jobs once their time is over."""
+
+    def __init__(self, scheduler: Scheduler, tokens: Tokens, stacks: Stacks) -> None:
+        self._scheduler, self._tokens, self._stacks = scheduler, tokens, stacks
+
+    def watch(self, call: Call, timeout: float, now: float) -> Timer:
+        """Look at a job that is about to start again in ``timeout`` seconds."""
+        attempt = call.attempt + 1
+
+        def look() -> None:
+            if call.state is not RUNNING or call.attempt != attempt:
+                return
+            stack = self._stacks.whole_of(call)  # first: a job that sees its token moves on
+            self._tokens.overruns.add(call)
+            if call.state is not RUNNING or call.attempt != attempt:  # over since the look
+                self._tokens.overruns.discard(call)
+            message = "%s %s attempt %d has been running for more than timeout=%g s\n%s"
+            name = call.job.__qualname__
+            extra = {"job_id": call.id, "job": name, "attempt": attempt}
+            report(logging.WARNING, message, name, call.id, attempt, timeout, stack, extra=extra)
+
+        timer = Timer(look)
+        self._scheduler.add(timer, now + timeout)
+        return timer

@@ -1,0 +1,88 @@
+"""Before and after an attempt: may the job start, and what follows from how it went."""
+
+from __future__ import annotations
+
+from ..places.keys import Keys
+from ..places.lane import Lane
+from ..places.tokens import Tokens
+from ..values.handle import Call
+from ..values.stage import Stage
+from ..values.status import CANCELLED, DISCARDED, RETRYING, Status
+from .endings import Endings
+from .overrun import Overrun
+from .waiting import Waiting
+
+__all__ = ["Performing"]
+
+
+class Performing:
+    """What the worker asks around an attempt."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        keys: Keys,
+        tokens: Tokens,
+        endings: Endings,
+        waiting: Waiting,
+        overrun: Overrun,
+    ) -> None:
+        self._stage, self._keys, self._tokens = stage, keys, tokens
+        self._endings, self._waiting, self._overrun = endings, waiting, overrun
+
+    def may_start(self, call: Call, forced: bool) -> bool:
+        """The look that some jobs need before they start, while they are in no container;
+        False if it was put elsewhere. ``forced`` leaves out expiry, rate and budget."""
+        lane: Lane = call.lane
+        now = lane.monotonic()
+        if not forced and not self._in_time(call, lane, now):
+            return False
+        timeout = call.option("timeout")
+        if timeout is not None and self._stage.threads:
+            call.extra().timer = self._overrun.watch(call, timeout, now)
+        return True
+
+    def _in_time(self, call: Call, lane: Lane, now: float) -> bool:
+        more = call.extra()
+        expires = call.option("expires_in")
+        if expires is not None and call.attempt == 0:
+            waited = now - (call.due if more.since is None else more.since)
+            if waited > expires:
+                reason = f"waited {waited:.3g} s, expires_in={expires:g}"
+                self._endings.end(call, DISCARDED, reason, "expired")
+                return False
+        if lane.bucket is not None:
+            later = lane.bucket.start(now)
+            if later is not None:  # a busy pool held others back; this start would be too many
+                self._waiting.for_rate(call, later)
+                return False
+            more.planned = False
+        if lane.options.unique == "queued":
+            self._keys.free(call)
+        retry = call.option("retry")
+        if retry is not None and retry.budget is not None and call.attempt == 0:
+            lane.recent.append(False)
+        return True
+
+    def settle(self, call: Call, status: Status) -> None:
+        """After an attempt: end the job, or let it wait for the next one."""
+        lane: Lane = call.lane
+        try:
+            lane.running.remove(call)
+        except KeyError:
+            return  # the drain gave it up as lost; that was its one ending
+        self._endings.no_timer(call)
+        if status is not RETRYING:
+            self._endings.end(call, status)
+            return
+        dropped = "cancelled while it ran; its next attempt was dropped"
+        if call in self._tokens.cancels:
+            self._endings.end(call, CANCELLED, dropped)
+            return
+        call.state = RETRYING
+        self._tokens.overruns.discard(call)  # the time limit is each attempt's own
+        if lane.options.unique == "queued":
+            self._keys.retake(call)  # it waits again
+        self._waiting.schedule(call, call.due)
+        if call in self._tokens.cancels and lane.claim_delayed(call):  # since the look before
+            self._endings.end(call, CANCELLED, dropped)

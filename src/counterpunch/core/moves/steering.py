@@ -1,0 +1,133 @@
+"""Cancelling, rescheduling and pausing: what is done to jobs from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..places.lane import Lane
+from ..places.scheduler import Scheduler
+from ..places.tokens import Tokens
+from ..values.clock import Clock
+from ..values.handle import Call
+from ..values.status import CANCELLED, DEFERRED, QUEUED, RUNNING, TERMINAL
+from ..workers.registry import Registry
+from ..workers.whereabouts import Whereabouts
+from .endings import Endings
+from .queueing import Queueing
+from .waiting import Waiting
+
+__all__ = ["Steering"]
+
+
+class Steering:
+    """What handles and classes offer to steer jobs with.
+
+    Args:
+        moved: Called when a job has left a queue and no worker falls asleep after it.
+        paused: Called when a class was paused: its queue may grow without a worker getting up.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        tokens: Tokens,
+        scheduler: Scheduler,
+        registry: Registry,
+        whereabouts: Whereabouts,
+        endings: Endings,
+        queueing: Queueing,
+        waiting: Waiting,
+        moved: Callable[[], object],
+        paused: Callable[[], object],
+    ) -> None:
+        self._clock, self._tokens, self._scheduler = clock, tokens, scheduler
+        self._registry, self._whereabouts = registry, whereabouts
+        self._endings, self._queueing, self._waiting = endings, queueing, waiting
+        self._moved, self._paused = moved, paused
+
+    def cancel(self, call: Call) -> bool:
+        """True if the job will now never start (again); else its cancel token is set."""
+        for _ in range(3):  # it may be on its way from one place to the next
+            state = call.state
+            if state in TERMINAL:
+                return state is CANCELLED
+            if state is RUNNING:
+                break
+            if self.take_back(call):
+                self._endings.end(call, CANCELLED, "cancelled before it ran")
+                return True
+        self._tokens.cancels.add(call)
+        if call.state in TERMINAL:
+            self._tokens.cancels.discard(call)
+        return False
+
+    def take_back(self, call: Call) -> bool:
+        """Take a waiting job out of wherever it waits; False if it is not there."""
+        lane: Lane = call.lane
+        state = call.state
+        if state is QUEUED:
+            return self._waiting.withdraw(call)
+        if state is DEFERRED:
+            try:
+                lane.deferred.remove(call)
+            except KeyError:
+                return False
+            return True
+        if not lane.claim_delayed(call):
+            return False
+        # The scheduler still has an entry for it, or it was due and waited for room.
+        self._scheduler.forget()
+        self._endings.no_timer(call)
+        if lane.overdue:
+            try:
+                lane.overdue.remove((call, call.due))
+            except ValueError:
+                pass
+        return True
+
+    def reschedule(self, call: Call, seconds: float) -> bool:
+        """Make a waiting job due in so many seconds; False if it does not wait for a time."""
+        if call.state is DEFERRED or call.state is RUNNING or call.state in TERMINAL:
+            return False
+        if seconds == 0.0 and call.state is QUEUED:
+            return True  # it is due already, and keeps its place
+        if not self.take_back(call):
+            return False
+        more, now = call.extra(), self._clock.monotonic()
+        if more.planned:
+            self._endings.give_back_start(call, now)
+            more.planned = seconds == 0.0  # it goes to a worker, who asks again for this start
+        more.when = more.since = None
+        call.due = now + seconds
+        if seconds == 0.0:
+            self._waiting.admit(call)
+        else:
+            self._waiting.schedule(call, call.due)
+        self._moved()  # it left a queue, and no worker falls asleep after it
+        return True
+
+    def pause(self, job: type) -> None:
+        """Start no more jobs of a class; accept them all the same."""
+        lane = self._registry.lane(job)
+        self._registry.must_be_here(job, "it cannot be paused")
+        lane.halt(paused=True)
+        self._paused()
+        for call in lane.queued_calls():
+            self._queueing.turned_away(call)
+
+    def resume(self, job: type) -> None:
+        """End a pause."""
+        lane = self._registry.lane(job)
+        self._registry.must_be_here(job, "it cannot be resumed")
+        lane.paused = False
+        lane.halted = False
+        if lane.stopped or lane.paused:  # the order matters: what came in between must be seen
+            lane.halted = True
+        self._queueing.release_hold(lane)
+
+    def cancel_all(self, job: type) -> int:
+        """Cancel every live job of a class; the number of those that will never start."""
+        lane = self._registry.lane(job)
+        self._registry.must_be_here(job, "its jobs cannot all be cancelled")
+        live = self._whereabouts.live(lane)
+        return sum(1 for call in live if call.state not in TERMINAL and self.cancel(call))

@@ -1,0 +1,210 @@
+"""How a job waits: for a time, for its class's rate, for room in the queue."""
+
+from __future__ import annotations
+
+import logging
+
+from ..places.lane import Lane, waits_since
+from ..places.scheduler import Scheduler, Timer
+from ..values.clock import Clock
+from ..values.handle import Call
+from ..values.hooks import report
+from ..values.stage import OPEN, QUIET, STOPPED, Stage, fate
+from ..values.status import DISCARDED, RETRYING, SCHEDULED
+from .endings import Endings
+from .queueing import Queueing
+
+__all__ = ["Waiting"]
+
+
+class Waiting:
+    """Where a job goes that cannot be queued yet, and how it comes back."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        clock: Clock,
+        scheduler: Scheduler,
+        endings: Endings,
+        queueing: Queueing,
+    ) -> None:
+        self._stage, self._clock, self._scheduler = stage, clock, scheduler
+        self._endings, self._queueing = endings, queueing
+
+    # For a time
+
+    def schedule(self, call: Call, due: float) -> None:
+        """Give a job that the caller owns to the scheduler."""
+        lane: Lane = call.lane
+        more = call.more
+        call.due = due
+        if call.state is not RETRYING:
+            call.state = SCHEDULED
+            lane.scheduled.add(call)
+        else:
+            lane.retrying.add(call)
+        if more is not None and more.when is not None:
+            self._scheduler.add(call, more.when, wall=True)
+        else:
+            self._scheduler.add(call, due)
+        if self._stage.phase is not OPEN:
+            self.settle_delayed(call)
+
+    def settle_delayed(self, call: Call) -> None:
+        """A job that got a due time while the process stops: its policy says what becomes of it."""
+        stage = self._stage
+        if stage.phase is QUIET or stage.deadline is None:
+            return
+        policy = call.option("delayed_on_shutdown")
+        decision = fate(policy, call.due, stage.deadline)
+        reason = f"due after the stop of the process (delayed_on_shutdown={policy!r})"
+        if decision == "wait" and self._scheduler.stranded():
+            decision, reason = "drop", "no thread could be started to wait for its time"
+        if stage.phase is STOPPED:
+            decision = "drop"
+        if decision != "wait" and call.lane.claim_delayed(call):
+            if decision == "run":
+                self.admit(call)
+            else:
+                self._endings.lose(call, reason)
+
+    def release(self, call: Call) -> None:
+        """On the scheduler's thread: a job is due."""
+        if call.lane.claim_delayed(call):
+            more = call.more
+            if more is not None and more.when is not None:  # by a clock that may have been set
+                call.due = self._clock.monotonic()
+            self.admit(call)
+
+    def admit(self, call: Call) -> None:
+        """Queue a job that has become due. A full queue has a defined answer here as well."""
+        lane: Lane = call.lane
+        if lane.bucket is not None and self.hold_back(call):
+            return
+        if lane.full():
+            policy = lane.options.overflow
+            if policy in ("raise", "discard"):
+                reason = f"fell due on a full queue (max_jobs={lane.max_jobs})"
+                self._endings.end(call, DISCARDED, reason, "queue_full")
+                level = logging.ERROR if policy == "raise" else logging.INFO
+                report(level, "%r was discarded: it %s", call, reason)
+                return
+            if policy == "discard_oldest":
+                self.drop_oldest(lane)
+            else:  # nobody is there to block or to run it: it waits until there is room
+                self._hold_for_room(call, lane)
+                return
+        self._queueing.push(call)
+
+    # For the rate
+
+    def hold_back(self, call: Call) -> bool:
+        """Plan the start of a job of a rated class; True if it now waits in the scheduler."""
+        bucket = call.lane.bucket
+        more = call.extra()
+        if bucket is None or more.planned:
+            return False
+        now = self._clock.monotonic()
+        due = bucket.reserve(now)
+        more.planned = True
+        if due <= now:
+            return False
+        self.for_rate(call, due)
+        return True
+
+    def for_rate(self, call: Call, due: float) -> None:
+        """Its class's rate lets the job start no earlier."""
+        more = call.extra()
+        if more.since is None:
+            more.since = call.due
+        more.planned, more.when = True, None
+        self.schedule(call, due)
+
+    # For room
+
+    def _hold_for_room(self, call: Call, lane: Lane) -> None:
+        waiting = lane.retrying if call.state is RETRYING else lane.scheduled
+        if call.state is not RETRYING:
+            call.state = SCHEDULED
+        self._endings.no_timer(call)  # of a wait for room that a stop has ended
+        timer = None
+        entry = call, call.due
+        limit = lane.options.block_timeout
+        if lane.options.overflow == "block" and limit is not None:
+
+            def give_up() -> None:
+                try:
+                    lane.overdue.remove(entry)
+                except ValueError:
+                    return
+                if self._claim_overdue(*entry):
+                    reason = f"fell due on a queue that stayed full for {limit:g} s"
+                    self._endings.end(call, DISCARDED, reason, "queue_full")
+                    report(logging.ERROR, "%r was discarded: it %s", call, reason)
+
+            # While the job is still the caller's: one that has been moved on or started by
+            # then has another timer, or none.
+            timer = call.extra().timer = Timer(give_up)
+        waiting.add(call)
+        lane.overdue.append(entry)
+        if timer is not None and limit is not None:
+            self._scheduler.add(timer, self._clock.monotonic() + limit)
+        if not lane.full():
+            self._admit_overdue(lane)
+
+    def _admit_overdue(self, lane: Lane) -> None:
+        """There is room again: queue the due jobs that have waited for it, in order."""
+        while not lane.full():
+            try:
+                call, due = lane.overdue.popleft()
+            except IndexError:
+                return
+            if self._claim_overdue(call, due):
+                self._endings.no_timer(call)
+                self._queueing.push(call)
+
+    def _claim_overdue(self, call: Call, due: float) -> bool:
+        """Take a job that waits for room; False if it is gone, or waits for another time now:
+        rescheduled before its entry was there, it leaves one that nobody takes out."""
+        if call.due != due or not call.lane.claim_delayed(call):
+            return False
+        if call.due == due:
+            return True
+        self.schedule(call, call.due)  # rescheduled between the look and the claim
+        return False
+
+    def made_room(self, lane: Lane) -> None:
+        """Due jobs that found the queue full come first, then producers that wait."""
+        if lane.overdue:
+            self._admit_overdue(lane)
+        if lane.blocked and not lane.full():
+            self.wake_blocked(lane)
+
+    @staticmethod
+    def wake_blocked(lane: Lane) -> None:
+        """Let one producer that waits for room look again."""
+        try:
+            lane.blocked.popleft()()
+        except (IndexError, RuntimeError):
+            pass  # it has given up waiting meanwhile
+
+    def taken(self, call: Call) -> None:
+        """A job has left a pool's queue: there is room for another."""
+        call.lane.left(call)
+        self.made_room(call.lane)
+
+    def withdraw(self, call: Call) -> bool:
+        """Take a queued job out again; False if a worker was faster."""
+        if not self._queueing.out_of_hold(call) and not self._queueing.take_out(call):
+            return False
+        self.made_room(call.lane)
+        return True
+
+    def drop_oldest(self, lane: Lane) -> None:
+        """Make room by the job of the class that has been queued longest."""
+        while heads := lane.heads():
+            oldest = min(heads, key=waits_since)
+            if self.withdraw(oldest):
+                reason = f"made room for a newer job (max_jobs={lane.max_jobs})"
+                self._endings.end(oldest, DISCARDED, reason, "queue_full")
+                return

@@ -1,0 +1,125 @@
+"""Where the jobs of a pool wait: a queue for each priority in use, and the workers for them."""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Callable
+
+from ..values.handle import Call
+from .parking import Parking, Sleeper
+from .permits import Permits
+
+__all__ = ["Backlog", "Worker"]
+
+
+class Worker:
+    """What is known of one worker: its bed, its thread and the job it is at, for reports."""
+
+    __slots__ = ("call", "ident", "name", "sleeper")
+
+    def __init__(self) -> None:
+        self.call: Call | None = None
+        self.sleeper = Sleeper()
+        self.ident: int | None = None
+        self.name = ""
+
+
+class Backlog:
+    """The queue of one job class, or the shared one of ``configure(pools=...)``.
+
+    Args:
+        name: For threads and reports.
+        size: Workers at most; none in a test mode, where nothing runs by itself.
+        shared: Jobs of several classes come here.
+        threads: False in a test mode.
+        spread: Called once there is more than one priority.
+    """
+
+    #: False: its workers are tasks of the event loop.
+    threaded = True
+
+    def __init__(
+        self, name: str, size: int, shared: bool, threads: bool, spread: Callable[[Backlog], object]
+    ) -> None:
+        self.name = name
+        self.size = size
+        self.shared = shared
+        self.parking = Parking()
+        self.workers: set[Worker] = set()
+        #: One for each worker that may still be started; taking it is the right to.
+        self.vacancies = Permits(size if threads else 0)
+        self.levels: tuple[deque[Call], ...] = ()
+        self._by_priority: dict[int, deque[Call]] = {}
+        self._spread = spread
+        self._threads = threads
+
+    def start_worker(self) -> bool:
+        """Start one worker if there is a vacancy; False if no thread can be had."""
+        return False
+
+    def level(self, priority: int) -> deque[Call]:
+        """The queue of one priority, made on first use."""
+        queue = self._by_priority.get(priority)
+        if queue is None:
+            queue = self._by_priority.setdefault(priority, deque())
+        # Two threads may add levels at once; who writes last may not have seen the other's,
+        # and then looks again. Who finds a level there looks as well: the one that added it
+        # may not have come this far yet, or was interrupted by an exception.
+        while len(self.levels) != len(self._by_priority):
+            ordered = sorted(self._by_priority.copy().items(), reverse=True)
+            self.levels = tuple(queue for _, queue in ordered)
+            if len(self.levels) > 1:
+                self._spread(self)  # the short path of an enqueue counts one queue only
+        return queue
+
+    def push(self, call: Call, priority: int) -> None:
+        self.level(priority).append(call)
+        self.offer()
+
+    def offer(self) -> None:
+        """There is work: wake a sleeping worker, or start one if none sleeps."""
+        if self.parking.sleepers:
+            self.parking.nudge()
+        elif self.vacancies:
+            self.start_worker()
+
+    def take(self) -> Call | None:
+        """The next job, taken out: highest priority first, first come first served within."""
+        for queue in self.levels:
+            if queue:
+                try:
+                    return queue.popleft()
+                except IndexError:
+                    pass  # another worker took the last one
+        return None
+
+    def withdraw(self, call: Call) -> bool:
+        """Take one job out; False if it is not, or no longer, queued here."""
+        for queue in self.levels:
+            try:
+                queue.remove(call)
+            except ValueError:
+                continue
+            return True
+        return False
+
+    def queued(self) -> int:
+        return sum(map(len, self.levels))
+
+    def calls(self) -> list[Call]:
+        """A copy of the queue in the order in which it would run."""
+        return list(itertools.chain.from_iterable(queue.copy() for queue in self.levels))
+
+    def hired(self) -> int:
+        """Workers that run, are being started, or sleep."""
+        return self.size - len(self.vacancies) if self._threads else 0
+
+    def threads(self) -> int:
+        """What ``max_threads`` counts."""
+        return self.hired()
+
+    def idle(self, own: bool = False) -> bool:
+        """True if nothing is queued and every worker sleeps (all but the caller's, if ``own``)."""
+        sleeping = len(self.parking.sleepers)
+        return not any(self.levels) and sleeping >= self.hired() - (1 if own else 0)

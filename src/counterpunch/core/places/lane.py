@@ -1,0 +1,302 @@
+"""One job class in one process: the containers that its jobs are in, and how they are read."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Callable
+from itertools import islice
+from operator import attrgetter
+from typing import Any, NamedTuple, Protocol
+
+from ..values.clock import Clock
+from ..values.counts import Counts
+from ..values.handle import Call, Keeper
+from ..values.options import Options
+from ..values.plan import Plan
+from ..values.rate import TokenBucket
+from ..values.retry import Chance
+from ..values.stage import Stage
+from ..values.status import SUCCEEDED, Status
+from .backlog import Backlog
+from .history import History
+from .ledger import Ledger
+from .scheduler import Scheduler
+from .tokens import Tokens
+from .watchers import Watchers
+
+__all__ = ["Gate", "Lane", "Moves", "Site", "head_of", "waits_since"]
+
+
+class Gate:
+    """The way from a class to its lane while an enqueue may take the short path.
+
+    ``lane`` is None whenever something has to be looked at first: before the first use,
+    after a fork, in a test mode, while the process stops, under a middleware.
+    """
+
+    __slots__ = ("lane",)
+
+    def __init__(self) -> None:
+        self.lane: Lane | None = None
+
+
+class Moves(Protocol):
+    """What is asked of the moves by whoever has a lane in hand: workers, and the short path."""
+
+    def taken(self, call: Any, /) -> None:
+        """A worker took the job out of the queue: there is room for another."""
+        ...
+
+    def may_start(self, call: Any, forced: bool, /) -> bool:
+        """The look that some jobs need before they start; False if it was put elsewhere."""
+        ...
+
+    def withdraw(self, call: Any, /) -> bool:
+        """Take a queued job out again; False if a worker was faster."""
+        ...
+
+    def turned_away(self, call: Any, taken: bool = False, /) -> bool:
+        """The job was queued, or taken, while its class was stopped or paused."""
+        ...
+
+    def settle(self, call: Any, status: Status, /) -> None:
+        """Its attempt is over."""
+        ...
+
+    def settle_delayed(self, call: Any, /) -> None:
+        """It got a due time while the process stops."""
+        ...
+
+
+class Site(NamedTuple):
+    """What all lanes of one process share."""
+
+    here: Any  # see ``fork_mark``
+    token: str
+    clock: Clock
+    stage: Stage
+    scheduler: Scheduler
+    history: History
+    watchers: Watchers
+    tokens: Tokens
+    pools: dict[object, Any]
+    chance: Chance
+    moves: Moves
+    keeper: Keeper
+
+
+class Lane:
+    """Where the jobs of one class are, each in exactly one of the containers below.
+
+    Taking a job out of its container is atomic and gives the right to change it, see
+    ``record``. The containers and counters take no lock.
+    """
+
+    __slots__ = (
+        "_site",
+        "accepts",
+        "announced",
+        "away",
+        "blocked",
+        "bucket",
+        "chance",
+        "deferred",
+        "gate",
+        "halted",
+        "here",
+        "history",
+        "hold",
+        "job",
+        "keeper",
+        "ledger",
+        "max_jobs",
+        "monotonic",
+        "moves",
+        "options",
+        "overdue",
+        "parked",
+        "paused",
+        "plan",
+        "pool",
+        "prefix",
+        "queue",
+        "recent",
+        "retrying",
+        "running",
+        "scheduled",
+        "scheduler",
+        "sleepers",
+        "stage",
+        "starts",
+        "stopped",
+        "succeeds",
+        "tickets",
+        "timings",
+        "tokens",
+        "vacancies",
+        "wake_one",
+        "watchers",
+    )
+
+    def __init__(
+        self, site: Site, job: type, gate: Gate, plan: Plan, pool: Backlog, index: int
+    ) -> None:
+        self._site = site
+        self.job = job
+        self.gate = gate
+        self.pool = pool
+        self.prefix = f"{site.token}-{index:x}-"
+        # Of the site and the pool, one step nearer for the hot path.
+        self.here, self.stage, self.scheduler = site.here, site.stage, site.scheduler
+        self.history, self.watchers, self.tokens = site.history, site.watchers, site.tokens
+        self.moves, self.keeper, self.chance = site.moves, site.keeper, site.chance
+        self.monotonic: Callable[[], float] = site.clock.monotonic
+        parking = pool.parking
+        self.parked, self.sleepers = parking.parked, parking.sleepers
+        self.wake_one, self.vacancies = parking.wake_one, pool.vacancies
+        self.running: set[Call] = set()
+        #: Jobs with a due time; the scheduler's heap only says when to look.
+        self.scheduled: set[Call] = set()
+        self.retrying: set[Call] = set()
+        self.deferred: set[Call] = set()
+        #: Queued jobs of a paused class, as they come; they leave in the order of the queue.
+        self.hold: deque[Call] = deque()
+        #: The jobs among those that are due, found the queue full and wait for room; with the
+        #: due time, since an entry may outlive the wait of a job that was rescheduled.
+        self.overdue: deque[tuple[Call, float]] = deque()
+        #: How to wake each producer that waits for room.
+        self.blocked: deque[Callable[[], None]] = deque()
+        #: Jobs that are being enqueued, while a middleware may change their options.
+        self.announced: set[Call] = set()
+        #: In a shared pool: one entry for each of this class's jobs in the pool's queue.
+        self.tickets: deque[None] | None = deque() if pool.shared else None
+        #: Jobs of this class in the queue of another pool, by ``using(pool=...)``.
+        self.away: set[Call] = set()
+        #: For ``Retry(budget=...)``: False for each job that started, True for each retry
+        #: that was granted. Granted, not begun: a thousand failures at once must not all be.
+        self.recent: deque[bool] = deque(maxlen=100)
+        self.paused = False
+        #: Set at the end of a drain: who queues or starts a job afterwards takes it back.
+        self.stopped = False
+        #: Stopped or paused: who has queued or taken a job asks ``Moves.turned_away``.
+        self.halted = False
+        self.bucket: TokenBucket | None = None
+        self.ledger = Ledger(self.waiting, self._elsewhere, self.monotonic())
+        self.accepts: Callable[[], int] = self.ledger.accepted.add
+        self.starts: Callable[[], int] = self.ledger.attempts.add
+        self.succeeds: Callable[[], int] = self.ledger.ended[SUCCEEDED].add
+        self.timings = self.ledger.timings
+        self.adopt(plan)
+
+    def adopt(self, plan: Plan) -> None:
+        """Take over the options of the class, at first use and whenever they change."""
+        self.plan = plan
+        self.options: Options = plan.options
+        limit = plan.options.max_jobs
+        self.max_jobs = sys.maxsize if limit is None else limit
+        self.queue = self.pool.level(plan.options.priority)
+        rate = plan.options.rate
+        if rate is None:
+            self.bucket = None
+        elif self.bucket is None or self.bucket.rate != rate:
+            self.bucket = TokenBucket(rate)
+
+    def halt(self, paused: bool) -> None:
+        """Start no more jobs: paused, or stopped for good."""
+        if paused:
+            self.paused = True
+        else:
+            self.stopped = True
+        self.halted = True
+        self.gate.lane = None
+
+    # The queue
+
+    def waiting(self) -> int:
+        """Jobs in the queue: what ``max_jobs`` bounds."""
+        queued = self.pool.queued() if self.tickets is None else len(self.tickets)
+        return queued + len(self.away) + len(self.hold)
+
+    def full(self) -> bool:
+        return self.waiting() >= self.max_jobs
+
+    def home(self, call: Call) -> Any:
+        """The pool that a job is queued in: the class's, unless ``using(pool=...)`` differs."""
+        more = call.more
+        name = None if more is None or more.options is None else more.options.get("pool")
+        return self.pool if name is None else self._site.pools[name]
+
+    def pools(self) -> list[Any]:
+        """The pools that may hold a queued job of this class, its own first."""
+        if not self.away:
+            return [self.pool]
+        others = list(self._site.pools.values())
+        return [self.pool, *(pool for pool in others if pool is not self.pool)]
+
+    def left(self, call: Call) -> None:
+        """A job of this class is no longer counted in a pool's queue."""
+        if call in self.away:
+            self.away.discard(call)
+        elif self.tickets:
+            self.tickets.pop()
+
+    def queued_calls(self) -> list[Call]:
+        """The queued jobs, in the order in which they would run."""
+        if self.tickets is None and not self.away:
+            calls = self.pool.calls()  # nobody else's are there
+        else:
+            calls = [call for pool in self.pools() for call in pool.calls() if call.lane is self]
+        return calls + self.held()
+
+    def held(self) -> list[Call]:
+        return sorted(self.hold.copy(), key=waits_since)
+
+    def claim_delayed(self, call: Call) -> bool:
+        """Take a scheduled or retry-waiting job; False if somebody else was faster."""
+        for container in (self.scheduled, self.retrying):
+            try:
+                container.remove(call)
+            except KeyError:
+                continue
+            return True
+        return False
+
+    def over_budget(self, budget: float) -> bool:
+        """True if one more retry would make retries more than ``budget`` of recent attempts."""
+        recent = self.recent.copy()
+        return len(recent) >= 10 and sum(recent) / len(recent) >= budget
+
+    # Reading
+
+    def counts(self, now: float) -> Counts:
+        """How many jobs are where, see ``Ledger.counts``."""
+        found = self.ledger.counts(self.pool.hired(), lambda: self.oldest_wait(now))
+        return found._replace(threads=self.pool.threads())
+
+    def _elsewhere(self) -> tuple[int, ...]:
+        return len(self.running), len(self.retrying), len(self.scheduled), len(self.deferred)
+
+    def oldest_wait(self, now: float) -> float:
+        """Seconds for which the oldest queued job has been waiting since it was due."""
+        return max(0.0, now - min(map(waits_since, self.heads()), default=now))
+
+    def heads(self) -> list[Call]:
+        """The job of this class that is first in each queue."""
+        heads = head_of(self.hold)
+        for pool in self.pools():
+            for queue in pool.levels:
+                calls = queue.copy() if pool.shared else head_of(queue)
+                heads += islice((call for call in calls if call.lane is self), 1)
+        return heads
+
+
+#: Since when a job has been due; of equals the one that came first stays first.
+waits_since: Callable[[Call], float] = attrgetter("due")
+
+
+def head_of(queue: deque[Call]) -> list[Call]:
+    try:
+        return [queue[0]]
+    except IndexError:
+        return []

@@ -1,0 +1,109 @@
+"""The counters of one job class in one process, and one consistent reading of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..values.counts import Count, Counts, Discards, WorkerCounts
+from ..values.status import CANCELLED, DISCARDED, FAILED, LOST, SUCCEEDED, Status
+from .timings import Timings
+
+__all__ = ["Ledger"]
+
+#: Where the numbers of jobs of ``unique`` classes begin.
+UNIQUE_NUMBERS = 1 << 40
+
+
+class Ledger:
+    """What was accepted, what began and what has ended; no lock, see ``counts``.
+
+    Args:
+        waiting: How many jobs are queued.
+        elsewhere: How many run, wait for a retry, are scheduled, are deferred: in that order,
+            from the far end of a job's way to its beginning.
+        now: The monotonic instant.
+    """
+
+    __slots__ = ("_elsewhere", "accepted", "attempts", "drawn", "ended", "timings")
+
+    def __init__(
+        self, waiting: Callable[[], int], elsewhere: Callable[[], tuple[int, ...]], now: float
+    ) -> None:
+        self._elsewhere = elsewhere
+        #: Jobs accepted so far. Its next value is the number, and so the id, of a job.
+        self.accepted = Count()
+        #: Numbers of a ``unique`` class, where a job has its number before it is accepted.
+        self.drawn = Count()
+        self.attempts = Count()
+        self.ended: dict[Status, Count] = {
+            status: Count() for status in (SUCCEEDED, FAILED, CANCELLED, DISCARDED, LOST)
+        }
+        self.timings = Timings(self.ended, waiting, now)
+
+    def draw(self) -> int:
+        """A number for a job of a ``unique`` class: never one that ``accepted`` gives."""
+        return UNIQUE_NUMBERS + self.drawn.add()
+
+    def counts(self, workers: int, oldest_wait: Callable[[], float]) -> Counts:
+        """One consistent reading: taken twice, until nothing changed in between.
+
+        ``queued`` is what was accepted and is nowhere else, so the sum is exact by
+        construction; what is read first lies furthest down a job's way, so a job on the
+        move is at worst still counted where it came from. The distributions are read in
+        between: an attempt is noted there first and counted as ended afterwards, so they are
+        never behind the counters, and ahead by the attempts that are at their end just now.
+        """
+        _, settled, found = self._whole_reading()
+        for _ in range(100):
+            if settled:
+                break
+            sound, settled, latest = self._whole_reading()
+            if sound:
+                found = latest
+        (*elsewhere, retries, _, accepted), (wait_times, run_times), discards, attempts = found
+        succeeded, failed, cancelled, discarded, lost, running, retrying, scheduled, deferred = (
+            elsewhere
+        )
+        queued = accepted - sum(elsewhere)
+        if queued < 0:  # in each of a hundred readings; never yet observed
+            running, queued = running + queued, 0
+        busy = min(running, workers)
+        return Counts(
+            accepted=accepted,
+            deferred=deferred,
+            scheduled=scheduled,
+            queued=queued,
+            running=running,
+            retrying=retrying,
+            succeeded=succeeded,
+            failed=failed,
+            cancelled=cancelled,
+            discarded=discarded,
+            lost=lost,
+            workers=WorkerCounts(workers, busy, workers - busy),
+            attempts=attempts,
+            oldest_wait=oldest_wait() if queued else 0.0,
+            retries=retries,
+            discards=discards,
+            wait_times=wait_times,
+            run_times=run_times,
+        )
+
+    def _whole_reading(self) -> tuple[bool, bool, tuple[Any, ...]]:
+        """The counters with the distributions, and what to think of them: whether no job was
+        seen twice, on its way back, and whether nothing changed meanwhile either."""
+        timings = self.timings
+        before = self._reading()
+        times = timings.durations.read()
+        discards = Discards(**{cause: count.value for cause, count in timings.discards.items()})
+        after = self._reading()
+        sound = before[-1] >= sum(before[:-3])
+        # Attempts from afterwards: the distributions hold none that it does not count.
+        return sound, sound and before == after, (before, times, discards, after[-2])
+
+    def _reading(self) -> tuple[int, ...]:
+        ended = tuple(count.value for count in self.ended.values())
+        elsewhere = self._elsewhere()
+        counted = (self.timings.retries.value, self.attempts.value, self.accepted.value)
+        return (*ended, *elsewhere, *counted)

@@ -1,0 +1,75 @@
+"""Which runtime is installed: the one of this process, and the test modes in front of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+from typing import Any
+
+from ..places.lane import Lane
+from ..values.config import config
+from ..values.current import open_batches
+from ..values.hooks import process
+from ..values.stage import OPEN
+
+__all__ = ["again", "installed", "open_gate"]
+
+
+class _Installed:
+    """The runtime of this process, and the test modes in front of it, innermost last."""
+
+    __slots__ = ("accepting", "drain", "ending", "heirs", "modes", "runtime")
+
+    #: The runtime in force for an enqueue; see ``in_force``, which sets it.
+    accepting: Callable[[], Any]
+
+    def __init__(self) -> None:
+        self.runtime: Any = None
+        #: What comes after there was none; see ``in_force``.
+        self.heirs: dict[int, Any] = {}
+        self.modes: tuple[Any, ...] = ()
+        #: The interpreter has begun to end: what is stopped stays stopped.
+        self.ending = False
+        #: When the last drain began and ended (monotonic); of one that goes on, its deadline.
+        self.drain = (-inf, -inf)
+
+    def all(self) -> list[Any]:
+        """Every runtime there is."""
+        return [runtime for runtime in (self.runtime, *self.modes) if runtime is not None]
+
+
+installed = _Installed()
+
+
+def open_gate(lane: Lane) -> None:
+    """Let the next enqueues of a class take the short path, if nothing is against it."""
+    if _may_open(lane):
+        lane.gate.lane = lane
+        # Once more, now that it is open: what closes gates changes its condition first.
+        if not _may_open(lane):
+            lane.gate.lane = None
+
+
+def _may_open(lane: Lane) -> bool:
+    return (
+        lane.plan.plain
+        and lane.stage.phase is OPEN
+        and lane.stage.threads
+        and (installed.modes[-1] if installed.modes else installed.runtime) is lane.keeper
+        and len(lane.pool.levels) == 1
+        and not lane.paused
+        and not lane.away
+        and not process.around_enqueue
+        and config.strict_args is None
+        and config.backend is None
+        and not open_batches
+    )
+
+
+def again(call: Any, options: dict[str, Any] | None) -> Any:
+    """Enqueue the arguments of a finished job as a new one, in the runtime in force."""
+    kept = None if call.more is None else call.more.kept
+    if kept is None:
+        return installed.accepting().enqueue(call.job, call.args, call.named, options)
+    with kept():
+        return installed.accepting().enqueue(call.job, call.args, call.named, options)

@@ -1,0 +1,76 @@
+"""The arguments of a job as text for a log or a page, without those that are to be hidden."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from .config import config
+from .errors import shorten
+from .handle import Call
+from .hooks import report
+from .plan import POSITIONAL_REST, plan_of
+
+__all__ = ["HIDDEN", "shown_arguments"]
+
+#: What stands for an argument that ``redact`` hides.
+HIDDEN = "[hidden]"
+
+
+def shown_arguments(
+    call: Call, show: Callable[[object], str] = shorten, limit: int | None = None
+) -> str | None:
+    """As they would be written in a call; None if the class or the process shows none.
+
+    Args:
+        call: The job.
+        show: What makes a text of a value; it must not raise.
+        limit: At most so many positional and so many named ones; None is all.
+    """
+    options = call.lane.options
+    if not (config.log_args and options.log_args):
+        return None
+    positional, named = call.args[:limit], list(call.named.items())[:limit]
+    if options.redact is None:
+        parts = [show(value) for value in positional]
+        parts += [f"{_short_name(name)}={show(value)}" for name, value in named]
+    else:
+        parts = []
+        names = list(_names(call.job, len(positional)))
+        for name, value in zip(names, positional, strict=True):
+            parts.append(_redacted(call, name, value, show))
+        for name, value in named:
+            parts.append(f"{_short_name(name)}={_redacted(call, name, value, show)}")
+    if limit is not None and (len(call.args) > limit or len(call.named) > limit):
+        parts.append("…")
+    return ", ".join(parts)
+
+
+def _short_name(name: str) -> str:
+    """The name of an argument; ``**kwargs`` may bring one of any length."""
+    return name if len(name) <= 50 else name[:49] + "…"
+
+
+def _redacted(call: Call, name: str, value: Any, show: Callable[[object], str]) -> str:
+    redact = call.lane.options.redact
+    if redact is None or isinstance(redact, frozenset):
+        return HIDDEN if redact and name in redact else show(value)
+    try:
+        shown = redact(name, value)
+    except BaseException as exc:  # rather too little than too much
+        kind = type(exc).__name__
+        report(logging.ERROR, "%s: redact raised %s", call.job.__qualname__, kind)
+        return HIDDEN
+    return show(shown)
+
+
+def _names(job: Any, count: int) -> Iterator[str]:
+    """The parameter that each of ``count`` positional arguments is for."""
+    code = getattr(plan_of(job).check, "__code__", None)  # it has perform's own parameters
+    named = () if code is None else code.co_varnames[: code.co_argcount]
+    rest = "args"
+    if code is not None and code.co_flags & POSITIONAL_REST:
+        rest = code.co_varnames[code.co_argcount + code.co_kwonlyargcount]
+    for index in range(count):
+        yield named[index] if index < len(named) else rest

@@ -1,0 +1,136 @@
+"""A token bucket: how many jobs may start in a period, and when the next one may."""
+
+from __future__ import annotations
+
+import heapq
+import sys
+import threading
+from collections import deque
+from datetime import timedelta
+from itertools import repeat
+
+from .checks import amount, whole
+
+__all__ = ["Rate", "TokenBucket"]
+
+_LONG_AGO = float("-inf")
+
+
+class Rate:
+    """At most ``limit`` starts in any window of ``per`` seconds, per class and process.
+
+    Args:
+        limit: Starts per period, 1 or more. The instants of that many starts are kept, 32
+            bytes each, as far as there have been so many.
+        per: Length of the period in seconds (or a ``timedelta``). Default 1.
+
+    Raises:
+        InvalidOption: For a limit or a period that is not positive.
+    """
+
+    __slots__ = ("limit", "per")
+
+    def __init__(self, limit: int, per: float | timedelta = 1.0) -> None:
+        self.limit: int = whole(1, high=float("inf"))("Rate", "limit", limit)
+        allowed = "seconds above 0, as a number or a timedelta"
+        self.per = amount("Rate", "per", per, allowed, sys.float_info.min)
+
+    def __repr__(self) -> str:
+        return f"Rate({self.limit}, per={self.per:g})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Rate):
+            return NotImplemented
+        return (self.limit, self.per) == (other.limit, other.per)
+
+    def __hash__(self) -> int:
+        return hash((self.limit, self.per))
+
+
+class TokenBucket:
+    """Hands out starts so that no window of ``per`` seconds ever holds more than ``limit``.
+
+    A sliding log of the last ``limit`` starts, not a refilled counter: a counter lets up to
+    twice the limit through around the instant of a refill.
+
+    Two logs: ``reserve`` plans when a job may leave the scheduler; ``start`` decides when
+    a worker is about to run it, because a busy pool may have held it back since.
+    """
+
+    __slots__ = ("_again", "_lock", "_planned", "_spare", "_started", "rate")
+
+    def __init__(self, rate: Rate) -> None:
+        self.rate = rate
+        # Guards the logs. Re-entrant: a signal handler may enqueue in the middle of an
+        # enqueue; it then finds one entry less, which can only make a start later.
+        self._lock = threading.RLock()
+        self._planned = _Log(rate.limit)
+        #: A heap of planned instants whose jobs have been cancelled or replaced.
+        self._spare: list[float] = []
+        self._started = _Log(rate.limit)
+        # When those that were refused a start are to come back: no more of them at a time
+        # than may start then, or a thousand would be turned away each period.
+        self._again = _Log(rate.limit)
+
+    def reserve(self, now: float) -> float:
+        """The earliest instant, ``now`` or later, for one more start; it is then taken."""
+        with self._lock:
+            while self._spare and self._spare[0] < now:
+                heapq.heappop(self._spare)
+            oldest = self._planned.claim()
+            instant = self._after(oldest, now)
+            # A spare one may be later than a new one, if the class had another rate before.
+            if self._spare and self._spare[0] <= instant:
+                if oldest is not None:
+                    self._planned.appendleft(oldest)
+                return heapq.heappop(self._spare)
+            self._planned.add(instant)
+            return instant
+
+    def give_back(self, instant: float) -> None:
+        """A job that had this instant of ``reserve`` will not start: the next one may."""
+        with self._lock:
+            heapq.heappush(self._spare, instant)
+
+    def start(self, now: float) -> float | None:
+        """None if a job may start now (the start is then on record), or when to come back."""
+        with self._lock:
+            oldest = self._started.claim()
+            if oldest is None:
+                return self._next(self._again, now + self.rate.per)
+            allowed = oldest + self.rate.per
+            if now < allowed:
+                self._started.appendleft(oldest)
+                return self._next(self._again, allowed)
+            self._started.add(now)
+            return None
+
+    def _next(self, log: _Log, earliest: float) -> float:
+        instant = self._after(log.claim(), earliest)
+        log.add(instant)
+        return instant
+
+    def _after(self, oldest: float | None, earliest: float) -> float:
+        return max(earliest, (earliest if oldest is None else oldest) + self.rate.per)
+
+
+class _Log(deque[float]):
+    """The last ``limit`` instants. It grows as they come, so that a limit of millions costs
+    nothing while there are few."""
+
+    __slots__ = ("_unused",)
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self._unused = repeat(_LONG_AGO, min(limit, sys.maxsize))
+
+    def claim(self) -> float | None:
+        """Take out the oldest instant; ``-inf`` while fewer than ``limit`` were added. None in
+        a call nested in another one that holds the only one."""
+        for never in self._unused:  # one step in C: no two calls draw the same
+            return never
+        return self.popleft() if self else None
+
+    def add(self, instant: float) -> None:
+        # Threads that read the clock in one order may come here in another.
+        self.append(max(instant, self[-1]) if self else instant)

@@ -1,0 +1,71 @@
+"""Which part of its life a process is in: the one place that says so, and may change it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from .handle import Handle
+from .status import Status
+
+__all__ = ["DRAINING", "OPEN", "QUIET", "STOPPED", "ShutdownReport", "Stage", "fate"]
+
+OPEN, QUIET, DRAINING, STOPPED = "open", "quiet", "draining", "stopped"
+
+#: From where each phase can be reached. What has stopped stays so: a new stage comes after it.
+FROM: Mapping[str, tuple[str, ...]] = {
+    OPEN: (QUIET,),
+    QUIET: (OPEN,),
+    DRAINING: (OPEN, QUIET, DRAINING),
+    STOPPED: (OPEN, QUIET, DRAINING, STOPPED),
+}
+
+
+class ShutdownReport(NamedTuple):
+    """What a stop did.
+
+    ``counts``: how many jobs reached each terminal status during the stop. ``lost``: the
+    jobs that did not run or did not end. ``seconds``: how long it took. ``clean``: nothing
+    was lost.
+    """
+
+    counts: Mapping[Status, int]
+    lost: list[Handle[Any]]
+    seconds: float
+    clean: bool
+
+
+class Stage:
+    """The phase of one runtime, the deadline of its drain, and the report of it."""
+
+    __slots__ = ("deadline", "drains", "phase", "report", "threads")
+
+    def __init__(self, threads: bool) -> None:
+        #: False in a test mode: nothing runs by itself.
+        self.threads = threads
+        self.phase = OPEN
+        #: The instant at which the drain is to be over, once it has begun.
+        self.deadline: float | None = None
+        self.report: ShutdownReport | None = None
+        #: An entry, with the thread, for each call of the drain; the first one carries it out.
+        self.drains: deque[tuple[int]] = deque()
+
+    def enter(self, phase: str) -> bool:
+        """Go on to ``phase``; False if that is not possible from here."""
+        if self.phase not in FROM[phase]:
+            return False
+        self.phase = phase
+        return True
+
+    @property
+    def serving(self) -> bool:
+        """True before the stop: jobs run, though in a quiet process none comes from outside."""
+        return self.phase is OPEN or self.phase is QUIET
+
+
+def fate(policy: str, due: float, deadline: float) -> str:
+    """What a stop does with a delayed job: ``"drop"`` it, ``"run"`` it now, or ``"wait"``."""
+    if policy == "wait":
+        return "wait" if due < deadline else "drop"
+    return policy

@@ -1,0 +1,219 @@
+"""The event loop that ``async def`` jobs run on, on one thread; and one attempt without it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections.abc import Callable
+from contextvars import Context
+from typing import Any
+
+from ..places.lane import Lane
+from ..places.parking import Parking
+from ..values.handle import Call
+from ..values.hooks import report
+from ..values.status import CANCELLED, Status
+from .attempt import admitted, run_async, steps
+from .hiring import not_joined_at_exit
+from .outcome import Abandon, broken
+
+__all__ = ["GRACE_SECONDS", "Loop", "execute_here", "execute_on_loop", "perform_on", "run_to_end"]
+
+#: An enqueue waits no longer than this for the thread of the loop to come up.
+START_SECONDS = 1.0
+#: Tasks that are cancelled at the deadline get this long for their ``finally`` blocks.
+GRACE_SECONDS = 0.2
+
+
+class Loop:
+    """The event loop of one runtime, on a daemon thread of its own."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.tasks: set[asyncio.Task[Any]] = set()
+        #: The task of each running job.
+        self.jobs: dict[Call, asyncio.Task[Any]] = {}
+        self.thread = threading.Thread(target=self._run, name="counterpunch-loop", daemon=True)
+        self._up = threading.Event()
+        self.thread.start()
+        self._up.wait(START_SECONDS)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        self.loop.call_soon(self._up.set)
+        try:
+            while self._run_until_stopped():
+                pass
+        finally:
+            with contextlib.suppress(Exception, asyncio.CancelledError):
+                self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+            self.loop.close()
+
+    def _run_until_stopped(self) -> bool:
+        """True if something other than ``stop`` ended the loop: then it is to go on.
+
+        asyncio lets SystemExit and KeyboardInterrupt of any task or callback out of
+        ``run_forever``, and a job may start tasks of its own.
+        """
+        try:
+            self.loop.run_forever()
+        except Abandon:
+            raise
+        except (SystemExit, KeyboardInterrupt) as exc:
+            report(logging.ERROR, "a task of the event loop raised; the loop goes on", exc_info=exc)
+            return True
+        return False
+
+    @property
+    def ident(self) -> int | None:
+        """Of its thread."""
+        return self.thread.ident
+
+    def call(self, fn: Any, *args: Any) -> bool:
+        """Run ``fn(*args)`` on the loop; False if it is closed."""
+        try:
+            self.loop.call_soon_threadsafe(fn, *args)
+        except RuntimeError:  # and RecursionError is one, which is the caller's affair
+            if self.loop.is_closed():
+                return False
+            raise
+        return True
+
+    def spawn(self, coroutine: Any, context: Context | None = None) -> asyncio.Task[Any]:
+        """On the loop's thread: start a task and keep it from being collected."""
+        task = self.loop.create_task(coroutine, context=context)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return task
+
+    def stop(self) -> None:
+        """Cancel what still runs, tasks that jobs have started included, let it clean up, and
+        end the thread."""
+        # asyncio.to_thread runs in an executor of the loop's own, whose threads the end of
+        # the interpreter would join without limit; they are daemons, as the loop's thread is.
+        not_joined_at_exit(getattr(self.loop, "_default_executor", None))
+        self.call(lambda: self.spawn(self._end()))
+
+    async def _end(self) -> None:
+        me = asyncio.current_task()
+        close = self.loop.time() + GRACE_SECONDS
+        # Jobs alone at first: each passes it on to the tasks that it waits for, in a TaskGroup
+        # or so, and to cancel those twice would break off an ``await`` in their ``finally``.
+        await self._cancel(self.tasks - {me}, close - GRACE_SECONDS / 2)
+        while (left := asyncio.all_tasks() - {me}) and self.loop.time() < close:
+            await self._cancel(left, close)
+        self.loop.stop()
+
+    async def _cancel(self, tasks: set[asyncio.Task[Any]], until: float) -> None:
+        for task in tasks:
+            if not task.cancelling():
+                task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=until - self.loop.time())
+
+    def join(self) -> int | None:
+        """Wait for the thread to end after ``stop``: at once if nothing ran, a little longer
+        than its tasks may clean up otherwise. Its ident if it still runs."""
+        if threading.get_ident() == self.thread.ident:
+            return None
+        self.thread.join(GRACE_SECONDS * 1.25)
+        return self.thread.ident if self.thread.is_alive() else None
+
+
+async def perform_on(loop: Loop, call: Call) -> None:
+    """One attempt, as a task in the job's own context variables."""
+    lane: Lane = call.lane
+    if not admitted(call, lane):
+        return
+    context = call.context
+    task = loop.spawn(run_async(steps(call, lane)), Context() if context is None else context)
+    loop.jobs[call] = task
+    try:
+        status: Status = await asyncio.shield(task)
+    except asyncio.CancelledError:
+        # The deadline of the drain: this worker and the job's task are both cancelled. Once
+        # is enough: a second time would break off an ``await`` in the job's ``finally``.
+        if not task.cancelling():
+            task.cancel()
+        status = CANCELLED
+    except Exception as exc:  # not the user's code, which ``steps`` has caught
+        status = broken(call, exc)
+    finally:
+        del loop.jobs[call]
+    lane.moves.settle(call, status)
+
+
+async def _take_over(loop: Loop, call: Call) -> None:
+    """On the loop: run a job that a pool's thread has handed on, unless the drain took it."""
+    try:
+        call.lane.running.remove(call)
+    except KeyError:
+        return  # given up as lost, which was its one ending
+    await perform_on(loop, call)
+
+
+def execute_on_loop(event_loop: Callable[[], Loop], call: Call) -> None:
+    """One attempt of an async job that was queued in a shared pool: it runs on the loop, and
+    the pool's thread waits for it."""
+    lane: Lane = call.lane
+    lane.running.add(call)  # from here on the drain sees it
+    if lane.halted and lane.moves.turned_away(call, True):
+        return  # before anything is given to a loop that is about to close
+    try:
+        loop = event_loop()
+        coroutine = _take_over(loop, call)
+        try:
+            asyncio.run_coroutine_threadsafe(coroutine, loop.loop).result()
+        finally:
+            coroutine.close()  # it has never begun if the loop is closed already
+    except BaseException as exc:
+        lane.moves.settle(call, broken(call, exc))
+
+
+def execute_here(
+    call: Call, coroutines: dict[Call, Any], resting: Parking, final: bool = False
+) -> None:
+    """Run one attempt of an async job to its end from synchronous code.
+
+    On a loop of its own; on a thread of its own if this one already runs a loop.
+    """
+    lane: Lane = call.lane
+    if not admitted(call, lane, final):
+        return
+    context = call.context or Context()
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        status = run_to_end(call, lane, context, coroutines, final)
+    else:
+        # It settles the job itself: a Ctrl-C may end the wait below, not the attempt.
+        def run_alone() -> None:
+            lane.moves.settle(call, run_to_end(call, lane, context, coroutines, final))
+            resting.wake_all()  # nobody may be left who says so
+
+        thread = threading.Thread(target=run_alone, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as exc:  # no thread to be had
+            lane.moves.settle(call, broken(call, exc))
+        else:
+            thread.join()
+        return
+    lane.moves.settle(call, status)
+
+
+def run_to_end(
+    call: Call, lane: Lane, context: Context, coroutines: dict[Call, Any], final: bool = False
+) -> Status:
+    """One attempt of an async job on a loop of its own; what follows is not carried out."""
+    coroutine = run_async(steps(call, lane, final))
+    coroutines[call] = coroutine
+    try:
+        with asyncio.Runner() as runner:
+            return runner.run(coroutine, context=context)
+    except BaseException as exc:  # Ctrl-C, which the runner raises after the job has ended
+        return broken(call, exc)
+    finally:
+        del coroutines[call]

@@ -1,0 +1,118 @@
+"""The lane and the pool of each class, made on first use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+from ..places.lane import Lane, Site
+from ..values.backend import engine_of
+from ..values.config import config
+from ..values.errors import InvalidOption, NotSupported
+from ..values.plan import Plan, plan_of
+from ..values.stage import STOPPED
+from .crew import Crew
+from .pool import Pool
+
+__all__ = ["Registry"]
+
+
+class Registry:
+    """All lanes and pools of one process.
+
+    Most of it is read while others change it. One operation of a deque, set or dict is one step,
+    with the interpreter lock and without; so is ``copy()`` of a deque, but ``list()`` of one is
+    only with it.
+
+    Args:
+        site: What all lanes share.
+        crew: What all pools share.
+        used: Called with each new lane.
+    """
+
+    def __init__(self, site: Site, crew: Crew, used: Callable[[Lane], object]) -> None:
+        self._site, self._crew, self._used = site, crew, used
+        self.lanes: dict[type, Lane] = {}
+        self.pools: dict[object, Pool] = site.pools
+        self._indexes = count()
+
+    def lane(self, job: type) -> Lane:
+        """The lane of a class, made on first use."""
+        lane = self.lanes.get(job)
+        if lane is None:
+            plan = plan_of(job)
+            pool = self._pool(job, plan)
+            gate = job._gate  # type: ignore[attr-defined]
+            made = Lane(self._site, job, gate, plan, pool, next(self._indexes))
+            lane = self.lanes.setdefault(job, made)
+            if self._site.stage.phase is STOPPED:
+                lane.halt(paused=False)  # too late for the sweep to have seen it
+            self._used(lane)
+        return lane
+
+    def all(self) -> list[Lane]:
+        """A copy."""
+        return list(self.lanes.values())
+
+    def of_prefix(self, prefix: str) -> list[Lane]:
+        """The lanes whose jobs' ids begin so."""
+        return [lane for lane in self.all() if lane.prefix == prefix]
+
+    def _pool(self, job: type, plan: Plan) -> Pool:
+        name = plan.options.pool
+        if name is not None:
+            return self.shared_pool(name, job.__qualname__)
+        pool = self.pools.get(job)
+        if pool is None:
+            kind: type[Pool] = Pool
+            if plan.is_async and self._crew.stage.threads:
+                from .loop_pool import LoopPool
+
+                kind = LoopPool
+            pool = kind(self._crew, job.__name__, plan.options.workers, False, self.close_gates)
+        return self.pools.setdefault(job, pool)
+
+    def shared_pool(self, name: str, owner: str) -> Pool:
+        """A pool of ``configure(pools=...)``.
+
+        Raises:
+            InvalidOption: If there is none of that name.
+        """
+        pool = self.pools.get(name)
+        if pool is None:
+            if name not in config.pools:
+                known = ", ".join(map(repr, sorted(config.pools))) or "none is configured"
+                allowed = f"a pool of configure(pools=...): {known}"
+                raise InvalidOption(owner, "pool", name, allowed)
+            made = Pool(self._crew, name, config.pools[name], True, self.close_gates)
+            pool = self.pools.setdefault(name, made)
+        return pool
+
+    def must_be_here(self, job: type, what: str) -> None:
+        """
+        Raises:
+            NotSupported: If the jobs of the class run on an engine, where this process can
+                neither see nor hold all of them.
+        """
+        engine = (
+            engine_of(plan_of(job).options, config.backend) if self._crew.stage.threads else None
+        )
+        if engine is not None:
+            raise NotSupported(
+                f"{job.__qualname__} runs on {engine.name}, so {what} in this process; keep the "
+                f"class here with backend='threads', or use the engine's own tools"
+            )
+
+    def close_gates(self, pool: Any = None) -> None:
+        """Send enqueues the long way; the next one opens the gate again if it may."""
+        for lane in self.all():
+            if pool is None or lane.pool is pool:
+                lane.gate.lane = None
+
+    def thread_count(self) -> int:
+        """Threads of workers, scheduler and event loop that are alive or being started."""
+        thread = self._site.scheduler.thread
+        scheduling = thread is not None and thread.is_alive()
+        workers = sum(pool.threads() for pool in list(self.pools.values()))
+        return workers + scheduling + len(self._crew.loops.threads())

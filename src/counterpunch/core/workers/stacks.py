@@ -1,0 +1,102 @@
+"""Where jobs are right now, as text. Nothing of a frame's values is shown."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Iterable, Mapping
+from types import FrameType
+from typing import Any
+
+from ..places.backlog import Worker
+from ..values.handle import Call
+from .attempt import perform, run_async, steps
+from .deadlock import Waits
+
+__all__ = ["Stacks"]
+
+Frames = Mapping[int, FrameType]
+Summary = list[traceback.FrameSummary]
+
+#: The functions that call a job's ``perform``: what lies below them is the same for all.
+_CALLERS = {(each.__code__.co_filename, each.__name__) for each in (steps, run_async, perform)}
+
+
+class Stacks:
+    """The stacks of one process's jobs and workers."""
+
+    def __init__(self, waits: Waits) -> None:
+        self._waits = waits
+        self._here, self._loops = waits.here, waits.loops
+
+    def describe(self, workers: Iterable[Worker], now: float) -> list[str]:
+        """A block of text per worker, by name: the job it is at, and its whole stack."""
+        frames = sys._current_frames()
+        blocks = []
+        for worker in sorted(workers, key=lambda worker: worker.name):
+            call = worker.call
+            if call is None:
+                is_task = worker.ident in self._loops.idents()
+                stack = "" if is_task else text_of(_whole(frames.get(worker.ident or 0)))
+                blocks.append(f"{worker.name}: idle\n{stack}")
+                continue
+            since = "" if call.started is None else f" for {now - call.started:.3g} s"
+            head = (
+                f"{worker.name}: {call.job.__qualname__} {call.id} attempt {call.attempt}{since}\n"
+            )
+            blocks.append(head + text_of(self._of(call, worker.ident, frames)))
+        return blocks
+
+    def whole_of(self, call: Call) -> str:
+        """The stack of the thread, or the chain of awaits, that a running job is on."""
+        frames = sys._current_frames()
+        for worker in list(call.lane.home(call).workers):
+            if worker.call is call:
+                return text_of(self._of(call, worker.ident, frames))
+        for ident, calls in list(self._here.runs.items()):
+            if call in calls:  # on the thread of whoever enqueued it, or of an engine's worker
+                summary = self._of(call, ident, frames)
+                return text_of(_from_perform(summary) if call.foreign else summary)
+        return "  (no thread of its own)\n"
+
+    def of(self, call: Call, worker: Worker, frames: Frames) -> str:
+        """The same from the job's own first frame on."""
+        return text_of(_from_perform(self._of(call, worker.ident, frames)))
+
+    def _of(self, call: Call, ident: int | None, frames: Frames) -> Summary:
+        if call.lane.plan.is_async:
+            coroutine = self._waits.coroutine_of(call)
+            if coroutine is None:
+                return []  # its task is on its way
+            if not coroutine.cr_running:
+                return _await_chain(coroutine)
+            if call not in self._here.coroutines:
+                ident = next(iter(self._loops.idents()), None)
+        return _whole(frames.get(ident or 0))
+
+
+def _from_perform(summary: Summary) -> Summary:
+    for index, line in enumerate(summary):
+        if (line.filename, line.name) in _CALLERS:
+            return summary[index + 1 :] or summary[index:]
+    return summary
+
+
+def text_of(summary: Summary) -> str:
+    """As a traceback prints it."""
+    return "".join(traceback.format_list(summary)) or "  (no stack)\n"
+
+
+def _whole(frame: FrameType | None) -> Summary:
+    return [] if frame is None else list(traceback.extract_stack(frame))
+
+
+def _await_chain(coroutine: Any) -> Summary:
+    """Where a coroutine waits, down to the innermost one; asyncio shows the outermost only."""
+    frames = []
+    while coroutine is not None:
+        frame = getattr(coroutine, "cr_frame", None) or getattr(coroutine, "gi_frame", None)
+        if frame is not None:
+            frames.append((frame, frame.f_lineno))
+        coroutine = getattr(coroutine, "cr_await", None) or getattr(coroutine, "gi_yieldfrom", None)
+    return list(traceback.StackSummary.extract(iter(frames)))

@@ -1,0 +1,88 @@
+"""Whose turn it is after an attempt: the job's hooks, then the ``on_error`` handlers."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Generator, Iterator
+from typing import Any, NamedTuple
+
+from ..places.lane import Lane
+from ..values.failure import forget_frames
+from ..values.handle import Call
+from ..values.hooks import complain, process, report, safely
+from ..values.status import FAILED, RETRYING, SUCCEEDED, Status
+from .outcome import Abandon
+
+__all__ = ["Turn", "turns"]
+
+
+class Turn(NamedTuple):
+    """What the hooks are told."""
+
+    status: Status
+    value: Any
+    failure: BaseException | None
+
+
+def turns(call: Call, lane: Lane, job: Any, told: Turn, final: bool) -> Generator[Any, Any, None]:
+    """Give everybody their turn, inside the job's context. Each has it whatever the others do;
+    yields what each gave, so that a coroutine can be awaited."""
+    if told.failure is None and not lane.plan.hooked:
+        return
+    with _around_hooks(call):
+        for name, fn, args in _in_order(call, lane, job, told):
+            try:
+                yield fn(*args)
+            except BaseException as exc:
+                complain(name, call, exc)
+    if told.failure is not None:
+        forget_frames(told.failure, final or not lane.stage.threads)
+
+
+def _in_order(
+    call: Call, lane: Lane, job: Any, told: Turn
+) -> Iterator[tuple[str, Callable[..., Any], tuple[Any, ...]]]:
+    plan, status, failure = lane.plan, told.status, told.failure
+    if isinstance(failure, Abandon):
+        return
+    if job is None and plan.hooked:
+        job = _without_init(call, lane)
+    failed = status is FAILED or status is RETRYING
+    if job is not None:
+        if status is SUCCEEDED and plan.on_success:
+            yield "on_success", job.on_success, (told.value,)
+        if failed and plan.on_error:
+            yield "on_error", job.on_error, (failure,)
+        if status is FAILED and plan.on_failure:
+            yield "on_failure", job.on_failure, (failure,)
+        if plan.after:
+            yield "after", job.after, ()
+    if failed:
+        for handler in process.on_error:
+            yield "an on_error handler", handler, (failure, call, status is RETRYING)
+
+
+@contextlib.contextmanager
+def _around_hooks(call: Call) -> Iterator[None]:
+    """What integrations put around hooks. Their failures are logged; the hooks run anyway."""
+    if not process.around_hooks:
+        yield
+        return
+    stack = contextlib.ExitStack()
+    for around in process.around_hooks:
+        safely("around_hooks", call, lambda around=around: stack.enter_context(around(call)))
+    yield
+    safely("around_hooks", call, stack.close)
+
+
+def _without_init(call: Call, lane: Lane) -> Any:
+    """An instance of a class whose own could not be made: its hooks still hear of it. None if
+    a base, such as ``dict``, does not allow that."""
+    try:
+        job: Any = object.__new__(lane.job)
+        job.handle = call
+    except Exception as exc:
+        report(logging.ERROR, "%r: there is no instance to call hooks on: %s", call, exc)
+        return None
+    return job

@@ -1,0 +1,91 @@
+"""Where jobs are just now: among threads, in their containers, or remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from threading import get_ident
+
+from ..places.backlog import Backlog, Worker
+from ..places.history import History
+from ..places.lane import Lane, waits_since
+from ..values.current import current_job
+from ..values.handle import Call
+from .here import Here
+from .registry import Registry
+
+__all__ = ["Whereabouts"]
+
+
+class Whereabouts:
+    """Looks through the workers of all pools, and what threads run for themselves."""
+
+    def __init__(self, registry: Registry, here: Here, history: History) -> None:
+        self._registry, self._here, self._history = registry, here, history
+        self._pools = registry.pools
+
+    def workers(self) -> list[Worker]:
+        """All of them."""
+        return [worker for pool in list(self._pools.values()) for worker in list(pool.workers)]
+
+    def on_a_worker(self) -> bool:
+        """True on a worker's thread."""
+        me = get_ident()
+        return any(worker.ident == me for worker in self.workers())
+
+    def works_for(self, pool: Backlog) -> bool:
+        """True on the thread of a worker of that pool."""
+        me = get_ident()
+        return any(worker.ident == me for worker in list(pool.workers))
+
+    def own_calls(self) -> set[Call]:
+        """The jobs that the calling thread is in the midst of, each inside the one before: to
+        wait for one of them would never end."""
+        me, current = get_ident(), current_job()
+        own: set[Call] = set(self._here.of_thread(me))
+        for pool in list(self._pools.values()):
+            for worker in list(pool.workers) if pool.threaded else ():
+                if worker.ident == me and worker.call is not None:
+                    own.add(worker.call)
+        if current is not None:
+            own.add(current)
+        return own
+
+    def in_hand(self, lane: Lane) -> Iterator[Call]:
+        """What a thread has taken out of the queue and is not yet done with."""
+        for pool in lane.pools():
+            for worker in list(pool.workers):
+                call = worker.call
+                if call is not None and call.lane is lane:
+                    yield call
+        yield from self._here.of_lane(lane)
+
+    def live(self, lane: Lane) -> list[Call]:
+        """The jobs of a class that have not ended or are just about to: running, queued,
+        delayed, deferred. One that moves meanwhile may be there twice."""
+        # Looked at in the order in which a job moves, so that one on its way is not missed; a
+        # retry or reschedule() goes back to where the look began.
+        deferred = list(lane.deferred)
+        delayed = {*lane.scheduled, *lane.retrying}
+        queued = lane.queued_calls()
+        running = dict.fromkeys([*self.in_hand(lane), *lane.running])
+        delayed.update(lane.scheduled, lane.retrying)
+        return [*running, *queued, *sorted(delayed, key=waits_since), *deferred]
+
+    def find(self, id: str) -> Call | None:
+        """The job of that id, if it is alive or remembered."""
+        for call in self._history.remembered():
+            if call.id == id:
+                return call
+        prefix, _, number = id.rpartition("-")
+        for lane in self._registry.of_prefix(f"{prefix}-"):
+            try:
+                wanted = int(number, 16)
+            except ValueError:
+                return None
+            if f"{wanted:x}" != number:
+                return None  # not as ``Handle.id`` writes it
+            for call in self.live(lane):
+                if call.number == wanted:
+                    return call
+        # It may have ended between the two looks.
+        return next((call for call in self._history.remembered() if call.id == id), None)

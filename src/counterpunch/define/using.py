@@ -1,0 +1,82 @@
+"""A job class with options for single calls, and many calls at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+
+from ..core.port import Handle, accepting, check_calls, due_at, due_in, shorten
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from .calls import PerCall
+
+__all__ = ["Using", "bulk"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Using(Generic[P, R]):
+    """A job class with options for single calls: what ``using(...)`` returns. Reusable.
+
+    Its enqueue methods take and raise what those of the class do.
+    """
+
+    __slots__ = ("job", "options")
+
+    def __init__(self, cls: type[Any], options: Mapping[str, Any]) -> None:
+        self.job = cls
+        self.options = check_calls(cls.__qualname__, options)
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
+        return f"{self.job.__qualname__}.using({shown})"
+
+    def using(self, **options: Unpack[PerCall]) -> Using[P, R]:
+        """The same with further options; the later value of an option counts."""
+        merged = {**self.options, **options}
+        if "at" in options:
+            merged.pop("delay", None)
+        elif "delay" in options:
+            merged.pop("at", None)
+        return Using(self.job, merged)
+
+    def perform_async(self, /, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
+        return accepting().enqueue(self.job, args, kwargs, self.options)
+
+    def perform_in(
+        self, delay: float | timedelta, /, *args: P.args, **kwargs: P.kwargs
+    ) -> Handle[R]:
+        options = {**self.options, "delay": due_in(f"{self.job.__qualname__}.perform_in", delay)}
+        options.pop("at", None)
+        return accepting().enqueue(self.job, args, kwargs, options)
+
+    def perform_at(self, when: datetime | float, /, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
+        options = {**self.options, "at": due_at(f"{self.job.__qualname__}.perform_at", when)}
+        options.pop("delay", None)
+        return accepting().enqueue(self.job, args, kwargs, options)
+
+    def perform_now(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        result: R = accepting().perform_now(self.job, args, kwargs, self.options)
+        return result
+
+    def perform_bulk(self, rows: Iterable[tuple[Any, ...]]) -> list[Handle[R]]:
+        return bulk(self.job, rows, self.options)
+
+
+def bulk(
+    cls: type[Any], rows: Iterable[tuple[Any, ...]], options: Mapping[str, Any] | None
+) -> list[Handle[Any]]:
+    enqueue = cls.perform_async if options is None else Using(cls, options).perform_async
+    handles = []
+    for row in rows:
+        if not isinstance(row, (tuple, list)):
+            raise TypeError(
+                f"{cls.__qualname__}.perform_bulk: each row is a tuple of perform's "
+                f"arguments, not {shorten(row)}"
+            )
+        handles.append(enqueue(*row))
+    return handles

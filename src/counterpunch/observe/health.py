@@ -1,0 +1,87 @@
+"""``health()``: is anything wrong with the jobs of this process, and what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from ..core.port import DRAINING, OPEN, InvalidOption, Lane, Runtime, current, seconds, whole
+
+__all__ = ["Health", "health"]
+
+
+class Health(NamedTuple):
+    """What ``health()`` returns: true in a condition when ``ok``; ``reasons`` are sentences."""
+
+    ok: bool
+    reasons: tuple[str, ...]
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+
+def health(*, max_fill: float = 0.9, max_wait: float = 60.0, max_failures: int = 10) -> Health:
+    """Whether this process keeps up with its jobs, and the reasons if not.
+
+    It is not ok while the process stops or is quiet; when a queue is nearly full; when a
+    queued job has waited too long, unless its class is paused; when a job runs longer than
+    its ``timeout``; when a class has failed again and again without one success; when jobs
+    wait and no worker thread could be started; when the scheduler's thread has died.
+
+    Args:
+        max_fill: The part of ``max_jobs`` that may wait, from 0 to 1. Default 0.9.
+        max_wait: Seconds a queued job may wait. Default 60.
+        max_failures: So many failed attempts of a class within ten minutes, without one job
+            that succeeded, are reported. Default 10.
+
+    Raises:
+        InvalidOption: For a threshold that is negative or no number, or a fraction above 1.
+    """
+    max_fill = seconds(0.0, none=False)("health", "max_fill", max_fill) or 0.0
+    if max_fill > 1:
+        raise InvalidOption("health", "max_fill", max_fill, "a fraction from 0 to 1")
+    max_wait = seconds(0.0, none=False)("health", "max_wait", max_wait) or 0.0
+    max_failures = whole(1)("health", "max_failures", max_failures)
+    runtime = current()
+    reasons = [*_of_the_process(runtime)]
+    now = runtime.clock.monotonic()
+    for lane in runtime.registry.all():
+        name = lane.job.__qualname__
+        for text in _of_a_class(lane, now, max_fill, max_wait, max_failures):
+            reasons.append(f"{name}: {text}")
+    return Health(not reasons, tuple(reasons))
+
+
+def _of_the_process(runtime: Runtime) -> Iterator[str]:
+    if runtime.stage.phase is not OPEN:
+        word = "is stopping" if runtime.stage.phase is DRAINING else f"is {runtime.stage.phase}"
+        yield f"the process {word} and accepts no new jobs"
+    scheduler = runtime.scheduler
+    thread = scheduler.thread
+    if thread is not None and not thread.is_alive() and runtime.stage.phase is OPEN:
+        yield "the scheduler's thread has died; delayed jobs and retries do not run"
+
+
+def _of_a_class(
+    lane: Lane, now: float, max_fill: float, max_wait: float, max_failures: int
+) -> Iterator[str]:
+    waiting = lane.waiting()
+    if lane.options.max_jobs is not None and waiting >= max(1, max_fill * lane.max_jobs):
+        yield f"the queue is nearly full: {waiting} of max_jobs={lane.max_jobs} wait"
+    if waiting and not lane.paused:
+        wait = lane.oldest_wait(now)
+        if wait > max_wait:
+            yield f"the oldest queued job has waited {wait:.3g} s, more than {max_wait:g} s"
+        if lane.stage.threads and lane.pool.hired() == 0:
+            yield f"no worker could be started, and {waiting} wait for one"
+    overrun = 0
+    for call in list(lane.running):
+        timeout, started = call.option("timeout"), call.started
+        if timeout is not None and started is not None and call.running():
+            overrun += now - started > timeout
+    if overrun:
+        yield f"{overrun} running longer than their timeout"
+    _, ended = lane.timings.recent(now)
+    failures = ended.failed + ended.retries
+    if failures >= max_failures and not ended.succeeded:
+        yield f"everything fails: {failures} attempts failed in ten minutes and none succeeded"
