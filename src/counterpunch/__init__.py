@@ -28,7 +28,6 @@ from .core.port import (
     Status,
     around_enqueue,
     around_perform,
-    configure,
     current_job,
     on_error,
     quiet,
@@ -36,8 +35,11 @@ from .core.port import (
     start,
     wait_idle,
 )
+from .define.configure import configure
 from .define.job_class import Job
 from .define.job_function import job
+from .integrations import uvicorn as _uvicorn  # noqa: F401  (gives its hint)
+from .observe import watchdog as _watchdog  # noqa: F401  (looks after the queues)
 from .observe.queries import find, jobs, stats
 from .recurring.periodic import periodic
 
@@ -52,47 +54,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "BackendError",
-    "Batch",
-    "Cancelled",
-    "CounterpunchError",
-    "Discard",
-    "Discarded",
-    "Duplicate",
-    "Handle",
-    "Health",
-    "InvalidOption",
-    "Job",
-    "JobLogFilter",
-    "Lost",
-    "NotSupported",
-    "QueueFull",
-    "Rate",
-    "RemoteError",
-    "Retry",
-    "ShutdownReport",
-    "ShuttingDown",
-    "Stats",
-    "Status",
-    "around_enqueue",
-    "around_perform",
-    "configure",
-    "current_job",
-    "delay",
-    "dump",
-    "find",
-    "health",
-    "job",
-    "jobs",
-    "metrics",
-    "on_error",
-    "periodic",
-    "quiet",
-    "shutdown",
-    "start",
-    "stats",
-    "wait_idle",
-]
+    "BackendError", "Batch", "Cancelled", "CounterpunchError", "Discard", "Discarded",
+    "Duplicate", "Handle", "Health", "InvalidOption", "Job", "JobLogFilter", "Lost",
+    "NotSupported", "QueueFull", "Rate", "RemoteError", "Retry", "ShutdownReport",
+    "ShuttingDown", "Stats", "Status", "around_enqueue", "around_perform", "configure",
+    "current_job", "delay", "dump", "find", "health", "job", "jobs", "metrics", "on_error",
+    "periodic", "quiet", "shutdown", "start", "stats", "wait_idle",
+]  # fmt: skip
 
 #: What many processes never ask for is imported when it is: a sixth of the import time.
 _ON_REQUEST = {

@@ -27,7 +27,7 @@ from counterpunch.backends import _remote
 from counterpunch.backends._bounded import Bounded
 from counterpunch.backends._encoding import DEPTH, Unencodable, decode, encode, pack, unpack
 from counterpunch.backends._engine import OPTIONS
-from counterpunch.core.values.options import DEFAULTS
+from counterpunch.define.options import DEFAULTS
 
 # What the handle says
 

@@ -12,7 +12,7 @@ import pytest
 
 import counterpunch
 from counterpunch.core.values.hooks import process
-from counterpunch.core.values.options import DEFAULTS
+from counterpunch.define.options import DEFAULTS
 
 README = Path(__file__).parents[2] / "README.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```", README.read_text(encoding="utf-8"), re.M | re.S)

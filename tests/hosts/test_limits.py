@@ -12,7 +12,7 @@ import pytest
 from fleet import DEADLINE, SLACK, load, start
 from serving import LONG, Ledger, eventually
 
-from counterpunch.core.process.lifecycle import REPEAT_SECONDS
+from counterpunch.integrations.sigterm import REPEAT_SECONDS
 
 pytestmark = pytest.mark.hosts
 

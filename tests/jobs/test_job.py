@@ -14,7 +14,7 @@ from held import LONG, Held
 
 import counterpunch
 from counterpunch import InvalidOption, Job, QueueFull, Retry, Status, job, testing
-from counterpunch.core.values.options import DEFAULTS
+from counterpunch.define.options import DEFAULTS
 
 # Definition
 

@@ -114,7 +114,7 @@ def test_attributes_of_ones_own_are_nobodys_business() -> None:
 
 def test_every_option_has_a_refused_value() -> None:
     """The table above misses no option."""
-    from counterpunch.core.values.options import DEFAULTS
+    from counterpunch.define.options import DEFAULTS
 
     assert {option for option, _, _ in REFUSED} == set(DEFAULTS)
 

@@ -11,6 +11,7 @@ from counterpunch import Discard, InvalidOption, Job, Retry, testing
 from counterpunch.core.places.timings import SLOT_SECONDS, SLOTS, Durations
 from counterpunch.core.process.in_force import current
 from counterpunch.core.values.counts import BOUNDS, NO_TIMES, Times
+from counterpunch.observe import chart
 
 SOON = 10.0  # seconds
 
@@ -129,17 +130,17 @@ def test_the_ring_shows_what_ended_in_each_slot():
         at(1)
         at(25, "fail")
         at(25)
-        slots, recent = lane.timings.recent(start + 40)
+        slots, recent = chart.recent(lane.timings, start + 40)
         assert len(slots) == SLOTS
         assert [tuple(slot) for slot in slots[-5:]] == [(2, 0), (0, 0), (1, 1), (0, 0), (0, 0)]
         assert sum(map(sum, slots)) == 4
         assert (recent.succeeded, recent.failed, recent.runs.total) == (3, 1, 4)
 
-        slots, recent = lane.timings.recent(start + SLOTS * SLOT_SECONDS)
+        slots, recent = chart.recent(lane.timings, start + SLOTS * SLOT_SECONDS)
         assert [tuple(slot) for slot in slots[:3]] == [(0, 0), (1, 1), (0, 0)]
         assert (recent.succeeded, recent.failed, recent.runs.total) == (1, 1, 2)
 
-        slots, recent = lane.timings.recent(start + 5 * SLOTS * SLOT_SECONDS)
+        slots, recent = chart.recent(lane.timings, start + 5 * SLOTS * SLOT_SECONDS)
         assert not any(map(sum, slots))
         assert recent.runs == NO_TIMES._replace(sum=pytest.approx(0.0))
 

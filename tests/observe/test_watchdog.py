@@ -13,8 +13,9 @@ import pytest
 import counterpunch
 from counterpunch import InvalidOption, Job
 from counterpunch.core.places.timings import SLOTS
-from counterpunch.core.process import watchdog as _watchdog
 from counterpunch.core.process.in_force import current
+from counterpunch.observe import chart
+from counterpunch.observe import watchdog as _watchdog
 
 SOON = 10.0  # bound of every wait, in seconds
 
@@ -216,11 +217,11 @@ def test_the_depth_of_a_queue_over_time(stuck):
     start = (lane.monotonic() // 10 + 1) * 10 + 1
     for slot, depth in ((0, 3), (1, 7), (4, 0)):
         timings.note_depth(start + 10 * slot, depth)
-    depths = timings.depths(start + 50, 2)
+    depths = chart.depths(timings, start + 50, 2)
     assert len(depths) == SLOTS
     assert depths[-7:] == [3, 7, 7, 7, 0, 0, 2]
     assert not any(depths[:-7])
-    assert timings.depths(start + 10_000, 0) == [0] * SLOTS
+    assert chart.depths(timings, start + 10_000, 0) == [0] * SLOTS
 
 
 def test_a_bad_limit_is_refused():

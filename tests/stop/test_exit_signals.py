@@ -91,7 +91,7 @@ rest()
 @script(
     QUEUED
     + """
-from counterpunch.core.process import lifecycle as _lifecycle
+from counterpunch.integrations import sigterm as _lifecycle
 
 now = 1000.0
 _lifecycle.monotonic = lambda: now
@@ -128,7 +128,7 @@ def test_a_swallowed_sigterm_can_be_repeated_after_a_second(result: Result) -> N
 @script(
     PRELUDE
     + """
-from counterpunch.core.process import lifecycle as _lifecycle
+from counterpunch.integrations import sigterm as _lifecycle
 
 now = 1000.0
 _lifecycle.monotonic = lambda: now
@@ -221,7 +221,7 @@ def test_sigterm_ends_an_asyncio_program_in_order(result: Result) -> None:
     PRELUDE
     + """
 import asyncio
-from counterpunch.core.process import lifecycle as _lifecycle
+from counterpunch.integrations import sigterm as _lifecycle
 
 now = 1000.0
 _lifecycle.monotonic = lambda: now

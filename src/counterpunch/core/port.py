@@ -32,7 +32,7 @@ from .values.arguments import shown_arguments
 from .values.backend import HERE, engines
 from .values.checks import flag, hashable, seconds, whole
 from .values.clock import SystemClock, VirtualClock, moment, monotonic
-from .values.config import config, configure
+from .values.config import config
 from .values.counts import BOUNDS, NO_COUNTS, Counts, Discards, Stats, Times, WorkerCounts
 from .values.current import OpenBatch, current_batch, current_job, open_batches
 from .values.current import current as current_call
@@ -55,9 +55,8 @@ from .values.handle import Handle
 from .values.hooks import around_enqueue, around_perform, on_error, process, report, safely
 from .values.mode import Mode
 from .values.more import More
-from .values.options import DEFAULTS
-from .values.per_call import check_calls
-from .values.plan import Plan, gives_coroutine, plan_of
+from .values.per_call import PER_CALL
+from .values.plan import Plan, plan_of
 from .values.rate import Rate
 from .values.record import NO_KWARGS, fill
 from .values.retry import Retry
@@ -82,103 +81,18 @@ from .workers.outcome import broken
 from .workers.stacks import text_of
 
 __all__ = [
-    "OpenBatch",
-    "BOUNDS",
-    "BackendError",
-    "CANCELLED",
-    "Cancelled",
-    "Clockwork",
-    "CounterpunchError",
-    "Counts",
-    "DEFAULTS",
-    "DEFERRED",
-    "DISCARDED",
-    "DRAINING",
-    "Discard",
-    "Discarded",
-    "Discards",
-    "Duplicate",
-    "FAILED",
-    "Gate",
-    "HERE",
-    "Handle",
-    "InvalidOption",
-    "LOST",
-    "Lane",
-    "Lost",
-    "Mode",
-    "More",
-    "NO_COUNTS",
-    "NO_KWARGS",
-    "NotSupported",
-    "OPEN",
-    "Parking",
-    "Permits",
-    "Plan",
-    "QUEUED",
-    "QueueFull",
-    "RETRYING",
-    "RUNNING",
-    "Rate",
-    "RemoteError",
-    "Retry",
-    "Runtime",
-    "SCHEDULED",
-    "SLOT_SECONDS",
-    "SUCCEEDED",
-    "ShutdownReport",
-    "ShuttingDown",
-    "Sleeper",
-    "Stats",
-    "Status",
-    "SystemClock",
-    "TERMINAL",
-    "Timer",
-    "Times",
-    "VirtualClock",
-    "Worker",
-    "WorkerCounts",
-    "accepting",
-    "admitted",
-    "around_enqueue",
-    "around_perform",
-    "broken",
-    "check_calls",
-    "commit",
-    "config",
-    "configure",
-    "current",
-    "current_batch",
-    "current_call",
-    "current_job",
-    "due_at",
-    "due_in",
-    "engines",
-    "express_async",
-    "express_in",
-    "fill",
-    "flag",
-    "gives_coroutine",
-    "hashable",
-    "installed",
-    "moment",
-    "monotonic",
-    "on_error",
-    "on_start",
-    "open_batches",
-    "plan_of",
-    "process",
-    "quiet",
-    "redefined",
-    "report",
-    "safely",
-    "seconds",
-    "shorten",
-    "shown_arguments",
-    "shutdown",
-    "start",
-    "text_of",
-    "time_limit",
-    "wait_idle",
+    "BOUNDS", "BackendError", "CANCELLED", "Cancelled", "Clockwork", "CounterpunchError",
+    "Counts", "DEFERRED", "DISCARDED", "DRAINING", "Discard", "Discarded", "Discards",
+    "Duplicate", "FAILED", "Gate", "HERE", "Handle", "InvalidOption", "LOST", "Lane", "Lost",
+    "Mode", "More", "NO_COUNTS", "NO_KWARGS", "NotSupported", "OPEN", "OpenBatch", "PER_CALL",
+    "Parking", "Permits", "Plan", "QUEUED", "QueueFull", "RETRYING", "RUNNING", "Rate",
+    "RemoteError", "Retry", "Runtime", "SCHEDULED", "SLOT_SECONDS", "SUCCEEDED",
+    "ShutdownReport", "ShuttingDown", "Sleeper", "Stats", "Status", "SystemClock", "TERMINAL",
+    "Timer", "Times", "VirtualClock", "Worker", "WorkerCounts", "accepting", "admitted",
+    "around_enqueue", "around_perform", "broken", "commit", "config", "current", "current_batch",
+    "current_call", "current_job", "due_at", "due_in", "engines", "express_async", "express_in",
+    "fill", "flag", "hashable", "installed", "moment", "monotonic", "on_error", "on_start",
+    "open_batches", "plan_of", "process", "quiet", "redefined", "report", "safely", "seconds",
+    "shorten", "shown_arguments", "shutdown", "start", "text_of", "time_limit", "wait_idle",
     "whole",
-]
+]  # fmt: skip

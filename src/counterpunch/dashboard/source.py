@@ -28,6 +28,8 @@ from ..core.port import (
     plan_of,
     shown_arguments,
 )
+from ..observe.chart import depths
+from ..observe.chart import recent as recent_of
 from ..observe.dump import stacks
 from ..observe.health import Health
 from ..observe.queries import class_names, stats
@@ -72,7 +74,7 @@ def overview(health: Health) -> dict[str, Any]:
         lane, counts = runtime.registry.lanes.get(cls), snapshot.jobs.get(name)
         if lane is None or counts is None:  # armed only, or used for the first time just now
             continue
-        slots, recent = lane.timings.recent(now)
+        slots, recent = recent_of(lane.timings, now)
         last_minute = slots[-round(60 / SLOT_SECONDS) :]
         rows.append(
             {
@@ -95,7 +97,7 @@ def overview(health: Health) -> dict[str, Any]:
                     "slot_seconds": SLOT_SECONDS,
                     "succeeded": [slot.succeeded for slot in slots],
                     "failed": [slot.failed for slot in slots],
-                    "queued": lane.timings.depths(now, counts.queued),
+                    "queued": depths(lane.timings, now, counts.queued),
                 },
             }
         )

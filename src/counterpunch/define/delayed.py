@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from ..core.port import InvalidOption, gives_coroutine
+from ..core.port import InvalidOption
 from .job_class import Job
+from .planning import gives_coroutine
 
 if TYPE_CHECKING:
     from typing import Unpack

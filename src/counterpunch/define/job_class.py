@@ -7,7 +7,6 @@ from collections.abc import Hashable, Iterable, Iterator, Sized
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..core.port import (
-    DEFAULTS,
     NO_COUNTS,
     TERMINAL,
     Cancelled,
@@ -22,6 +21,7 @@ from ..core.port import (
     plan_of,
 )
 from .job_meta import JobMeta
+from .options import DEFAULTS
 from .using import Using, bulk
 
 __all__ = ["Job"]

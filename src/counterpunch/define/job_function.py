@@ -6,9 +6,10 @@ from collections.abc import Callable, Coroutine, Iterable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
-from ..core.port import DEFAULTS, Handle, InvalidOption
+from ..core.port import Handle, InvalidOption
 from .job_class import Job
 from .job_meta import JobMeta
+from .options import DEFAULTS
 from .using import Using, bulk
 
 if TYPE_CHECKING:

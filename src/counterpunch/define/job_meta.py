@@ -8,7 +8,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ..core.port import (
-    DEFAULTS,
     Gate,
     InvalidOption,
     Plan,
@@ -18,6 +17,8 @@ from ..core.port import (
     redefined,
 )
 from ..recurring.classes import defined, periodic_classes
+from .options import DEFAULTS
+from .planning import plan_for
 
 __all__ = ["JobMeta"]
 
@@ -89,7 +90,7 @@ class JobMeta(abc.ABCMeta):
 
 
 def _prepare(cls: JobMeta) -> None:
-    plan = Plan(cls)
+    plan = plan_for(cls)
     if plan.options.cron is not None:
         plan.options.cron = _crontab(cls.__qualname__, plan.options.cron, plan.options.timezone)
     type.__setattr__(cls, "_plan", plan)

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Mapping
 from datetime import timedelta
 
-from ..core.port import DEFAULTS
+from .options import DEFAULTS
 
 __all__ = ["warn_of_lookalikes"]
 

@@ -6,7 +6,16 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
-from ..core.port import Handle, accepting, check_calls, due_at, due_in, shorten
+from ..core.port import (
+    PER_CALL,
+    Handle,
+    InvalidOption,
+    accepting,
+    due_at,
+    due_in,
+    shorten,
+)
+from ..integrations import after_commit
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -65,6 +74,31 @@ class Using(Generic[P, R]):
 
     def perform_bulk(self, rows: Iterable[tuple[Any, ...]]) -> list[Handle[R]]:
         return bulk(self.job, rows, self.options)
+
+
+def check_calls(owner: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of ``using(...)``, checked.
+
+    Raises:
+        InvalidOption: For an unknown option or a bad value.
+    """
+    checked: dict[str, Any] = {}
+    for name, value in given.items():
+        if name == "delay":
+            checked[name] = due_in(f"{owner}.using", value)
+        elif name == "at":
+            checked[name] = value
+            due_at(f"{owner}.using", value)
+        elif name == "after_commit":
+            checked[name] = after_commit.check(f"{owner}.using", value)
+        elif name in PER_CALL:
+            checked[name] = PER_CALL[name](owner, name, value)
+        else:
+            allowed = ", ".join(sorted((*PER_CALL, "delay", "at", "after_commit")))
+            raise InvalidOption(f"{owner}.using", name, value, f"the options {allowed}")
+    if "delay" in checked and "at" in checked:
+        raise InvalidOption(f"{owner}.using", "at", checked["at"], "nothing, beside delay")
+    return checked
 
 
 def bulk(

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from ..core.port import DRAINING, OPEN, InvalidOption, Lane, Runtime, current, seconds, whole
+from .chart import recent
 
 __all__ = ["Health", "health"]
 
@@ -81,7 +82,7 @@ def _of_a_class(
             overrun += now - started > timeout
     if overrun:
         yield f"{overrun} running longer than their timeout"
-    _, ended = lane.timings.recent(now)
+    _, ended = recent(lane.timings, now)
     failures = ended.failed + ended.retries
     if failures >= max_failures and not ended.succeeded:
         yield f"everything fails: {failures} attempts failed in ten minutes and none succeeded"

@@ -9,9 +9,9 @@ from contextvars import Context
 from typing import Any
 
 from ..places.lane import Lane
+from ..places.site import Site
 from ..values import commit, strict
 from ..values.backend import engine_of
-from ..values.clock import Clock
 from ..values.commit import Deferral, Scope
 from ..values.config import config
 from ..values.current import current_batch
@@ -21,7 +21,6 @@ from ..values.hooks import context_for, enter_around, process, report
 from ..values.mode import Mode
 from ..values.plan import identity_of
 from ..values.record import NO_KWARGS
-from ..values.stage import Stage
 from ..values.status import DEFERRED, DISCARDED, RETRYING, SCHEDULED, TERMINAL
 from ..values.times import due_at, due_in
 from ..workers.registry import Registry
@@ -45,8 +44,7 @@ class Admission:
 
     def __init__(
         self,
-        stage: Stage,
-        clock: Clock,
+        site: Site,
         mode: Mode,
         registry: Registry,
         endings: Endings,
@@ -56,7 +54,12 @@ class Admission:
         room: Room,
         open_gate: Callable[[Lane], object],
     ) -> None:
-        self._stage, self._clock, self._mode, self._registry = stage, clock, mode, registry
+        self._stage, self._clock, self._mode, self._registry = (
+            site.stage,
+            site.clock,
+            mode,
+            registry,
+        )
         self._endings, self._queueing, self._waiting = endings, queueing, waiting
         self._duplicates, self._room, self._open_gate = duplicates, room, open_gate
 

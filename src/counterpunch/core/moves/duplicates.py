@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from ..places.keys import Keys
 from ..places.lane import Lane
+from ..places.site import Site
 from ..values.arguments import HIDDEN
-from ..values.clock import Clock
 from ..values.commit import Scope
 from ..values.config import config
 from ..values.current import current_batch
@@ -26,8 +25,8 @@ __all__ = ["Duplicates"]
 class Duplicates:
     """What an enqueue and a commit ask about jobs of the same identity."""
 
-    def __init__(self, clock: Clock, keys: Keys, endings: Endings, steering: Steering) -> None:
-        self._clock, self._keys = clock, keys
+    def __init__(self, site: Site, endings: Endings, steering: Steering) -> None:
+        self._clock, self._keys = site.clock, site.keys
         self._endings, self._steering = endings, steering
 
     def in_the_way(self, lane: Lane, key: Any, scope: Scope | None) -> Call | None:

@@ -6,45 +6,24 @@ import logging
 from collections import deque
 from typing import Any
 
-from ..places.history import History
-from ..places.keys import Keys
 from ..places.lane import Lane
-from ..places.parking import Parking
-from ..places.scheduler import Scheduler
+from ..places.site import Site
 from ..places.timings import FOLD_MASK
-from ..places.tokens import Tokens
-from ..places.watchers import Watchers
 from ..values.config import config
 from ..values.handle import Call
 from ..values.hooks import process, report, safely
-from ..values.stage import Stage
 from ..values.status import DISCARDED, LOST, Status
 
 __all__ = ["Endings"]
 
 
 class Endings:
-    """Gives jobs that the caller owns their terminal status.
+    """Gives jobs that the caller owns their terminal status."""
 
-    Args:
-        stage: Where the report of the drain is, once there is one.
-        history, watchers, keys, tokens: Where an ending leaves its traces.
-        scheduler: Has timers that an ending makes needless.
-        resting: Where those sleep who wait until nothing is on its way.
-    """
-
-    def __init__(
-        self,
-        stage: Stage,
-        history: History,
-        watchers: Watchers,
-        keys: Keys,
-        tokens: Tokens,
-        scheduler: Scheduler,
-        resting: Parking,
-    ) -> None:
-        self._stage, self._scheduler, self._resting = stage, scheduler, resting
-        self._history, self._watchers, self._keys, self._tokens = history, watchers, keys, tokens
+    def __init__(self, site: Site) -> None:
+        self._stage, self._scheduler, self._resting = site.stage, site.scheduler, site.resting
+        self._history, self._watchers = site.history, site.watchers
+        self._keys, self._tokens = site.keys, site.tokens
         #: Jobs that were lost, until the drain takes them for its report.
         self.lost: deque[Any] = deque()
 

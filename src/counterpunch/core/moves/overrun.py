@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 
-from ..places.scheduler import Scheduler, Timer
-from ..places.tokens import Tokens
+from ..places.scheduler import Timer
+from ..places.site import Site
 from ..values.handle import Call
 from ..values.hooks import report
 from ..values.status import RUNNING
@@ -21,8 +21,8 @@ __all__ = ["Overrun"]
 class Overrun:
     """Looks at running jobs once their time is over."""
 
-    def __init__(self, scheduler: Scheduler, tokens: Tokens, stacks: Stacks) -> None:
-        self._scheduler, self._tokens, self._stacks = scheduler, tokens, stacks
+    def __init__(self, site: Site, stacks: Stacks) -> None:
+        self._scheduler, self._tokens, self._stacks = site.scheduler, site.tokens, stacks
 
     def watch(self, call: Call, timeout: float, now: float) -> Timer:
         """Look at a job that is about to start again in ``timeout`` seconds."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from ..places.keys import Keys
 from ..places.lane import Lane
-from ..places.tokens import Tokens
+from ..places.site import Site
 from ..values.handle import Call
-from ..values.stage import Stage
 from ..values.status import CANCELLED, DISCARDED, RETRYING, Status
 from .endings import Endings
 from .overrun import Overrun
@@ -18,16 +16,8 @@ __all__ = ["Performing"]
 class Performing:
     """What the worker asks around an attempt."""
 
-    def __init__(
-        self,
-        stage: Stage,
-        keys: Keys,
-        tokens: Tokens,
-        endings: Endings,
-        waiting: Waiting,
-        overrun: Overrun,
-    ) -> None:
-        self._stage, self._keys, self._tokens = stage, keys, tokens
+    def __init__(self, site: Site, endings: Endings, waiting: Waiting, overrun: Overrun) -> None:
+        self._stage, self._keys, self._tokens = site.stage, site.keys, site.tokens
         self._endings, self._waiting, self._overrun = endings, waiting, overrun
 
     def may_start(self, call: Call, forced: bool) -> bool:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 
-from ..places.keys import Keys
 from ..places.lane import Lane
-from ..places.parking import Parking
+from ..places.site import Site
 from ..values.handle import Call
 from ..values.hooks import report
-from ..values.stage import DRAINING, Stage
+from ..values.stage import DRAINING
 from ..values.status import QUEUED, RUNNING
 from ..workers.deadlock import Waits
 from ..workers.pool import Pool
@@ -25,11 +24,9 @@ class Queueing:
     looks after the job has entered it; so none slips past a pause, or a stop.
     """
 
-    def __init__(
-        self, stage: Stage, endings: Endings, keys: Keys, waits: Waits, resting: Parking
-    ) -> None:
-        self._stage, self._endings, self._keys, self._waits = stage, endings, keys, waits
-        self._resting = resting
+    def __init__(self, site: Site, endings: Endings, waits: Waits) -> None:
+        self._stage, self._keys, self._resting = site.stage, site.keys, site.resting
+        self._endings, self._waits = endings, waits
 
     def push(self, call: Call) -> None:
         """Queue a job that the caller owns."""

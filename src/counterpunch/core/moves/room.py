@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from ..places.lane import Lane
 from ..places.parking import Parking, Sleeper
-from ..values.clock import Clock
+from ..places.site import Site
 from ..values.current import current_job
 from ..values.errors import QueueFull, ShuttingDown
 from ..values.handle import Call
-from ..values.stage import OPEN, QUIET, STOPPED, Stage
+from ..values.stage import OPEN, QUIET, STOPPED
 from ..values.status import DISCARDED
 from ..workers.here import Here
 from .endings import Endings
@@ -20,11 +20,9 @@ __all__ = ["Room"]
 class Room:
     """Answers an enqueue that comes at a full queue, or too late."""
 
-    def __init__(
-        self, stage: Stage, clock: Clock, here: Here, endings: Endings, waiting: Waiting
-    ) -> None:
-        self._stage, self._clock, self._here = stage, clock, here
-        self._endings, self._waiting = endings, waiting
+    def __init__(self, site: Site, here: Here, endings: Endings, waiting: Waiting) -> None:
+        self._stage, self._clock = site.stage, site.clock
+        self._here, self._endings, self._waiting = here, endings, waiting
 
     def refuse_late(self, lane: Lane) -> None:
         """

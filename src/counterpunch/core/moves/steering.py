@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..places.lane import Lane
-from ..places.scheduler import Scheduler
-from ..places.tokens import Tokens
-from ..values.clock import Clock
+from ..places.site import Site
 from ..values.handle import Call
 from ..values.status import CANCELLED, DEFERRED, QUEUED, RUNNING, TERMINAL
 from ..workers.registry import Registry
@@ -23,27 +21,23 @@ class Steering:
     """What handles and classes offer to steer jobs with.
 
     Args:
-        moved: Called when a job has left a queue and no worker falls asleep after it.
         paused: Called when a class was paused: its queue may grow without a worker getting up.
     """
 
     def __init__(
         self,
-        clock: Clock,
-        tokens: Tokens,
-        scheduler: Scheduler,
+        site: Site,
         registry: Registry,
         whereabouts: Whereabouts,
         endings: Endings,
         queueing: Queueing,
         waiting: Waiting,
-        moved: Callable[[], object],
         paused: Callable[[], object],
     ) -> None:
-        self._clock, self._tokens, self._scheduler = clock, tokens, scheduler
+        self._clock, self._tokens, self._scheduler = site.clock, site.tokens, site.scheduler
+        self._moved, self._paused = site.resting.wake_all, paused
         self._registry, self._whereabouts = registry, whereabouts
         self._endings, self._queueing, self._waiting = endings, queueing, waiting
-        self._moved, self._paused = moved, paused
 
     def cancel(self, call: Call) -> bool:
         """True if the job will now never start (again); else its cancel token is set."""

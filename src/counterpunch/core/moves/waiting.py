@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 
 from ..places.lane import Lane, waits_since
-from ..places.scheduler import Scheduler, Timer
-from ..values.clock import Clock
+from ..places.scheduler import Timer
+from ..places.site import Site
 from ..values.handle import Call
 from ..values.hooks import report
-from ..values.stage import OPEN, QUIET, STOPPED, Stage, fate
+from ..values.stage import OPEN, QUIET, STOPPED, fate
 from ..values.status import DISCARDED, RETRYING, SCHEDULED
 from .endings import Endings
 from .queueing import Queueing
@@ -20,15 +20,8 @@ __all__ = ["Waiting"]
 class Waiting:
     """Where a job goes that cannot be queued yet, and how it comes back."""
 
-    def __init__(
-        self,
-        stage: Stage,
-        clock: Clock,
-        scheduler: Scheduler,
-        endings: Endings,
-        queueing: Queueing,
-    ) -> None:
-        self._stage, self._clock, self._scheduler = stage, clock, scheduler
+    def __init__(self, site: Site, endings: Endings, queueing: Queueing) -> None:
+        self._stage, self._clock, self._scheduler = site.stage, site.clock, site.scheduler
         self._endings, self._queueing = endings, queueing
 
     # For a time

@@ -7,23 +7,17 @@ from collections import deque
 from collections.abc import Callable
 from itertools import islice
 from operator import attrgetter
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
-from ..values.clock import Clock
 from ..values.counts import Counts
 from ..values.handle import Call, Keeper
 from ..values.options import Options
 from ..values.plan import Plan
 from ..values.rate import TokenBucket
-from ..values.retry import Chance
-from ..values.stage import Stage
 from ..values.status import SUCCEEDED, Status
 from .backlog import Backlog
-from .history import History
 from .ledger import Ledger
-from .scheduler import Scheduler
-from .tokens import Tokens
-from .watchers import Watchers
+from .site import Site
 
 __all__ = ["Gate", "Lane", "Moves", "Site", "head_of", "waits_since"]
 
@@ -69,23 +63,6 @@ class Moves(Protocol):
         ...
 
 
-class Site(NamedTuple):
-    """What all lanes of one process share."""
-
-    here: Any  # see ``fork_mark``
-    token: str
-    clock: Clock
-    stage: Stage
-    scheduler: Scheduler
-    history: History
-    watchers: Watchers
-    tokens: Tokens
-    pools: dict[object, Any]
-    chance: Chance
-    moves: Moves
-    keeper: Keeper
-
-
 class Lane:
     """Where the jobs of one class are, each in exactly one of the containers below.
 
@@ -94,63 +71,33 @@ class Lane:
     """
 
     __slots__ = (
-        "_site",
-        "accepts",
-        "announced",
-        "away",
-        "blocked",
-        "bucket",
-        "chance",
-        "deferred",
-        "gate",
-        "halted",
-        "here",
-        "history",
-        "hold",
-        "job",
-        "keeper",
-        "ledger",
-        "max_jobs",
-        "monotonic",
-        "moves",
-        "options",
-        "overdue",
-        "parked",
-        "paused",
-        "plan",
-        "pool",
-        "prefix",
-        "queue",
-        "recent",
-        "retrying",
-        "running",
-        "scheduled",
-        "scheduler",
-        "sleepers",
-        "stage",
-        "starts",
-        "stopped",
-        "succeeds",
-        "tickets",
-        "timings",
-        "tokens",
-        "vacancies",
-        "wake_one",
+        "_pools", "accepts", "announced", "away", "blocked", "bucket", "chance", "deferred",
+        "gate", "halted", "here", "history", "hold", "job", "keeper", "ledger", "max_jobs",
+        "monotonic", "moves", "options", "overdue", "parked", "paused", "plan", "pool", "prefix",
+        "queue", "recent", "retrying", "running", "scheduled", "scheduler", "sleepers", "stage",
+        "starts", "stopped", "succeeds", "tickets", "timings", "tokens", "vacancies", "wake_one",
         "watchers",
-    )
+    )  # fmt: skip
 
     def __init__(
-        self, site: Site, job: type, gate: Gate, plan: Plan, pool: Backlog, index: int
+        self,
+        site: Site,
+        job: Any,
+        plan: Plan,
+        pool: Backlog,
+        index: int,
+        moves: Moves,
+        keeper: Keeper,
     ) -> None:
-        self._site = site
+        self._pools = site.pools
         self.job = job
-        self.gate = gate
+        self.gate: Gate = job._gate
         self.pool = pool
         self.prefix = f"{site.token}-{index:x}-"
         # Of the site and the pool, one step nearer for the hot path.
-        self.here, self.stage, self.scheduler = site.here, site.stage, site.scheduler
+        self.here, self.stage, self.scheduler = site.mark, site.stage, site.scheduler
         self.history, self.watchers, self.tokens = site.history, site.watchers, site.tokens
-        self.moves, self.keeper, self.chance = site.moves, site.keeper, site.chance
+        self.chance, self.moves, self.keeper = site.chance, moves, keeper
         self.monotonic: Callable[[], float] = site.clock.monotonic
         parking = pool.parking
         self.parked, self.sleepers = parking.parked, parking.sleepers
@@ -225,13 +172,13 @@ class Lane:
         """The pool that a job is queued in: the class's, unless ``using(pool=...)`` differs."""
         more = call.more
         name = None if more is None or more.options is None else more.options.get("pool")
-        return self.pool if name is None else self._site.pools[name]
+        return self.pool if name is None else self._pools[name]
 
     def pools(self) -> list[Any]:
         """The pools that may hold a queued job of this class, its own first."""
         if not self.away:
             return [self.pool]
-        others = list(self._site.pools.values())
+        others = list(self._pools.values())
         return [self.pool, *(pool for pool in others if pool is not self.pool)]
 
     def left(self, call: Call) -> None:

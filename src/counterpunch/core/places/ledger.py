@@ -15,6 +15,11 @@ __all__ = ["Ledger"]
 UNIQUE_NUMBERS = 1 << 40
 
 
+#: What a reading counts, in this order.
+_WHERE = (*map(str, (SUCCEEDED, FAILED, CANCELLED, DISCARDED, LOST)), "running", "retrying",
+          "scheduled", "deferred")  # fmt: skip
+
+
 class Ledger:
     """What was accepted, what began and what has ended; no lock, see ``counts``.
 
@@ -62,25 +67,13 @@ class Ledger:
             if sound:
                 found = latest
         (*elsewhere, retries, _, accepted), (wait_times, run_times), discards, attempts = found
-        succeeded, failed, cancelled, discarded, lost, running, retrying, scheduled, deferred = (
-            elsewhere
-        )
-        queued = accepted - sum(elsewhere)
-        if queued < 0:  # in each of a hundred readings; never yet observed
-            running, queued = running + queued, 0
-        busy = min(running, workers)
+        where = dict(zip(_WHERE, elsewhere, strict=True))
+        where["queued"] = queued = max(0, accepted - sum(elsewhere))
+        where["running"] -= max(0, sum(elsewhere) - accepted)  # never yet observed
+        busy = min(where["running"], workers)
         return Counts(
             accepted=accepted,
-            deferred=deferred,
-            scheduled=scheduled,
-            queued=queued,
-            running=running,
-            retrying=retrying,
-            succeeded=succeeded,
-            failed=failed,
-            cancelled=cancelled,
-            discarded=discarded,
-            lost=lost,
+            **where,
             workers=WorkerCounts(workers, busy, workers - busy),
             attempts=attempts,
             oldest_wait=oldest_wait() if queued else 0.0,

@@ -12,9 +12,8 @@ import _thread
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Mapping
-from itertools import pairwise
 
-from ..values.counts import BOUNDS, NO_TIMES, Count, Discards, Sample, Slot, Times
+from ..values.counts import BOUNDS, NO_TIMES, Count, Discards, Sample, Times
 from ..values.handle import Call
 from ..values.status import FAILED, LOST, SUCCEEDED, Status
 
@@ -77,16 +76,9 @@ class Timings:
     """What the lane of a class records about time; ``note`` is the hot path."""
 
     __slots__ = (
-        "_depths",
-        "_ended",
-        "_ring",
-        "_waiting",
-        "discards",
-        "durations",
-        "note",
-        "retries",
+        "depths", "_ended", "ring", "_waiting", "discards", "durations", "note", "retries",
         "tick",
-    )
+    )  # fmt: skip
 
     def __init__(
         self, ended: Mapping[Status, Count], waiting: Callable[[], int], now: float
@@ -98,9 +90,9 @@ class Timings:
         #: Failed attempts that another one was to follow.
         self.retries = Count()
         self.discards = {cause: Count() for cause in Discards._fields}
-        self._ring: deque[Sample] = deque(maxlen=SLOTS + 1)
+        self.ring: deque[Sample] = deque(maxlen=SLOTS + 1)
         #: How many jobs were queued as a slot began: the slot, and the number.
-        self._depths: deque[tuple[int, int]] = deque(maxlen=SLOTS + 1)
+        self.depths: deque[tuple[int, int]] = deque(maxlen=SLOTS + 1)
         #: The monotonic instant at which the next slot begins.
         self.tick = 0.0
         self.sample(now)
@@ -121,56 +113,15 @@ class Timings:
         """
         slot = int(now // SLOT_SECONDS)
         self.tick = (slot + 1) * SLOT_SECONDS
-        self._ring.append(self._now(slot))
+        self.ring.append(self.now(slot))
         self.note_depth(now, self._waiting())
 
     def note_depth(self, now: float, waiting: int) -> None:
         """At the start of a slot, for whoever looks first: the length of the queue."""
-        self._depths.append((int(now // SLOT_SECONDS), waiting))
+        self.depths.append((int(now // SLOT_SECONDS), waiting))
 
-    def depths(self, now: float, waiting: int) -> list[int]:
-        """How many jobs were queued at the start of each slot of the ring, oldest first; the
-        last is ``waiting``, how many are now.
-
-        A slot without a note is like the one before it: the watchdog looks as long as there
-        is work, and once more when there is none.
-        """
-        last = int(now // SLOT_SECONDS)
-        notes = [*self._depths.copy(), (last + 1, waiting)]
-        found, position, depth = [], 0, 0
-        for slot in range(last - SLOTS + 2, last + 2):
-            while position < len(notes) and notes[position][0] <= slot:
-                depth = notes[position][1]
-                position += 1
-            found.append(depth)
-        return found
-
-    def recent(self, now: float) -> tuple[list[Slot], Sample]:
-        """The slots of the ring, oldest first and the current one last, and their sum."""
-        last = int(now // SLOT_SECONDS)
-        latest = self._now(last + 1)
-        samples = [*self._ring.copy(), latest]
-        slots = []
-        position = 0
-        at_start: list[Sample] = []
-        for slot in range(last - SLOTS + 1, last + 2):
-            # The value at the start of a slot is that of the first note made in it or later.
-            while samples[position].slot < slot and samples[position] is not latest:
-                position += 1
-            at_start.append(samples[position])
-        for start, end in pairwise(at_start):
-            slots.append(Slot(end.succeeded - start.succeeded, end.failed - start.failed))
-        first = at_start[0]
-        return slots, Sample(
-            last,
-            latest.succeeded - first.succeeded,
-            latest.failed - first.failed,
-            latest.retries - first.retries,
-            latest.waits.since(first.waits),
-            latest.runs.since(first.runs),
-        )
-
-    def _now(self, slot: int) -> Sample:
+    def now(self, slot: int) -> Sample:
+        """The counters as they are."""
         ended = self._ended
         return Sample(
             slot,

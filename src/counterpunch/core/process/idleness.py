@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from ..places.parking import Parking, Sleeper
-from ..places.scheduler import Scheduler
-from ..values.clock import Clock
-from ..values.stage import DRAINING, Stage
+from ..places.parking import Sleeper
+from ..places.site import Site
+from ..values.stage import DRAINING
 from ..workers.registry import Registry
 from ..workers.whereabouts import Whereabouts
 
@@ -18,17 +17,10 @@ SIGNAL_SECONDS = 0.5
 class Idleness:
     """Looks whether a process is idle, and waits until it is."""
 
-    def __init__(
-        self,
-        stage: Stage,
-        clock: Clock,
-        scheduler: Scheduler,
-        registry: Registry,
-        whereabouts: Whereabouts,
-        resting: Parking,
-    ) -> None:
-        self._stage, self._clock, self._scheduler = stage, clock, scheduler
-        self._registry, self._whereabouts, self._resting = registry, whereabouts, resting
+    def __init__(self, site: Site, registry: Registry, whereabouts: Whereabouts) -> None:
+        self._stage, self._clock = site.stage, site.clock
+        self._scheduler, self._resting = site.scheduler, site.resting
+        self._registry, self._whereabouts = registry, whereabouts
 
     def idle(self, delayed: bool = False) -> bool:
         """True if no job runs or is queued, the calling thread's own aside; with ``delayed``, if

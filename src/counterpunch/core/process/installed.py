@@ -7,18 +7,32 @@ from math import inf
 from typing import Any
 
 from ..places.lane import Lane
+from ..places.site import Site
 from ..values.config import config
 from ..values.current import open_batches
 from ..values.hooks import process
 from ..values.stage import OPEN
+from ..workers.crew import Watch
+from ..workers.registry import Registry
+from ..workers.stacks import Stacks
 
-__all__ = ["again", "installed", "open_gate"]
+__all__ = ["Serving", "again", "installed", "open_gate"]
+
+
+class Nobody:
+    """Nobody looks after the queues."""
+
+    asleep = False
+
+    def __init__(self, *_: object) -> None: ...
+    def woken_by(self, pool: object) -> None: ...
+    def wake(self) -> None: ...
 
 
 class _Installed:
     """The runtime of this process, and the test modes in front of it, innermost last."""
 
-    __slots__ = ("accepting", "drain", "ending", "heirs", "modes", "runtime")
+    __slots__ = ("accepting", "drain", "ending", "heirs", "hints", "modes", "runtime", "watch")
 
     #: The runtime in force for an enqueue; see ``in_force``, which sets it.
     accepting: Callable[[], Any]
@@ -28,6 +42,11 @@ class _Installed:
         #: What comes after there was none; see ``in_force``.
         self.heirs: dict[int, Any] = {}
         self.modes: tuple[Any, ...] = ()
+        #: Who looks after the queues of a runtime; ``observe`` says who.
+        self.watch: Callable[[Site, Registry, Stacks], Watch] = Nobody
+        #: Called when a class is used for the first time: True once it was said that nobody will
+        #: know when the server stops.
+        self.hints: list[Callable[[], bool]] = []
         #: The interpreter has begun to end: what is stopped stays stopped.
         self.ending = False
         #: When the last drain began and ended (monotonic); of one that goes on, its deadline.
@@ -73,3 +92,19 @@ def again(call: Any, options: dict[str, Any] | None) -> Any:
         return installed.accepting().enqueue(call.job, call.args, call.named, options)
     with kept():
         return installed.accepting().enqueue(call.job, call.args, call.named, options)
+
+
+class Serving:
+    """Whether somebody will know when the server stops."""
+
+    __slots__ = ("_threads", "known")
+
+    def __init__(self, threads: bool) -> None:
+        self._threads = threads
+        #: Somebody has called ``start()``, or it was said that nobody has.
+        self.known = False
+
+    def look(self, _: object) -> None:
+        """A class is used for the first time."""
+        if self._threads and not self.known:
+            self.known = any(hint() for hint in installed.hints)  # once is enough

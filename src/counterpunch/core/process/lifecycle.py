@@ -1,4 +1,4 @@
-"""The process-wide hooks: interpreter exit, fork, SIGTERM; and start, quiet, shutdown.
+"""The process-wide hooks: interpreter exit and fork; and start, quiet, shutdown.
 
 The drain is registered twice. ``threading._register_atexit`` (private; looked up with
 ``getattr``) runs at the start of interpreter shutdown, while threads, executors and
@@ -13,17 +13,12 @@ import atexit
 import concurrent.futures.thread  # noqa: F401  (before our own registration, see above)
 import logging
 import os
-import sys
 import threading
 from collections.abc import Callable
 from datetime import timedelta
-from types import FrameType
-from typing import Any, NoReturn
 
 from ..values.checks import seconds
-from ..values.clock import monotonic
 from ..values.config import config
-from ..values.errors import InvalidOption
 from ..values.hooks import report
 from ..values.stage import OPEN, QUIET, STOPPED, ShutdownReport
 from ..workers.outcome import at_end_of_child
@@ -135,87 +130,7 @@ def _register() -> None:
         os.register_at_fork(after_in_child=after_fork)
 
 
-#: A SIGTERM this soon after another, or after the drain that the other led to, is the same
-#: one. A later one counts: a host may have swallowed the SystemExit of the first, as wsgiref
-#: does while it handles a request.
-REPEAT_SECONDS = 1.0
-
-
-def _running_loop() -> Any:
-    """The event loop that runs on this thread; None without one."""
-    running = getattr(sys.modules.get("asyncio"), "_get_running_loop", None)
-    return None if running is None else running()
-
-
-def _leave(status: int) -> NoReturn:
-    raise SystemExit(status)
-
-
-class _Sigterm:
-    """The opt-in SIGTERM handler: turns instant death into a normal exit, which drains."""
-
-    def __init__(self) -> None:
-        self.installed = False
-        self.previous: Any = None
-        self.seen: float | None = None
-
-    def install(self) -> None:
-        import signal
-
-        if self.installed:
-            return
-        if threading.current_thread() is not threading.main_thread():
-            allowed = "False here: Python sets signal handlers in the main thread only"
-            raise InvalidOption("configure", "signals", True, allowed)
-        self.previous = signal.signal(signal.SIGTERM, self.handle)
-        self.installed = True
-
-    def remove(self) -> None:
-        import signal
-
-        if self.installed:
-            if signal.getsignal(signal.SIGTERM) == self.handle:
-                signal.signal(signal.SIGTERM, self.previous)
-            self.installed = False
-
-    def handle(self, number: int, frame: FrameType | None) -> None:
-        """On the main thread, between two bytecodes of whatever runs there."""
-        if callable(self.previous):
-            self.previous(number, frame)
-            return
-        now = monotonic()
-        if self.under_way(now):
-            return
-        first, self.seen = self.seen is None, now
-        loop = _running_loop() if first else None
-        if loop is None:
-            raise SystemExit(128 + number)
-        # Not in the task that it happens to interrupt: that one would keep it, and a TaskGroup
-        # above raise it again while the loop cancels what is left, which ends there and then.
-        # A loop that does not come round to it is interrupted by the next signal.
-        loop.call_soon_threadsafe(_leave, 128 + number)
-
-    def under_way(self, now: float) -> bool:
-        """Whether the exit has begun: Heroku and systemd repeat the signal.
-
-        So does hypercorn, whose worker drains within the lifespan: a second SystemExit would
-        break that off, and a loop that ends half-way leaves threads that are waited for.
-        """
-        if installed.ending:
-            return True
-        if self.seen is None:
-            return False
-        began, ended = installed.drain
-        latest = max(self.seen, ended) if began >= self.seen else self.seen
-        return now - latest < REPEAT_SECONDS
-
-
-_sigterm = _Sigterm()
-
-
 def _configured(names: frozenset[str]) -> None:
-    if "signals" in names:
-        _sigterm.install() if config.signals else _sigterm.remove()
     runtime = installed.runtime
     if runtime is not None and runtime.pid == os.getpid():
         reconfigured(runtime, names)

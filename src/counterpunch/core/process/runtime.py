@@ -21,18 +21,10 @@ from ..moves.queueing import Queueing
 from ..moves.room import Room
 from ..moves.steering import Steering
 from ..moves.waiting import Waiting
-from ..places.fork_mark import fork_mark
-from ..places.history import History
-from ..places.keys import Keys
-from ..places.lane import Site
-from ..places.scheduler import Scheduler
-from ..places.tokens import Tokens
-from ..places.watchers import Watchers
+from ..places.site import Site
 from ..values.clock import Clock, SystemClock
 from ..values.handle import Call
 from ..values.mode import Mode
-from ..values.retry import Chance
-from ..values.stage import Stage
 from ..workers.ceiling import Ceiling
 from ..workers.deadlock import Waits
 from ..workers.here import Here
@@ -42,9 +34,7 @@ from ..workers.registry import Registry
 from ..workers.stacks import Stacks
 from ..workers.whereabouts import Whereabouts
 from .idleness import Idleness
-from .installed import again, open_gate
-from .unsaved import Serving
-from .watchdog import Watchdog
+from .installed import Serving, again, installed, open_gate
 
 __all__ = ["Clockwork", "Runtime"]
 
@@ -82,108 +72,65 @@ class Runtime:
         self.since = self.clock.time()
         self.wall_offset = self.clock.time() - self.clock.monotonic()
         self.pid = os.getpid()
-        self.mark = fork_mark()
-        self.chance = Chance()
-        self.stage = stage = Stage(threads)
-        self.serving = Serving(stage)
         self.heirs: dict[int, Runtime] = {}  # what comes after it, see ``in_force``
         self.clockwork: Clockwork | None = None
 
         # Places
-        self.history = History(self.clock)
-        self.watchers = Watchers()
-        self.keys = Keys()
-        self.tokens = Tokens()
-        self.scheduler = Scheduler(self.clock, self._due, threads)
-        #: Where ``wait_idle`` and the drain sleep; a worker wakes them as it falls asleep.
-        self.resting = resting = self.scheduler.resters
+        self.site = site = Site(self.clock, threads, self._due)
+        self.stage, self.mark, self.chance = site.stage, site.mark, site.chance
+        self.history, self.watchers, self.keys = site.history, site.watchers, site.keys
+        self.tokens, self.scheduler, self.resting = site.tokens, site.scheduler, site.resting
+        self.pools: dict[object, Pool] = site.pools
 
         # Workers
-        self.pools: dict[object, Pool] = {}
         self.loops = Loops()
-        self.ceiling = Ceiling(stage, self.pools)
-        self.here = Here(resting)
-        self.waits = Waits(
-            stage,
-            self.watchers,
-            self.pools,
-            self.ceiling,
-            self.here,
-            self.loops,
-            self.mode.before_wait,
-        )
+        self.ceiling = Ceiling(site)
+        self.here = Here(site.resting)
+        self.waits = Waits(site, self.ceiling, self.here, self.loops, self.mode.before_wait)
         self.fewer_workers = self.waits.look_again
-        self.site = Site(
-            here=self.mark,
-            token=os.urandom(4).hex(),
-            clock=self.clock,
-            stage=stage,
-            scheduler=self.scheduler,
-            history=self.history,
-            watchers=self.watchers,
-            tokens=self.tokens,
-            pools=self.pools,
-            chance=self.chance,
-            moves=self,
-            keeper=self,
-        )
-        self.registry = Registry(self.site, self, self.serving.look)
-        self.lane = self.registry.lane
-        self.shared_pool = self.registry.shared_pool
-        self.whereabouts = Whereabouts(self.registry, self.here, self.history)
+        self.serving = Serving(threads)
+        self.registry = Registry(site, self, self.serving.look)
+        self.lane, self.shared_pool = self.registry.lane, self.registry.shared_pool
+        self.whereabouts = Whereabouts(site, self.registry, self.here)
         self.stacks = Stacks(self.waits)
-        self.watchdog = Watchdog(stage, self.clock, self.scheduler, self.registry, self.stacks)
+        self.watchdog = installed.watch(site, self.registry, self.stacks)
 
         # Moves
-        self.endings = Endings(
-            stage, self.history, self.watchers, self.keys, self.tokens, self.scheduler, resting
-        )
-        self.queueing = Queueing(stage, self.endings, self.keys, self.waits, resting)
-        self.waiting = Waiting(stage, self.clock, self.scheduler, self.endings, self.queueing)
-        self.performing = Performing(
-            stage,
-            self.keys,
-            self.tokens,
-            self.endings,
-            self.waiting,
-            Overrun(self.scheduler, self.tokens, self.stacks),
-        )
+        self.endings = endings = Endings(site)
+        self.queueing = queueing = Queueing(site, endings, self.waits)
+        self.waiting = waiting = Waiting(site, endings, queueing)
+        self.performing = Performing(site, endings, waiting, Overrun(site, self.stacks))
         self.steering = Steering(
-            self.clock,
-            self.tokens,
-            self.scheduler,
+            site,
             self.registry,
             self.whereabouts,
-            self.endings,
-            self.queueing,
-            self.waiting,
-            resting.wake_all,
+            endings,
+            queueing,
+            waiting,
             self.watchdog.wake,
         )
-        self.room = Room(stage, self.clock, self.here, self.endings, self.waiting)
+        room = Room(site, self.here, endings, waiting)
+        duplicates = Duplicates(site, endings, self.steering)
         self.admission = Admission(
-            stage,
-            self.clock,
+            site,
             self.mode,
             self.registry,
-            self.endings,
-            self.queueing,
-            self.waiting,
-            Duplicates(self.clock, self.keys, self.endings, self.steering),
-            self.room,
+            endings,
+            queueing,
+            waiting,
+            duplicates,
+            room,
             open_gate,
         )
-        self.idleness = Idleness(
-            stage, self.clock, self.scheduler, self.registry, self.whereabouts, resting
-        )
+        self.idleness = Idleness(site, self.registry, self.whereabouts)
 
         # What is asked of it. Bound once: no frame in between.
         self.enqueue = self.admission.enqueue
-        self.perform_now = PerformNow(self.registry, self.here, self.room).perform_now
-        self.taken, self.withdraw = self.waiting.taken, self.waiting.withdraw
-        self.settle_delayed = self.waiting.settle_delayed
+        self.perform_now = PerformNow(self.registry, self.here, room).perform_now
+        self.taken, self.withdraw = waiting.taken, waiting.withdraw
+        self.settle_delayed = waiting.settle_delayed
         self.may_start, self.settle = self.performing.may_start, self.performing.settle
-        self.turned_away, self.no_thread = self.queueing.turned_away, self.queueing.no_thread
+        self.turned_away, self.no_thread = queueing.turned_away, queueing.no_thread
         self.cancel, self.reschedule = self.steering.cancel, self.steering.reschedule
         self.watch, self.unwatch = self.watchers.watch, self.watchers.unwatch
         self.wait, self.before_wait = self.waits.wait, self.mode.before_wait

@@ -14,20 +14,9 @@ from typing import Any
 from .errors import InvalidOption
 
 __all__ = [
-    "MOST_WORKERS",
-    "Check",
-    "amount",
-    "flag",
-    "function",
-    "hashable",
-    "integer",
-    "named_by",
-    "of_type",
-    "one_of",
-    "seconds",
-    "tags",
-    "whole",
-]
+    "MOST_WORKERS", "Check", "amount", "flag", "function", "hashable", "integer", "named_by",
+    "of_type", "one_of", "seconds", "tags", "whole",
+]  # fmt: skip
 
 Check = Callable[[str, str, Any], Any]
 

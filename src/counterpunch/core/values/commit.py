@@ -1,8 +1,8 @@
-"""Jobs that wait for a transaction: what ``using(after_commit=...)`` may be, and who knows it.
+"""Jobs that wait for a transaction.
 
-The core knows no framework: ``opened`` looks at the value, imports the integration it
-belongs to, and gets an object with ``defer(commit, rollback) -> bool`` back. An object that
-has such a method itself is asked directly, so any other transaction can be plugged in.
+The core knows no framework: ``defer`` looks for a ``Transaction`` that the value names, among
+what ``integrations`` know, and tells it of the job. An object that has such a method itself is
+asked directly, so any other transaction can be plugged in.
 """
 
 from __future__ import annotations
@@ -10,24 +10,15 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any, Protocol
 
-from .errors import InvalidOption
-
-__all__ = ["Deferral", "Resume", "Scope", "Transaction", "check", "defer"]
+__all__ = ["Deferral", "Resume", "Scope", "Transaction", "defer", "finders"]
 
 #: An open transaction and the savepoints within it, outermost first; compared, never asked.
 Scope = tuple[Any, ...]
 #: What is called with a job, its due time and the reason to drop it, if there is one, as its
 #: transaction has ended.
 Resume = Callable[[Any, "float | None", "str | None"], object]
-
-ALLOWED = (
-    "True or the alias of a Django database, a Session, AsyncSession or scoped_session of "
-    "SQLAlchemy, an object with defer(commit, rollback) -> bool, or None for at once"
-)
-
 
 #: Why a job that waited was dropped, unless the transaction has more to say.
 ROLLED_BACK = "its transaction was rolled back"
@@ -49,53 +40,9 @@ class Transaction(Protocol):
     # transaction at a time.
 
 
-def check(owner: str, value: Any) -> Any:
-    """The value of ``after_commit``, looked at without importing anything.
-
-    Raises:
-        InvalidOption: If no integration could know it.
-    """
-    if value is None or value is False or value is True or (isinstance(value, str) and value):
-        return value
-    if _is_sqlalchemy(value) or _takes_both(getattr(value, "defer", None)):
-        return value
-    raise InvalidOption(owner, "after_commit", value, ALLOWED)
-
-
-def _takes_both(defer: Any) -> bool:
-    """Whether it can be called as ``defer(commit, rollback)``: Flask-SQLAlchemy's ``db``, passed
-    instead of ``db.session``, has a ``defer`` too, SQLAlchemy's option for a column."""
-    if not callable(defer):
-        return False
-    import inspect  # slow, and few ever come here
-
-    try:
-        inspect.signature(defer).bind(None, None)
-    except TypeError:
-        return False
-    except ValueError:
-        pass  # made in C: it says nothing about its arguments
-    return True
-
-
-def _is_sqlalchemy(value: Any) -> bool:
-    """By module name, and without an import: a session exists only where it was imported."""
-    return any(kind.__module__.partition(".")[0] == "sqlalchemy" for kind in type(value).__mro__)
-
-
-def _transaction(owner: str, value: Any) -> Transaction:
-    if value is True or isinstance(value, str):
-        try:
-            django = import_module("counterpunch.integrations.django.transactions")
-        except ImportError as exc:
-            raise InvalidOption(owner, "after_commit", value, f"{ALLOWED} ({exc})") from exc
-        transaction: Transaction = django.database(owner, value)
-    elif _is_sqlalchemy(value):
-        sqlalchemy = import_module("counterpunch.integrations.sqlalchemy")
-        transaction = sqlalchemy.session(owner, value)
-    else:
-        transaction = value
-    return transaction
+#: Each makes a ``Transaction`` of what ``using(after_commit=...)`` was given, or None. What nobody
+#: knows is asked itself. ``integrations`` fill it.
+finders: list[Callable[[str, Any], Transaction | None]] = []
 
 
 class Deferral:
@@ -147,7 +94,8 @@ def defer(resume: Resume, owner: str, value: Any) -> Deferral | None:
     if value is None or value is False:
         return None
     deferral = Deferral(resume)
-    transaction = _transaction(owner, value)
+    found = (find(owner, value) for find in finders)
+    transaction: Transaction = next((one for one in found if one is not None), value)
     if not transaction.defer(deferral.commit, deferral.rollback):
         return None
     deferral.scope = _scope(transaction)

@@ -9,18 +9,9 @@ from typing import NamedTuple
 from .errors import InvalidOption
 
 __all__ = [
-    "BOUNDS",
-    "NO_COUNTS",
-    "NO_TIMES",
-    "Count",
-    "Counts",
-    "Discards",
-    "Sample",
-    "Slot",
-    "Stats",
-    "Times",
-    "WorkerCounts",
-]
+    "BOUNDS", "NO_COUNTS", "NO_TIMES", "Count", "Counts", "Discards", "Sample", "Stats",
+    "Times", "WorkerCounts",
+]  # fmt: skip
 
 #: Upper bounds, in seconds, of the buckets of wait and run times; one more holds what is above.
 BOUNDS = (
@@ -172,13 +163,6 @@ class Sample(NamedTuple):
     retries: int
     waits: Times
     runs: Times
-
-
-class Slot(NamedTuple):
-    """What ended in one slot of the ring."""
-
-    succeeded: int
-    failed: int
 
 
 class Stats(NamedTuple):

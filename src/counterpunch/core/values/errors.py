@@ -10,19 +10,9 @@ from __future__ import annotations
 from concurrent.futures import CancelledError
 
 __all__ = [
-    "BackendError",
-    "Cancelled",
-    "CounterpunchError",
-    "Discard",
-    "Discarded",
-    "Duplicate",
-    "InvalidOption",
-    "Lost",
-    "NotSupported",
-    "QueueFull",
-    "RemoteError",
-    "ShuttingDown",
-]
+    "BackendError", "Cancelled", "CounterpunchError", "Discard", "Discarded", "Duplicate",
+    "InvalidOption", "Lost", "NotSupported", "QueueFull", "RemoteError", "ShuttingDown",
+]  # fmt: skip
 
 
 class CounterpunchError(Exception):

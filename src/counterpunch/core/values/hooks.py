@@ -21,17 +21,9 @@ if TYPE_CHECKING:
     from contextlib import ExitStack
 
 __all__ = [
-    "around_enqueue",
-    "around_perform",
-    "complain",
-    "context_for",
-    "enter_around",
-    "logger",
-    "on_error",
-    "process",
-    "report",
-    "safely",
-]
+    "around_enqueue", "around_perform", "complain", "context_for", "enter_around", "logger",
+    "on_error", "process", "report", "safely",
+]  # fmt: skip
 
 logger = logging.getLogger("counterpunch")
 
@@ -49,16 +41,9 @@ class _Process:
     """The shared handlers, in the order in which they were added."""
 
     __slots__ = (
-        "around_enqueue",
-        "around_hooks",
-        "around_perform",
-        "at_work",
-        "changed",
-        "copy_context",
-        "fresh_context",
-        "keep",
-        "on_error",
-    )
+        "around_enqueue", "around_hooks", "around_perform", "at_work", "changed", "copy_context",
+        "fresh_context", "keep", "on_error",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.on_error: tuple[ErrorHandler, ...] = ()

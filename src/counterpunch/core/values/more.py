@@ -11,22 +11,9 @@ class More:
     """Made when the first of its fields is needed."""
 
     __slots__ = (
-        "data",
-        "error",
-        "exception",
-        "first_started",
-        "in_batch",
-        "kept",
-        "key",
-        "options",
-        "planned",
-        "progress",
-        "reason",
-        "scope",
-        "since",
-        "timer",
-        "when",
-    )
+        "data", "error", "exception", "first_started", "in_batch", "kept", "key", "options",
+        "planned", "progress", "reason", "scope", "since", "timer", "when",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.when: float | None = None  # epoch seconds, for perform_at

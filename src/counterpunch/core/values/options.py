@@ -1,22 +1,15 @@
-"""What can be set on a job class, and what each value may be.
-
-One table, ``CHECKS``: an option exists if it has a line there. ``resolve`` reads a class.
-"""
+"""The checked options of a job class; ``define`` reads and checks them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-from .backend import HERE, check_backend
-from .checks import MOST_WORKERS, Check, flag, function, named_by, of_type, one_of, seconds, whole
-from .errors import InvalidOption
-from .per_call import PER_CALL
 from .rate import Rate
 from .retry import Retry
 
-__all__ = ["CHECKS", "DEFAULTS", "Options", "resolve"]
+__all__ = ["Options"]
 
 
 class Options(SimpleNamespace):
@@ -48,99 +41,3 @@ class Options(SimpleNamespace):
     log_args: bool
     redact: frozenset[str] | Callable[[str, Any], object] | None
     backend: Any
-
-
-def _timezone(owner: str, option: str, value: Any) -> str:
-    allowed = "an IANA time zone name such as 'UTC' or 'Europe/Berlin'"
-    if not isinstance(value, str):
-        raise InvalidOption(owner, option, value, allowed)
-    if value != "UTC":
-        from zoneinfo import ZoneInfo
-
-        try:
-            ZoneInfo(value)
-        except (KeyError, ValueError, OSError):
-            raise InvalidOption(owner, option, value, allowed) from None
-    return value
-
-
-DEFAULTS: Mapping[str, Any] = {
-    "workers": 2,
-    "max_jobs": 100_000,
-    "overflow": "raise",
-    "block_timeout": 5.0,
-    "pool": None,
-    "priority": 0,
-    "retry": None,
-    "discard_on": (),
-    "timeout": None,
-    "expires_in": None,
-    "on_shutdown": "drain",
-    "delayed_on_shutdown": "drop",
-    "identity": None,
-    "unique": None,
-    "on_duplicate": "existing",
-    "rate": None,
-    "context": "copy",
-    "every": None,
-    "cron": None,
-    "timezone": "UTC",
-    "jitter": 0.0,
-    "once_per": "host",
-    "tags": (),
-    "log_args": True,
-    "redact": None,
-    "backend": None,
-}
-
-CHECKS: Mapping[str, Check] = {
-    **PER_CALL,
-    "workers": whole(1, high=MOST_WORKERS),
-    "max_jobs": whole(1, none=True),
-    "overflow": one_of("raise", "discard", "discard_oldest", "caller_runs", "block"),
-    "block_timeout": seconds(0.0),
-    "on_shutdown": one_of("drain", "drop"),
-    "identity": function("a @staticmethod over perform's arguments, or None"),
-    "unique": one_of("queued", "active", none=True),
-    "on_duplicate": one_of("existing", "replace", "discard", "raise"),
-    "rate": of_type(Rate, "a Rate(limit, per=seconds), or None"),
-    "context": one_of("copy", "fresh"),
-    "every": seconds(0.0, exclusive=True),
-    "cron": of_type(str, "a five-field crontab string, or None"),
-    "timezone": _timezone,
-    "jitter": seconds(0.0, none=False),
-    "once_per": one_of("host", "process"),
-    "log_args": flag,
-    "redact": named_by,
-    "backend": check_backend,
-}
-
-
-_CHECKED_DEFAULTS = {name: CHECKS[name]("Job", name, value) for name, value in DEFAULTS.items()}
-
-
-def resolve(cls: type, owner: str) -> Options:
-    """Read and check every option of a job class, inherited ones included.
-
-    Raises:
-        InvalidOption: For a value that is not allowed, or for two that exclude each other.
-    """
-    written = set().union(*(base.__dict__ for base in cls.__mro__))
-    values = {
-        name: CHECKS[name](owner, name, getattr(cls, name)) for name in DEFAULTS if name in written
-    }
-    options = Options(**{**_CHECKED_DEFAULTS, **values})
-    if options.unique is not None and options.identity is None:
-        allowed = "None, unless the class has an identity to compare by"
-        raise InvalidOption(owner, "unique", options.unique, allowed)
-    if options.every is not None and options.cron is not None:
-        raise InvalidOption(owner, "cron", options.cron, "None, because the class also has every")
-    if options.backend not in (None, HERE):
-        for name in ("every", "cron"):
-            if getattr(options, name) is not None:
-                allowed = (
-                    "None on an engine: a period is kept in the process that start() armed it "
-                    "in; let a small class with backend='threads' enqueue this one"
-                )
-                raise InvalidOption(owner, name, getattr(options, name), allowed)
-    return options

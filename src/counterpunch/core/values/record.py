@@ -33,21 +33,9 @@ class Record:
     """
 
     __slots__ = (
-        "__weakref__",
-        "args",
-        "attempt",
-        "context",
-        "due",
-        "enqueued",
-        "finished",
-        "lane",
-        "more",
-        "named",
-        "number",
-        "outcome",
-        "started",
-        "state",
-    )
+        "__weakref__", "args", "attempt", "context", "due", "enqueued", "finished", "lane",
+        "more", "named", "number", "outcome", "started", "state",
+    )  # fmt: skip
     #: The job runs on the thread of an engine's worker.
     foreign = False
 

@@ -67,17 +67,9 @@ class Retry:
     """
 
     __slots__ = (
-        "budget",
-        "delay",
-        "factor",
-        "jitter",
-        "max_attempts",
-        "max_elapsed",
-        "max_wait",
-        "not_on",
-        "on",
-        "wait",
-    )
+        "budget", "delay", "factor", "jitter", "max_attempts", "max_elapsed", "max_wait",
+        "not_on", "on", "wait",
+    )  # fmt: skip
 
     def __init__(
         self,

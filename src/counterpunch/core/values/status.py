@@ -6,20 +6,9 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 __all__ = [
-    "CANCELLED",
-    "DEFERRED",
-    "DISCARDED",
-    "FAILED",
-    "LOST",
-    "QUEUED",
-    "RETRYING",
-    "RUNNING",
-    "SCHEDULED",
-    "SUCCEEDED",
-    "Status",
-    "TERMINAL",
-    "TRANSITIONS",
-]
+    "CANCELLED", "DEFERRED", "DISCARDED", "FAILED", "LOST", "QUEUED", "RETRYING", "RUNNING",
+    "SCHEDULED", "SUCCEEDED", "Status", "TERMINAL", "TRANSITIONS",
+]  # fmt: skip
 
 
 class Status(StrEnum):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from ..places.site import Site
 from ..values.config import config
 from ..values.hooks import report
-from ..values.stage import STOPPED, Stage
+from ..values.stage import STOPPED
 
 __all__ = ["Ceiling"]
 
@@ -15,14 +16,11 @@ __all__ = ["Ceiling"]
 class Ceiling:
     """Counts the threads of all pools, and says who is to leave or may come.
 
-    Args:
-        stage: Nothing starts once the process has stopped.
-        pools: All pools, as they are made.
+    Nothing starts once the process has stopped.
     """
 
-    def __init__(self, stage: Stage, pools: dict[object, Any]) -> None:
-        self._stage = stage
-        self._pools = pools
+    def __init__(self, site: Site) -> None:
+        self._stage, self._pools = site.stage, site.pools
         self._warned = False
 
     def _threads(self) -> int:

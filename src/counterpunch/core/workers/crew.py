@@ -24,6 +24,10 @@ class Watch(Protocol):
         """A worker of the pool gets up."""
         ...
 
+    def wake(self) -> None:
+        """Begin to look, unless it does already."""
+        ...
+
 
 class Crew(Protocol):
     """What the pools of one process share, and what they ask of those above them."""

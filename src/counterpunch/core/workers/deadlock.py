@@ -22,11 +22,10 @@ from threading import get_ident
 from typing import Any
 
 from ..places.parking import Parking, Sleeper
-from ..places.watchers import Watchers
+from ..places.site import Site
 from ..values.current import current, current_job
 from ..values.errors import CounterpunchError
 from ..values.handle import Call
-from ..values.stage import Stage
 from ..values.status import QUEUED, RUNNING, TERMINAL
 from .attempt import execute
 from .ceiling import Ceiling
@@ -62,9 +61,7 @@ class Waits:
     """The waits of one process, and how those that cannot end are found.
 
     Args:
-        stage: A test mode has no workers that could wait.
-        watchers: Who hears of the end of a job.
-        pools: All pools, as they are made.
+        site: Of it, the watchers and all pools, as they are made.
         ceiling: Whether a pool may get another thread.
         here: Jobs that threads run for themselves.
         loops: The event loop.
@@ -73,15 +70,14 @@ class Waits:
 
     def __init__(
         self,
-        stage: Stage,
-        watchers: Watchers,
-        pools: dict[object, Pool],
+        site: Site,
         ceiling: Ceiling,
         here: Here,
         loops: Loops,
         before_wait: Callable[[Any], object],
     ) -> None:
-        self.stage, self.watchers, self.pools = stage, watchers, pools
+        self.stage, self.watchers = site.stage, site.watchers
+        self.pools: dict[object, Pool] = site.pools
         self.ceiling, self.here, self.loops = ceiling, here, loops
         self.before_wait = before_wait
         #: By thread: the waits without limit, for other jobs, of workers' threads.

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import count
-from typing import Any
+from typing import Any, Protocol
 
-from ..places.lane import Lane, Site
+from ..places.lane import Lane, Moves
+from ..places.site import Site
 from ..values.backend import engine_of
 from ..values.config import config
 from ..values.errors import InvalidOption, NotSupported
+from ..values.handle import Keeper
 from ..values.plan import Plan, plan_of
 from ..values.stage import STOPPED
 from .crew import Crew
 from .pool import Pool
 
 __all__ = ["Registry"]
+
+
+class Above(Moves, Keeper, Crew, Protocol):
+    """All three at once."""
 
 
 class Registry:
@@ -27,12 +33,12 @@ class Registry:
 
     Args:
         site: What all lanes share.
-        crew: What all pools share.
+        above: What lanes, pools and handles ask of those above them.
         used: Called with each new lane.
     """
 
-    def __init__(self, site: Site, crew: Crew, used: Callable[[Lane], object]) -> None:
-        self._site, self._crew, self._used = site, crew, used
+    def __init__(self, site: Site, above: Above, used: Callable[[Lane], object]) -> None:
+        self._site, self._above, self._used = site, above, used
         self.lanes: dict[type, Lane] = {}
         self.pools: dict[object, Pool] = site.pools
         self._indexes = count()
@@ -43,8 +49,8 @@ class Registry:
         if lane is None:
             plan = plan_of(job)
             pool = self._pool(job, plan)
-            gate = job._gate  # type: ignore[attr-defined]
-            made = Lane(self._site, job, gate, plan, pool, next(self._indexes))
+            index, above = next(self._indexes), self._above
+            made = Lane(self._site, job, plan, pool, index, above, above)
             lane = self.lanes.setdefault(job, made)
             if self._site.stage.phase is STOPPED:
                 lane.halt(paused=False)  # too late for the sweep to have seen it
@@ -66,11 +72,11 @@ class Registry:
         pool = self.pools.get(job)
         if pool is None:
             kind: type[Pool] = Pool
-            if plan.is_async and self._crew.stage.threads:
+            if plan.is_async and self._above.stage.threads:
                 from .loop_pool import LoopPool
 
                 kind = LoopPool
-            pool = kind(self._crew, job.__name__, plan.options.workers, False, self.close_gates)
+            pool = kind(self._above, job.__name__, plan.options.workers, False, self.close_gates)
         return self.pools.setdefault(job, pool)
 
     def shared_pool(self, name: str, owner: str) -> Pool:
@@ -85,7 +91,7 @@ class Registry:
                 known = ", ".join(map(repr, sorted(config.pools))) or "none is configured"
                 allowed = f"a pool of configure(pools=...): {known}"
                 raise InvalidOption(owner, "pool", name, allowed)
-            made = Pool(self._crew, name, config.pools[name], True, self.close_gates)
+            made = Pool(self._above, name, config.pools[name], True, self.close_gates)
             pool = self.pools.setdefault(name, made)
         return pool
 
@@ -96,7 +102,7 @@ class Registry:
                 neither see nor hold all of them.
         """
         engine = (
-            engine_of(plan_of(job).options, config.backend) if self._crew.stage.threads else None
+            engine_of(plan_of(job).options, config.backend) if self._above.stage.threads else None
         )
         if engine is not None:
             raise NotSupported(
@@ -115,4 +121,4 @@ class Registry:
         thread = self._site.scheduler.thread
         scheduling = thread is not None and thread.is_alive()
         workers = sum(pool.threads() for pool in list(self.pools.values()))
-        return workers + scheduling + len(self._crew.loops.threads())
+        return workers + scheduling + len(self._above.loops.threads())

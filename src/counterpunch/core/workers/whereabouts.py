@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from threading import get_ident
 
 from ..places.backlog import Backlog, Worker
-from ..places.history import History
 from ..places.lane import Lane, waits_since
+from ..places.site import Site
 from ..values.current import current_job
 from ..values.handle import Call
 from .here import Here
@@ -19,9 +19,9 @@ __all__ = ["Whereabouts"]
 class Whereabouts:
     """Looks through the workers of all pools, and what threads run for themselves."""
 
-    def __init__(self, registry: Registry, here: Here, history: History) -> None:
-        self._registry, self._here, self._history = registry, here, history
-        self._pools = registry.pools
+    def __init__(self, site: Site, registry: Registry, here: Here) -> None:
+        self._registry, self._here = registry, here
+        self._history, self._pools = site.history, site.pools
 
     def workers(self) -> list[Worker]:
         """All of them."""

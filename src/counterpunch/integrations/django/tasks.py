@@ -42,10 +42,11 @@ from django.utils import timezone
 from django.utils.json import normalize_json
 from django.utils.module_loading import import_string
 
-from ...core.port import RUNNING, SUCCEEDED, TERMINAL, Handle, InvalidOption, commit, config
+from ...core.port import RUNNING, SUCCEEDED, TERMINAL, Handle, InvalidOption, config
 from ...define.job_class import Job
 from ...define.job_meta import JobMeta
 from ...observe.queries import find
+from .. import after_commit
 from .connections import install
 
 __all__ = ["TaskBackend"]
@@ -111,7 +112,7 @@ class TaskBackend(BaseTaskBackend):  # type: ignore[misc]  # Any where Django is
                 f"known are 'workers' and 'after_commit'"
             )
         try:
-            commit.check(f"TASKS[{alias!r}]", self.options.get("after_commit"))
+            after_commit.check(f"TASKS[{alias!r}]", self.options.get("after_commit"))
             for queue in self.queues:
                 self._job(queue)
         except InvalidOption as exc:

@@ -13,16 +13,16 @@ import _thread
 import logging
 from typing import Any
 
-from ..places.lane import Lane
-from ..places.permits import Permits
-from ..places.scheduler import Scheduler, Timer
-from ..places.timings import SLOT_SECONDS
-from ..values.clock import Clock
-from ..values.config import config
-from ..values.hooks import report
-from ..values.stage import Stage
-from ..workers.registry import Registry
-from ..workers.stacks import Stacks
+from ..core.places.lane import Lane
+from ..core.places.permits import Permits
+from ..core.places.scheduler import Timer
+from ..core.places.site import Site
+from ..core.places.timings import SLOT_SECONDS
+from ..core.port import installed
+from ..core.values.config import config
+from ..core.values.hooks import report
+from ..core.workers.registry import Registry
+from ..core.workers.stacks import Stacks
 
 __all__ = ["Watchdog"]
 
@@ -35,14 +35,12 @@ PAUSE, SHARE = 0.1, 0.1
 class Watchdog:
     """Looks at the queues of one runtime while there is work."""
 
-    def __init__(
-        self, stage: Stage, clock: Clock, scheduler: Scheduler, registry: Registry, stacks: Stacks
-    ) -> None:
-        self._stage, self._clock, self._scheduler = stage, clock, scheduler
+    def __init__(self, site: Site, registry: Registry, stacks: Stacks) -> None:
+        self._stage, self._clock, self._scheduler = site.stage, site.clock, site.scheduler
         self._registry, self._stacks = registry, stacks
         #: One entry while it sleeps; taking it is the right to wake it. A worker that gets
         #: up asks for it first, which costs next to nothing.
-        self.asleep = Permits(1 if stage.threads else 0)
+        self.asleep = Permits(1 if site.stage.threads else 0)
         #: The numbers of the jobs of a class that were found starving at the last look.
         self._starving: dict[Lane, set[int]] = {}
         #: The instant at which a job of a class where none does will starve, if it still waits.
@@ -147,3 +145,6 @@ class Watchdog:
             stacks,
             extra={"job_id": oldest.id, "job": name, "attempt": oldest.attempt},
         )
+
+
+installed.watch = Watchdog

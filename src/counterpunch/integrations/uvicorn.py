@@ -6,30 +6,12 @@ import logging
 import sys
 import threading
 
-from ..values.config import config
-from ..values.hooks import report
-from ..values.stage import Stage
+from ..core.port import config, installed, report
 
-__all__ = ["Serving"]
+__all__ = ["unsaved_under_uvicorn"]
 
 
-class Serving:
-    """Whether somebody will know when the server stops."""
-
-    __slots__ = ("_stage", "known")
-
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
-        #: Somebody has called ``start()``, or it was said that nobody has.
-        self.known = False
-
-    def look(self, _: object) -> None:
-        """A class is used for the first time."""
-        if self._stage.threads and not self.known and "uvicorn.server" in sys.modules:
-            self.known = _unsaved_under_uvicorn()  # once is enough
-
-
-def _unsaved_under_uvicorn() -> bool:
+def unsaved_under_uvicorn() -> bool:
     """Warn, and answer True, if uvicorn serves here and nobody has called ``start()``.
 
     At SIGTERM it ends by that very signal, after the lifespan: no exit hook runs, and what is
@@ -37,7 +19,7 @@ def _unsaved_under_uvicorn() -> bool:
     the only sign before the first loss. False, too, while it is still starting: the app may
     enqueue as it is imported, before its lifespan begins.
     """
-    if config.signals:
+    if "uvicorn.server" not in sys.modules or config.signals:
         return False  # our handler is the one that it gives the signal back to
     file = getattr(sys.modules.get("uvicorn.server"), "__file__", None)
     frame = sys._current_frames().get(threading.main_thread().ident or 0)
@@ -54,3 +36,6 @@ def _unsaved_under_uvicorn() -> bool:
             return True
         frame = frame.f_back
     return False
+
+
+installed.hints.append(unsaved_under_uvicorn)
