@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import count
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -80,9 +81,8 @@ class _Inline(_TestMode):
             if call.state in (SCHEDULED, RETRYING):
                 self.clock.move_to(call.due)  # delays are not waited for
                 runtime.reschedule(call, 0.0)
-            if call.state is not QUEUED or not runtime.withdraw(call):
+            if call.state is not QUEUED or not runtime.withdraw(call, runtime.here.run):
                 return  # deferred, or another thread is at it
-            runtime.here.run(call)
         _reraise(call)
 
 
@@ -168,8 +168,8 @@ class Fake:
         cls = None if job is None else job_class(job)
         for call in self.jobs:
             wanted = call.state is QUEUED and (cls is None or call.job is cls)
-            if wanted and not call.lane.paused and self._runtime.withdraw(call):
-                self._runtime.here.run(call)
+            run = self._runtime.here.run
+            if wanted and not call.lane.paused and self._runtime.withdraw(call, run):
                 _reraise(call)
                 return call
         name = "job" if cls is None else cls.__qualname__
@@ -263,9 +263,8 @@ class Fake:
                     f"{limit} attempts ran and jobs are still due, {call!r} next: does a job "
                     f"enqueue itself without end? Otherwise pass a higher limit"
                 )
-            if self._runtime.withdraw(call):
+            if runtime.withdraw(call, runtime.here.run):
                 ran += 1
-                runtime.here.run(call)
                 if call.state is FAILED:
                     failures.append(call)
 
@@ -339,10 +338,10 @@ def _mode(runtime: Runtime) -> Iterator[None]:
 
 def _drop_waiting(runtime: Runtime) -> bool:
     dropped = False
+    end = partial(runtime.endings.end, status=LOST, reason="the test mode ended before it ran")
     for lane in runtime.registry.all():
         for call in runtime.whereabouts.live(lane):
-            if call.state not in TERMINAL and runtime.steering.take_back(call):
-                runtime.endings.end(call, LOST, "the test mode ended before it ran")
+            if call.state not in TERMINAL and runtime.steering.take_back(call, end):
                 dropped = True
     return dropped
 

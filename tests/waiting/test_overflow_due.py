@@ -150,11 +150,11 @@ class Interrupting(deque[Any]):
         super().__init__()
         self.others: Callable[[], object] | None = others
 
-    def append(self, entry: Any) -> None:
+    def __iadd__(self, entries: Any) -> Any:
         others, self.others = self.others, None
         if others is not None:
             others()
-        super().append(entry)
+        return super().__iadd__(entries)
 
 
 @pytest.mark.parametrize("policy", ["caller_runs", "block"])

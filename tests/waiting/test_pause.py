@@ -272,25 +272,21 @@ def test_a_job_that_arrives_while_the_stop_makes_its_report_is_reported_once(
         def perform(self) -> None: ...
 
     ArrivingJob.perform_async().result(WAIT)  # opens the short way
-    endings = counterpunch.core.port.current().endings
-    take_all, publish = endings.take_lost, drain_module._publish
+    ended, publish = drain_module._ended, drain_module._publish
     monotonic = express_module.monotonic
 
     def meet() -> None:
         there.set()
         assert appended.wait(WAIT)
 
-    def take() -> list[Handle[Any]]:
-        if there.is_set():  # what comes late has its own report
-            return take_all()
-        if when == "before the list is made":
+    def listing(runtime: Any) -> Any:
+        if when == "before the list is made" and runtime.stage.phase == "stopped":
             meet()
-        taken = take_all()
-        if when == "before it is out":
-            meet()
-        return taken
+        return ended(runtime)
 
     def out(report: counterpunch.ShutdownReport) -> None:
+        if when == "before it is out":
+            meet()
         publish(report)
         if when == "afterwards":
             meet()
@@ -302,7 +298,7 @@ def test_a_job_that_arrives_while_the_stop_makes_its_report_is_reported_once(
 
     stopping = threading.Thread(target=counterpunch.shutdown, args=(0,), daemon=True)
     with monkeypatch.context() as patch:
-        patch.setattr(endings, "take_lost", take)
+        patch.setattr(drain_module, "_ended", listing)
         patch.setattr(drain_module, "_publish", out)
         patch.setattr(express_module, "monotonic", late_now)
         handle = ArrivingJob.perform_async()

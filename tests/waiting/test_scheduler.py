@@ -193,8 +193,7 @@ def test_expiry_counts_from_when_the_wall_clock_made_it_due(bench: Bench) -> Non
     bench.look(3660)
     assert handle.status is Status.QUEUED
     assert Tick.stats().oldest_wait == 0
-    bench.runtime.withdraw(handle)
-    bench.runtime.here.run(handle)
+    bench.runtime.withdraw(handle, bench.runtime.here.run)
     assert handle.status is Status.SUCCEEDED
 
 

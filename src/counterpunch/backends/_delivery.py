@@ -68,7 +68,7 @@ class AttemptHandle(Handle[Any]):
         now, wall = lane.monotonic(), time.time()
         options = options_in(message.options) or None
         # After what may raise: what is accepted has to end.
-        fill(self, lane, lane.accepts(), args, kwargs, Context(), now)
+        fill(self, lane, lane.ledger.accepted.add(), args, kwargs, Context(), now)
         self._engine = engine
         self._message = message
         self._asked = now

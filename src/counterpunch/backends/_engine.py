@@ -284,7 +284,7 @@ class RemoteEngine:
             lane.keeper.admission.announce(handle, lane)
         finally:
             if handle.state in TERMINAL:
-                lane.accepts()
+                lane.ledger.accepted.add()
                 handle.unsent.take()
                 reason = handle.extra().reason
                 record = {**handle.known, "status": handle.state.value, "reason": reason}

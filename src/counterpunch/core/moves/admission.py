@@ -6,6 +6,7 @@ import contextlib
 import logging
 from collections.abc import Callable
 from contextvars import Context
+from functools import partial
 from typing import Any
 
 from ..places.lane import Lane
@@ -16,23 +17,27 @@ from ..values.commit import Deferral, Scope
 from ..values.config import config
 from ..values.current import current_batch
 from ..values.errors import Discard
-from ..values.handle import Handle, new_handle
+from ..values.handle import Call, Handle, new_handle
 from ..values.hooks import context_for, enter_around, process, report
 from ..values.mode import Mode
 from ..values.plan import identity_of
 from ..values.record import NO_KWARGS
-from ..values.status import DEFERRED, DISCARDED, RETRYING, SCHEDULED, TERMINAL
+from ..values.status import DEFERRED, DISCARDED, RETRYING, SCHEDULED, TERMINAL, checked_move
 from ..values.times import due_at, due_in
 from ..workers.registry import Registry
+from ..workers.whereabouts import Whereabouts
 from .duplicates import Duplicates
 from .endings import Endings
 from .queueing import Queueing
 from .room import Room
+from .taking import Taking
 from .waiting import Waiting
 
 __all__ = ["Admission"]
 
 _DELAYED = (DEFERRED, SCHEDULED, RETRYING)
+#: The outcome of a job that has no number yet.
+NOT_ACCEPTED: Any = object()
 
 
 class Admission:
@@ -46,7 +51,9 @@ class Admission:
         self,
         site: Site,
         mode: Mode,
+        taking: Taking,
         registry: Registry,
+        whereabouts: Whereabouts,
         endings: Endings,
         queueing: Queueing,
         waiting: Waiting,
@@ -54,12 +61,8 @@ class Admission:
         room: Room,
         open_gate: Callable[[Lane], object],
     ) -> None:
-        self._stage, self._clock, self._mode, self._registry = (
-            site.stage,
-            site.clock,
-            mode,
-            registry,
-        )
+        self._stage, self._clock, self._keys, self._mode = site.stage, site.clock, site.keys, mode
+        self._taking, self._registry, self._whereabouts = taking, registry, whereabouts
         self._endings, self._queueing, self._waiting = endings, queueing, waiting
         self._duplicates, self._room, self._open_gate = duplicates, room, open_gate
 
@@ -82,6 +85,8 @@ class Admission:
             QueueFull: By the class's overflow policy.
         """
         lane = self._registry.lane(job)
+        if lane.left:
+            self._taking.repair()
         if not inside:
             self._room.refuse_late(lane)
         if self._stage.threads:  # a test mode stays in front of an engine
@@ -96,13 +101,9 @@ class Admission:
             deferral = commit.defer(self.undefer, job.__qualname__, session)
         try:
             scope = None if deferral is None else deferral.scope
-            call, due, waiting = self._build(lane, args, kwargs, options, inside, scope)
-            if waiting:
-                if deferral is None:
-                    self._place(call, due)
-                else:
-                    self._defer(call, due, deferral)
-                self._mode.placed(call)
+            call, due, policy = self._build(lane, args, kwargs, options, inside, scope)
+            if call.outcome is NOT_ACCEPTED:
+                call = self._accept(call, due, policy, deferral)
         finally:
             if lane.blocked:
                 # Woken for room that it did not take after all, by a refusal or an exception:
@@ -112,6 +113,64 @@ class Admission:
             self._open_gate(lane)
         return call
 
+    def _accept(
+        self,
+        call: Handle[Any],
+        due: float | None,
+        policy: str | None,
+        deferral: Deferral | None,
+    ) -> Handle[Any]:
+        """Number a job, which counts it, and place it; the older one, if it is a duplicate."""
+        lane: Lane = call.lane
+        unique = lane.options.unique is not None
+        numbers = lane.ledger.drawn.numbers if unique else lane.numbers
+        batch = current_batch.get() if call.more is not None and call.more.in_batch else None
+        try:
+            if unique:
+                for call.number in numbers:  # others see it as soon as it has the key
+                    break
+                holder = self._duplicates.claim(call)
+                if holder is not call:
+                    return holder
+                for _ in lane.numbers:
+                    break
+            else:
+                for call.number in numbers:
+                    break
+            call.outcome = None  # in one breath with its number: from here on it is accepted
+            if batch is not None:
+                batch.add(call)
+            if process.around_enqueue or lane.plan.on_enqueue:
+                self.announce(call, lane)
+            waiting = call.state not in TERMINAL
+            if waiting and policy is not None:
+                waiting = self._room.overflow(call, lane, policy)
+            if waiting:
+                if deferral is None:
+                    self._place(call, due)
+                else:
+                    self._defer(call, due, deferral)
+                self._mode.placed(call)
+        except BaseException:
+            left = lane.left
+            left += ((partial(self.interrupted, call), 0),)
+            self._taking.repair()
+            raise
+        return call
+
+    def interrupted(self, call: Call) -> None:
+        """An enqueue was broken off: its job is where it waits, or nothing of it remains."""
+        lane: Lane = call.lane
+        if getattr(call, "number", None) is None:
+            return  # by the short path, and not accepted
+        lane.announced.discard(call)
+        if call.outcome is NOT_ACCEPTED:
+            self._keys.free(call)
+        elif call.state not in TERMINAL and not self._whereabouts.holds(call):
+            lane.left_queue(call)
+            self._endings.end(call, DISCARDED, "its enqueue was interrupted", "refused")
+        self._taking.shake(call)
+
     def tick(self, job: type, context: Context | None) -> Handle[Any]:
         """On the scheduler's thread: a periodic job is due, to run in a copy of ``context``.
 
@@ -120,11 +179,16 @@ class Admission:
         """
         lane = self._registry.lane(job)
         own = None if context is None else context.copy()
-        call: Handle[Any] = new_handle(
-            lane, lane.accepts(), (), NO_KWARGS, own, self._clock.monotonic()
-        )
-        call.state = SCHEDULED
-        self._waiting.admit(call)
+        call: Handle[Any] = new_handle(lane, -1, (), NO_KWARGS, own, self._clock.monotonic())
+        try:
+            for call.number in lane.numbers:
+                break
+            call.state = SCHEDULED
+            self._waiting.admit(call)
+        except BaseException:
+            left = lane.left
+            left += ((partial(self.interrupted, call), 0),)
+            raise
         return call
 
     def _place(self, call: Handle[Any], due: float | None) -> None:
@@ -136,23 +200,22 @@ class Admission:
 
     def _defer(self, call: Handle[Any], due: float | None, deferral: Deferral) -> None:
         lane: Lane = call.lane
-        call.state = DEFERRED
-        lane.deferred.add(call)
+        state = checked_move(call.state, DEFERRED)
+        call.state = state
+        lane.deferred[call] = None
         deferral.hold(call, due)
         if lane.stopped:  # the drain ended in between and may not have seen it
-            try:
-                lane.deferred.remove(call)
-            except KeyError:
-                return
-            self._endings.lose(call, "it arrived as the process stopped")
+            late = partial(self._endings.lose, reason="it arrived as the process stopped")
+            self._taking.out_of(call, lane.deferred, follow=late)
 
     def undefer(self, call: Handle[Any], due: float | None, dropped: str | None) -> None:
         """The transaction of a deferred job has ended: queue it, schedule it, or, if there is
-        a reason to, drop it."""
-        try:
-            call.lane.deferred.remove(call)
-        except KeyError:
-            return  # it was cancelled, or lost in the drain
+        a reason to, drop it. Not one that was cancelled, or lost in the drain."""
+        follow = partial(self._follow_commit, due=due, dropped=dropped)
+        if self._taking.out_of(call, call.lane.deferred, follow=follow) and dropped is None:
+            self._mode.placed(call)
+
+    def _follow_commit(self, call: Handle[Any], due: float | None, dropped: str | None) -> None:
         if dropped is not None:
             self._endings.end(call, DISCARDED, dropped, "rolled_back")
         elif self._duplicates.may_follow(call, due):
@@ -160,7 +223,6 @@ class Admission:
                 self._waiting.schedule(call, due)
             else:
                 self._waiting.admit(call)
-            self._mode.placed(call)
 
     def _build(
         self,
@@ -170,10 +232,9 @@ class Admission:
         options: dict[str, Any] | None,
         inside: bool,
         scope: Scope | None,
-    ) -> tuple[Handle[Any], float | None, bool]:
-        """A job that is checked and numbered but nowhere yet, when it is due (None: now),
-        and whether it still has to be placed: a middleware or an overflow policy may have
-        ended or run it."""
+    ) -> tuple[Handle[Any], float | None, str | None]:
+        """A job that is checked, when it is due (None: now), and the policy to apply to it if
+        the queue is full. It is nowhere yet, or is the one that it is a duplicate of."""
         plan, owner = lane.plan, lane.job.__qualname__
         needs_room = scope is None and not inside
         if plan.check is None:
@@ -195,39 +256,21 @@ class Admission:
                     self._room.ask(lane)
                 duplicate = self._duplicates.answer(holder, lane, key, args, kwargs)
                 if duplicate is not None:
-                    return duplicate, None, False
+                    return duplicate, None, None
         policy = self._room.ask(lane) if at_once and needs_room else None
         context = context_for(plan.options.context)
         # Its number comes last: up to here nothing was accepted, and a number is counted.
         call: Handle[Any] = new_handle(lane, -1, args, kwargs or NO_KWARGS, context, now)
+        call.outcome = NOT_ACCEPTED
         batch = current_batch.get()
-        if batch is not None and batch.closed:
-            batch = None  # a task or thread started inside the block has outlived it
+        in_batch = batch is not None and not batch.closed  # or a task of the block outlives it
         if due is not None:
             call.due = due
-        if rest or when is not None or key is not None or batch is not None:
+        if rest or when is not None or key is not None or in_batch or scope is not None:
             more = call.extra()
-            more.options = rest or None
-            more.when = when
-            more.key = key
-            more.in_batch = batch is not None
-        if plan.options.unique is not None:
-            call.extra().scope = scope
-            call.number = lane.ledger.draw()  # others see it as soon as it has the key
-            holder = self._duplicates.claim(call)
-            if holder is not call:
-                return holder, None, False
-            lane.accepts()
-        else:
-            call.number = lane.accepts()
-        if batch is not None:
-            batch.add(call)
-        if process.around_enqueue or plan.on_enqueue:
-            self.announce(call, lane)
-        waiting = call.state not in TERMINAL
-        if waiting and policy is not None:
-            waiting = self._room.overflow(call, lane, policy)
-        return call, None if at_once else due, waiting
+            more.options, more.when, more.key = rest or None, when, key
+            more.in_batch, more.scope = in_batch, scope if key is not None else None
+        return call, None if at_once else due, policy
 
     def _due(
         self, owner: str, options: dict[str, Any] | None

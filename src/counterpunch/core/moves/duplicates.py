@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Any
 
 from ..places.lane import Lane
@@ -18,6 +19,7 @@ from ..values.record import NO_KWARGS
 from ..values.status import CANCELLED, DISCARDED, QUEUED, RUNNING, TERMINAL
 from .endings import Endings
 from .steering import Steering
+from .taking import Taking
 
 __all__ = ["Duplicates"]
 
@@ -25,8 +27,8 @@ __all__ = ["Duplicates"]
 class Duplicates:
     """What an enqueue and a commit ask about jobs of the same identity."""
 
-    def __init__(self, site: Site, endings: Endings, steering: Steering) -> None:
-        self._clock, self._keys = site.clock, site.keys
+    def __init__(self, site: Site, taking: Taking, endings: Endings, steering: Steering) -> None:
+        self._clock, self._keys, self._taking = site.clock, site.keys, taking
         self._endings, self._steering = endings, steering
 
     def in_the_way(self, lane: Lane, key: Any, scope: Scope | None) -> Call | None:
@@ -61,13 +63,14 @@ class Duplicates:
                 f"{shorten(key)} (unique={lane.options.unique!r})"
             )
         if choice == "discard":
-            lane.accepts()
             now = self._clock.monotonic()
-            call = new_handle(lane, lane.ledger.draw(), args, kwargs or NO_KWARGS, None, now)
+            call = new_handle(lane, lane.ledger.drawn.add(), args, kwargs or NO_KWARGS, None, now)
             batch = current_batch.get()
             if batch is not None and not batch.closed:
                 batch.add(call)  # accepted and ended, as one that a middleware refuses
-            self._endings.end(call, DISCARDED, f"a duplicate of {holder.id}", "duplicate")
+            reason = f"a duplicate of {holder.id}"
+            end = self._endings.end
+            self._taking.new(call, partial(end, status=DISCARDED, reason=reason, cause="duplicate"))
             return call
         if choice == "replace":
             if self._replace(holder):
@@ -80,10 +83,12 @@ class Duplicates:
         for _ in range(3):  # it may be on its way from one place to the next
             if holder.state is RUNNING or holder.state in TERMINAL:
                 break
-            if self._steering.take_back(holder):
-                self._endings.end(holder, CANCELLED, "replaced by a newer job of the same identity")
+            if self._steering.take_back(holder, self._replaced):
                 return True
         return False
+
+    def _replaced(self, call: Call) -> None:
+        self._endings.end(call, CANCELLED, "replaced by a newer job of the same identity")
 
     def claim(self, call: Call) -> Call:
         """Put a new job under its key; another thread may have been faster meanwhile."""

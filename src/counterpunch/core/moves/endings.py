@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
 from typing import Any
 
 from ..places.lane import Lane
@@ -12,9 +11,11 @@ from ..places.timings import FOLD_MASK
 from ..values.config import config
 from ..values.handle import Call
 from ..values.hooks import process, report, safely
-from ..values.status import DISCARDED, LOST, Status
+from ..values.status import DISCARDED, LOST, Status, checked_move
 
 __all__ = ["Endings"]
+
+_NOTHING: tuple[int, ...] = ()
 
 
 class Endings:
@@ -25,7 +26,7 @@ class Endings:
         self._history, self._watchers = site.history, site.watchers
         self._keys, self._tokens = site.keys, site.tokens
         #: Jobs that were lost, until the drain takes them for its report.
-        self.lost: deque[Any] = deque()
+        self.lost: dict[Any, None] = {}
 
     def end(
         self, call: Call, status: Status, reason: str | None = None, cause: str = "raised"
@@ -36,6 +37,7 @@ class Endings:
         ``Discards`` that counts a discarded one.
         """
         lane: Lane = call.lane
+        checked_move(call.state, status)
         if reason is not None:
             call.extra().reason = reason
         more = call.more
@@ -44,27 +46,34 @@ class Endings:
             if kept is not None:
                 more = call.extra()
                 more.kept = kept
-        if more is not None:
-            more.exception = None
-        call.context = None
-        call.finished = now = lane.monotonic()
+        now = lane.monotonic()
         timings = lane.timings
         if now >= timings.tick:
             timings.sample(now)
-        if reason is None:
-            started = call.started or now
-            timings.note((started - call.due, now - started))
-        if more is not None and more.planned:
-            self.give_back_start(call, now)
-        if status is DISCARDED:
-            timings.discards[cause].add()
-        if not lane.ledger.ended[status].add() & FOLD_MASK:
+        if more is not None:
+            more.exception = None
+            if more.planned:
+                self.give_back_start(call, now)
+            if more.key is not None:
+                self._keys.free(call)  # nobody is to be given a job that has ended
+        one, history = (call,), self._history.store(status)
+        ended, pending = lane.ledger.ended[status].numbers, timings.durations.pending
+        discards = timings.discards[cause].numbers if status is DISCARDED else _NOTHING
+        started = call.started or now
+        times = (started - call.due, now - started) if reason is None else ()
+        number = 0
+        # In one breath: the job is counted, ended and remembered.
+        pending += times
+        for _ in discards:
+            break
+        for number in ended:
+            break
+        call.context, call.finished, call.state = None, now, status
+        history += one
+        if not number & FOLD_MASK:
             timings.durations.fold()
-        if self._keys.table:
-            self._keys.free(call)  # first: nobody is to be given a job that has ended
-        call.state = status
         self._tokens.drop(call)
-        self._history.remember(call, now)
+        self._history.forget_old(now)
         if self._watchers.table:
             self._watchers.tell(call)
         if reason is not None and self._resting.sleepers:
@@ -72,7 +81,8 @@ class Endings:
 
     def give_back_start(self, call: Call, now: float) -> None:
         """A job that waits for its class's rate will not start then: another one may."""
-        bucket = call.lane.bucket
+        bucket, more = call.lane.bucket, call.extra()
+        more.planned = False
         if bucket is not None and call.due > now:
             bucket.give_back(call.due)
 
@@ -86,19 +96,10 @@ class Endings:
 
     def lose(self, call: Call, reason: str = "the process stopped before it ran") -> None:
         """End a job that the caller owns as lost, and put it on the list."""
+        self.lost[call] = None
         self.end(call, LOST, reason)
-        self.lost.append(call)
         if self._stage.report is not None:
             self.report_late()
-
-    def take_lost(self) -> list[Any]:
-        """The list, taken out."""
-        taken = []
-        try:
-            while True:
-                taken.append(self.lost.popleft())
-        except IndexError:
-            return taken
 
     def report_late(self) -> None:
         """Say of each job that was lost too late for the report of the drain.
@@ -106,7 +107,13 @@ class Endings:
         The drain takes what is on the list, publishes its report, and looks again; whoever
         loses a job puts it on the list, and then looks for the report. So one of them has it.
         """
-        for call in self.take_lost():
+        for call in list(self.lost):
+            if call.state is not LOST:
+                continue  # just about to
+            try:
+                del self.lost[call]
+            except KeyError:
+                continue  # another thread says it
             report(logging.ERROR, "%r was lost: it arrived as the process stopped", call)
             if config.on_lost is not None:
                 safely("on_lost", call, config.on_lost, [call])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ..places.lane import Lane
@@ -12,6 +14,7 @@ from ..values.plan import identity_of
 from ..values.status import FAILED
 from ..workers.here import Here
 from ..workers.registry import Registry
+from .admission import NOT_ACCEPTED
 from .room import Room
 
 __all__ = ["PerformNow"]
@@ -20,8 +23,11 @@ __all__ = ["PerformNow"]
 class PerformNow:
     """Runs a job where it is asked for."""
 
-    def __init__(self, registry: Registry, here: Here, room: Room) -> None:
+    def __init__(
+        self, registry: Registry, here: Here, room: Room, interrupted: Callable[[Any], object]
+    ) -> None:
         self._registry, self._here, self._room = registry, here, room
+        self._interrupted = interrupted
 
     def perform_now(
         self,
@@ -38,15 +44,24 @@ class PerformNow:
         lane.plan.check(*args, **kwargs)
         context = context_for(lane.options.context)
         key = identity_of(job, lane.plan, args, kwargs)
-        number = lane.accepts()
-        if lane.options.unique is not None:
-            number = lane.ledger.draw()
+        unique = lane.options.unique is not None
+        number = lane.ledger.drawn.add() if unique else -1
         call: Handle[Any] = new_handle(lane, number, args, kwargs, context, lane.monotonic())
         if key is not None:
             call.extra().key = key  # in_progress() knows of it; unique is about the queue
         if options:
             call.extra().options = dict(options)
-        self._here.run(call, final=True)
+        call.outcome = NOT_ACCEPTED
+        try:
+            for number in lane.numbers:
+                break
+            call.number, call.outcome = call.number if unique else number, None
+            self._here.run(call, final=True)
+        except BaseException:
+            left = lane.left
+            left += ((partial(self._interrupted, call), 0),)
+            lane.moves.repair()
+            raise
         if call.state is FAILED:
             exc: BaseException = call.outcome
             frames = exc.__traceback__

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from ..places.lane import Lane
 from ..places.site import Site
 from ..values.handle import Call
-from ..values.status import CANCELLED, DISCARDED, RETRYING, Status
+from ..values.status import CANCELLED, DISCARDED, RETRYING, TERMINAL, Status, checked_move
+from ..workers.outcome import broken
 from .endings import Endings
 from .overrun import Overrun
+from .taking import Taking
 from .waiting import Waiting
 
 __all__ = ["Performing"]
@@ -16,9 +20,12 @@ __all__ = ["Performing"]
 class Performing:
     """What the worker asks around an attempt."""
 
-    def __init__(self, site: Site, endings: Endings, waiting: Waiting, overrun: Overrun) -> None:
+    def __init__(
+        self, site: Site, taking: Taking, endings: Endings, waiting: Waiting, overrun: Overrun
+    ) -> None:
         self._stage, self._keys, self._tokens = site.stage, site.keys, site.tokens
-        self._endings, self._waiting, self._overrun = endings, waiting, overrun
+        self._taking, self._endings = taking, endings
+        self._waiting, self._overrun = waiting, overrun
 
     def may_start(self, call: Call, forced: bool) -> bool:
         """The look that some jobs need before they start, while they are in no container;
@@ -56,23 +63,36 @@ class Performing:
 
     def settle(self, call: Call, status: Status) -> None:
         """After an attempt: end the job, or let it wait for the next one."""
+        # Not there: the drain gave it up as lost; that was its one ending.
+        self._taking.out_of(call, call.lane.running, follow=partial(self._settle, status=status))
+
+    def _settle(self, call: Call, status: Status) -> None:
         lane: Lane = call.lane
-        try:
-            lane.running.remove(call)
-        except KeyError:
-            return  # the drain gave it up as lost; that was its one ending
         self._endings.no_timer(call)
         if status is not RETRYING:
             self._endings.end(call, status)
             return
-        dropped = "cancelled while it ran; its next attempt was dropped"
         if call in self._tokens.cancels:
-            self._endings.end(call, CANCELLED, dropped)
+            self._drop(call)
             return
-        call.state = RETRYING
+        call.state = checked_move(call.state, RETRYING)
         self._tokens.overruns.discard(call)  # the time limit is each attempt's own
         if lane.options.unique == "queued":
             self._keys.retake(call)  # it waits again
         self._waiting.schedule(call, call.due)
-        if call in self._tokens.cancels and lane.claim_delayed(call):  # since the look before
-            self._endings.end(call, CANCELLED, dropped)
+        if call in self._tokens.cancels:  # since the look before
+            self._waiting.take_delayed(call, self._drop)
+
+    def _drop(self, call: Call) -> None:
+        reason = "cancelled while it ran; its next attempt was dropped"
+        self._endings.end(call, CANCELLED, reason)
+
+    def rescue(self, call: Call, exc: BaseException) -> None:
+        """Whoever ran the job was broken off: it ends, if it is nowhere, and goes on if it is."""
+        lane: Lane = call.lane
+        if call in lane.running:
+            self.settle(call, broken(call, exc))
+        elif call.state not in TERMINAL and not lane.holds(call):
+            lane.left_queue(call)
+            self._settle(call, broken(call, exc))
+        self._taking.shake(call)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 
 from ..places.lane import Lane
 from ..places.site import Site
 from ..values.handle import Call
 from ..values.hooks import report
 from ..values.stage import DRAINING
-from ..values.status import QUEUED, RUNNING
+from ..values.status import QUEUED, RUNNING, checked_move
 from ..workers.deadlock import Waits
 from ..workers.pool import Pool
 from .endings import Endings
+from .taking import Taking
 
 __all__ = ["Queueing"]
 
@@ -24,24 +26,29 @@ class Queueing:
     looks after the job has entered it; so none slips past a pause, or a stop.
     """
 
-    def __init__(self, site: Site, endings: Endings, waits: Waits) -> None:
+    def __init__(self, site: Site, taking: Taking, endings: Endings, waits: Waits) -> None:
         self._stage, self._keys, self._resting = site.stage, site.keys, site.resting
-        self._endings, self._waits = endings, waits
+        self._taking, self._endings, self._waits = taking, endings, waits
 
     def push(self, call: Call) -> None:
         """Queue a job that the caller owns."""
         lane: Lane = call.lane
-        call.state = QUEUED
         if lane.paused:
             self.keep(call)
             return
         pool = lane.home(call)
+        queue, one = pool.level(call.option("priority")), (call,)
+        counted = lane.tickets
         if pool is not lane.pool:
-            lane.away.add(call)
+            counted = lane.away
             lane.gate.lane = None  # the short path counts one queue only
-        elif lane.tickets is not None:
-            lane.tickets.append(None)
-        pool.push(call, call.option("priority"))
+        state = checked_move(call.state, QUEUED)
+        # In one breath: it is counted and queued.
+        if counted is not None:
+            counted[call] = None
+        call.state = state
+        queue += one
+        pool.offer()
         if self._waits.table:
             self._waits.look_again(call)
         if lane.halted:  # since the look
@@ -50,7 +57,10 @@ class Queueing:
     def keep(self, call: Call) -> None:
         """Hold a job that the caller owns while the class is paused."""
         lane: Lane = call.lane
-        lane.hold.append(call)
+        hold, one = lane.hold, (call,)
+        state = checked_move(call.state, QUEUED)
+        call.state = state
+        hold += one
         if not lane.paused:  # resumed between the look and the append
             self.release_hold(lane)
         elif self._stage.deadline is not None:
@@ -62,28 +72,21 @@ class Queueing:
             for call in lane.held():
                 if lane.paused:
                     return
-                if self.out_of_hold(call):  # not cancelled meanwhile
-                    self.push(call)
-
-    def out_of_hold(self, call: Call) -> bool:
-        """Take a job out of those that are held; False if it is not there."""
-        try:
-            call.lane.hold.remove(call)
-        except ValueError:
-            return False
-        return True
+                self._taking.out_of_queue(call, self.push)  # not if it was cancelled meanwhile
 
     def lose_held(self, lane: Lane) -> None:
         """The process stops: nobody will resume a paused class any more."""
+        lose = partial(self._endings.lose, reason="its class was paused when the process stopped")
         for call in lane.hold.copy():
-            if self.out_of_hold(call):
-                self._endings.lose(call, "its class was paused when the process stopped")
+            self._taking.out_of_queue(call, lose)
 
     def lose_queue(self, pool: Pool, reason: str) -> None:
         """Nobody will take these jobs any more."""
-        while (call := pool.take()) is not None:
-            call.lane.left(call)
-            self._endings.lose(call, reason)
+        lose = partial(self._endings.lose, reason=reason)
+        for queue in pool.levels:
+            while queue:
+                for call in queue.copy():
+                    self._taking.out_of_queue(call, lose)
 
     def no_thread(self, pool: Pool, exc: BaseException) -> None:
         """No thread could be started for a pool: at a limit of the system, or because
@@ -96,14 +99,6 @@ class Queueing:
             self.lose_queue(pool, "no thread could be started to run it")
         self._resting.wake_all()
 
-    def take_out(self, call: Call) -> bool:
-        """Take a job out of its pool's queue; False if a worker was faster."""
-        lane: Lane = call.lane
-        if not lane.home(call).withdraw(call):
-            return False
-        lane.left(call)
-        return True
-
     def turned_away(self, call: Call, taken: bool = False) -> bool:
         """A job was queued, or taken out by a worker, while its class is stopped or paused.
 
@@ -113,30 +108,33 @@ class Queueing:
         lane: Lane = call.lane
         if lane.stopped:
             # Who queued it leaves a running one alone: it may be the very job that drained.
-            if self._unstart(call) if taken else (self.out_of_hold(call) or self.take_out(call)):
-                self._endings.lose(call)
+            if taken:
+                self._taking.out_of(call, lane.running, follow=self._lose_unstarted)
+            else:
+                self._taking.out_of_queue(call, self._endings.lose)
         elif taken:
-            if all(worker.call is not call for worker in list(lane.home(call).workers)):
+            workers = list(lane.home(call).workers)
+            if all(one.call is not call for one in workers) and not self._waits.helps(call):
                 return False
-            if self._unstart(call):
-                self.keep(call)
-        elif self.take_out(call):
-            self.keep(call)  # where it counts as waiting, as before
+            self._taking.out_of(call, lane.running, follow=self._keep_unstarted)
+        else:
+            self._taking.out_of_queue(call, self.keep)  # where it counts as waiting, as before
         return True
 
-    def _unstart(self, call: Call) -> bool:
-        """Take back a job that was about to start; False if the drain was faster."""
-        lane: Lane = call.lane
-        try:
-            lane.running.remove(call)
-        except KeyError:
-            return False
+    def _lose_unstarted(self, call: Call) -> None:
+        self._unstart(call)
+        self._endings.lose(call)
+
+    def _keep_unstarted(self, call: Call) -> None:
+        self._unstart(call)
+        self.keep(call)
+
+    def _unstart(self, call: Call) -> None:
+        """A job that was about to start does not."""
         if call.state is RUNNING:  # one on its way to the event loop is not marked yet
-            call.state = QUEUED
-            call.attempt -= 1
+            call.attempt, call.state = call.attempt - 1, QUEUED
             if not call.attempt:
                 call.started = None
             self._endings.no_timer(call)
-            if lane.options.unique == "queued":
+            if call.lane.options.unique == "queued":
                 self._keys.retake(call)
-        return True

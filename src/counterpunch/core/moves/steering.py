@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from ..places.lane import Lane
 from ..places.site import Site
@@ -12,6 +13,7 @@ from ..workers.registry import Registry
 from ..workers.whereabouts import Whereabouts
 from .endings import Endings
 from .queueing import Queueing
+from .taking import Follow, Taking
 from .waiting import Waiting
 
 __all__ = ["Steering"]
@@ -27,6 +29,7 @@ class Steering:
     def __init__(
         self,
         site: Site,
+        taking: Taking,
         registry: Registry,
         whereabouts: Whereabouts,
         endings: Endings,
@@ -36,7 +39,7 @@ class Steering:
     ) -> None:
         self._clock, self._tokens, self._scheduler = site.clock, site.tokens, site.scheduler
         self._moved, self._paused = site.resting.wake_all, paused
-        self._registry, self._whereabouts = registry, whereabouts
+        self._taking, self._registry, self._whereabouts = taking, registry, whereabouts
         self._endings, self._queueing, self._waiting = endings, queueing, waiting
 
     def cancel(self, call: Call) -> bool:
@@ -47,34 +50,36 @@ class Steering:
                 return state is CANCELLED
             if state is RUNNING:
                 break
-            if self.take_back(call):
-                self._endings.end(call, CANCELLED, "cancelled before it ran")
+            if self.take_back(call, self._cancelled):
                 return True
         self._tokens.cancels.add(call)
         if call.state in TERMINAL:
             self._tokens.cancels.discard(call)
         return False
 
-    def take_back(self, call: Call) -> bool:
+    def _cancelled(self, call: Call) -> None:
+        self._endings.end(call, CANCELLED, "cancelled before it ran")
+
+    def take_back(self, call: Call, follow: Follow) -> bool:
         """Take a waiting job out of wherever it waits; False if it is not there."""
         lane: Lane = call.lane
-        state = call.state
-        if state is QUEUED:
-            return self._waiting.withdraw(call)
-        if state is DEFERRED:
-            try:
-                lane.deferred.remove(call)
-            except KeyError:
-                return False
-            return True
-        if not lane.claim_delayed(call):
+        if call.state is QUEUED:
+            return self._waiting.withdraw(call, follow)
+        if call.state is DEFERRED:
+            return self._taking.out_of(call, lane.deferred, follow=follow)
+        entry = call, call.due
+
+        def no_timer_first(call: Call) -> None:
+            self._endings.no_timer(call)
+            follow(call)
+
+        if not self._waiting.take_delayed(call, no_timer_first):
             return False
         # The scheduler still has an entry for it, or it was due and waited for room.
         self._scheduler.forget()
-        self._endings.no_timer(call)
         if lane.overdue:
             try:
-                lane.overdue.remove((call, call.due))
+                lane.overdue.remove(entry)
             except ValueError:
                 pass
         return True
@@ -85,8 +90,12 @@ class Steering:
             return False
         if seconds == 0.0 and call.state is QUEUED:
             return True  # it is due already, and keeps its place
-        if not self.take_back(call):
+        if not self.take_back(call, partial(self._reschedule, seconds=seconds)):
             return False
+        self._moved()  # it left a queue, and no worker falls asleep after it
+        return True
+
+    def _reschedule(self, call: Call, seconds: float) -> None:
         more, now = call.extra(), self._clock.monotonic()
         if more.planned:
             self._endings.give_back_start(call, now)
@@ -97,8 +106,6 @@ class Steering:
             self._waiting.admit(call)
         else:
             self._waiting.schedule(call, call.due)
-        self._moved()  # it left a queue, and no worker falls asleep after it
-        return True
 
     def pause(self, job: type) -> None:
         """Start no more jobs of a class; accept them all the same."""
@@ -113,11 +120,12 @@ class Steering:
         """End a pause."""
         lane = self._registry.lane(job)
         self._registry.must_be_here(job, "it cannot be resumed")
+        release = partial(self._queueing.release_hold, lane)
         lane.paused = False
         lane.halted = False
         if lane.stopped or lane.paused:  # the order matters: what came in between must be seen
             lane.halted = True
-        self._queueing.release_hold(lane)
+        self._taking.surely(release)
 
     def cancel_all(self, job: type) -> int:
         """Cancel every live job of a class; the number of those that will never start."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 
 from ..places.lane import Lane, waits_since
 from ..places.scheduler import Timer
@@ -10,9 +11,10 @@ from ..places.site import Site
 from ..values.handle import Call
 from ..values.hooks import report
 from ..values.stage import OPEN, QUIET, STOPPED, fate
-from ..values.status import DISCARDED, RETRYING, SCHEDULED
+from ..values.status import DISCARDED, RETRYING, SCHEDULED, checked_move
 from .endings import Endings
 from .queueing import Queueing
+from .taking import Follow, Taking
 
 __all__ = ["Waiting"]
 
@@ -20,9 +22,9 @@ __all__ = ["Waiting"]
 class Waiting:
     """Where a job goes that cannot be queued yet, and how it comes back."""
 
-    def __init__(self, site: Site, endings: Endings, queueing: Queueing) -> None:
+    def __init__(self, site: Site, taking: Taking, endings: Endings, queueing: Queueing) -> None:
         self._stage, self._clock, self._scheduler = site.stage, site.clock, site.scheduler
-        self._endings, self._queueing = endings, queueing
+        self._taking, self._endings, self._queueing = taking, endings, queueing
 
     # For a time
 
@@ -30,12 +32,11 @@ class Waiting:
         """Give a job that the caller owns to the scheduler."""
         lane: Lane = call.lane
         more = call.more
-        call.due = due
+        state, table = RETRYING, lane.retrying
         if call.state is not RETRYING:
-            call.state = SCHEDULED
-            lane.scheduled.add(call)
-        else:
-            lane.retrying.add(call)
+            state, table = checked_move(call.state, SCHEDULED), lane.scheduled
+        call.due, call.state = due, state
+        table[call] = None
         if more is not None and more.when is not None:
             self._scheduler.add(call, more.when, wall=True)
         else:
@@ -55,19 +56,24 @@ class Waiting:
             decision, reason = "drop", "no thread could be started to wait for its time"
         if stage.phase is STOPPED:
             decision = "drop"
-        if decision != "wait" and call.lane.claim_delayed(call):
-            if decision == "run":
-                self.admit(call)
-            else:
-                self._endings.lose(call, reason)
+        if decision == "run":
+            self.take_delayed(call, self.admit)
+        elif decision != "wait":
+            self.take_delayed(call, partial(self._endings.lose, reason=reason))
+
+    def take_delayed(self, call: Call, follow: Follow) -> bool:
+        """Take a scheduled or retry-waiting job; False if somebody else was faster."""
+        return self._taking.out_of(call, call.lane.scheduled, call.lane.retrying, follow=follow)
 
     def release(self, call: Call) -> None:
         """On the scheduler's thread: a job is due."""
-        if call.lane.claim_delayed(call):
-            more = call.more
-            if more is not None and more.when is not None:  # by a clock that may have been set
-                call.due = self._clock.monotonic()
-            self.admit(call)
+        self.take_delayed(call, self._admit_due)
+
+    def _admit_due(self, call: Call) -> None:
+        more = call.more
+        if more is not None and more.when is not None:  # by a clock that may have been set
+            call.due = self._clock.monotonic()
+        self.admit(call)
 
     def admit(self, call: Call) -> None:
         """Queue a job that has become due. A full queue has a defined answer here as well."""
@@ -116,9 +122,6 @@ class Waiting:
     # For room
 
     def _hold_for_room(self, call: Call, lane: Lane) -> None:
-        waiting = lane.retrying if call.state is RETRYING else lane.scheduled
-        if call.state is not RETRYING:
-            call.state = SCHEDULED
         self._endings.no_timer(call)  # of a wait for room that a stop has ended
         timer = None
         entry = call, call.due
@@ -130,41 +133,57 @@ class Waiting:
                     lane.overdue.remove(entry)
                 except ValueError:
                     return
-                if self._claim_overdue(*entry):
-                    reason = f"fell due on a queue that stayed full for {limit:g} s"
-                    self._endings.end(call, DISCARDED, reason, "queue_full")
-                    report(logging.ERROR, "%r was discarded: it %s", call, reason)
+                self._take_overdue(*entry, partial(self._too_long, limit=limit))
 
             # While the job is still the caller's: one that has been moved on or started by
             # then has another timer, or none.
             timer = call.extra().timer = Timer(give_up)
-        waiting.add(call)
-        lane.overdue.append(entry)
+        state, table = RETRYING, lane.retrying
+        if call.state is not RETRYING:
+            state, table = checked_move(call.state, SCHEDULED), lane.scheduled
+        overdue, one = lane.overdue, (entry,)
+        call.state = state
+        table[call] = None
+        overdue += one
         if timer is not None and limit is not None:
             self._scheduler.add(timer, self._clock.monotonic() + limit)
         if not lane.full():
             self._admit_overdue(lane)
 
+    def _too_long(self, call: Call, limit: float) -> None:
+        reason = f"fell due on a queue that stayed full for {limit:g} s"
+        self._endings.end(call, DISCARDED, reason, "queue_full")
+        report(logging.ERROR, "%r was discarded: it %s", call, reason)
+
     def _admit_overdue(self, lane: Lane) -> None:
         """There is room again: queue the due jobs that have waited for it, in order."""
         while not lane.full():
             try:
-                call, due = lane.overdue.popleft()
+                call, due = lane.overdue[0]
             except IndexError:
                 return
-            if self._claim_overdue(call, due):
-                self._endings.no_timer(call)
-                self._queueing.push(call)
+            self._take_overdue(call, due, self._push_overdue)
+            try:
+                lane.overdue.remove((call, due))  # afterwards: nobody else needs to know of it
+            except ValueError:
+                pass  # another thread was at it as well
 
-    def _claim_overdue(self, call: Call, due: float) -> bool:
-        """Take a job that waits for room; False if it is gone, or waits for another time now:
+    def _push_overdue(self, call: Call) -> None:
+        self._endings.no_timer(call)
+        self._queueing.push(call)
+
+    def _take_overdue(self, call: Call, due: float, follow: Follow) -> None:
+        """Take a job that waits for room, unless it is gone, or waits for another time now:
         rescheduled before its entry was there, it leaves one that nobody takes out."""
-        if call.due != due or not call.lane.claim_delayed(call):
-            return False
+
+        def unless_moved(call: Call) -> None:
+            if call.due == due:
+                follow(call)
+            else:  # rescheduled between the look and the claim
+                self.schedule(call, call.due)
+
         if call.due == due:
-            return True
-        self.schedule(call, call.due)  # rescheduled between the look and the claim
-        return False
+            self.take_delayed(call, unless_moved)
 
     def made_room(self, lane: Lane) -> None:
         """Due jobs that found the queue full come first, then producers that wait."""
@@ -183,12 +202,12 @@ class Waiting:
 
     def taken(self, call: Call) -> None:
         """A job has left a pool's queue: there is room for another."""
-        call.lane.left(call)
+        call.lane.left_queue(call)
         self.made_room(call.lane)
 
-    def withdraw(self, call: Call) -> bool:
+    def withdraw(self, call: Call, follow: Follow) -> bool:
         """Take a queued job out again; False if a worker was faster."""
-        if not self._queueing.out_of_hold(call) and not self._queueing.take_out(call):
+        if not self._taking.out_of_queue(call, follow):
             return False
         self.made_room(call.lane)
         return True
@@ -196,8 +215,9 @@ class Waiting:
     def drop_oldest(self, lane: Lane) -> None:
         """Make room by the job of the class that has been queued longest."""
         while heads := lane.heads():
-            oldest = min(heads, key=waits_since)
-            if self.withdraw(oldest):
-                reason = f"made room for a newer job (max_jobs={lane.max_jobs})"
-                self._endings.end(oldest, DISCARDED, reason, "queue_full")
+            if self.withdraw(min(heads, key=waits_since), self._dropped):
                 return
+
+    def _dropped(self, call: Call) -> None:
+        reason = f"made room for a newer job (max_jobs={call.lane.max_jobs})"
+        self._endings.end(call, DISCARDED, reason, "queue_full")

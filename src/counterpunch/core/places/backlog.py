@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from ..values.handle import Call
 from .parking import Parking, Sleeper
 from .permits import Permits
 
 __all__ = ["Backlog", "Worker"]
+
+_NEVER: Any = object()
 
 
 class Worker:
@@ -50,6 +53,9 @@ class Backlog:
         #: One for each worker that may still be started; taking it is the right to.
         self.vacancies = Permits(size if threads else 0)
         self.levels: tuple[deque[Call], ...] = ()
+        #: Each level with what takes its first job: ``for hand.call in taker: break`` takes and
+        #: notes it in one breath. IndexError: it is empty.
+        self.ways: tuple[tuple[deque[Call], Iterator[Call]], ...] = ()
         self._by_priority: dict[int, deque[Call]] = {}
         self._spread = spread
         self._threads = threads
@@ -68,6 +74,7 @@ class Backlog:
         # may not have come this far yet, or was interrupted by an exception.
         while len(self.levels) != len(self._by_priority):
             ordered = sorted(self._by_priority.copy().items(), reverse=True)
+            self.ways = tuple((queue, iter(queue.popleft, _NEVER)) for _, queue in ordered)
             self.levels = tuple(queue for _, queue in ordered)
             if len(self.levels) > 1:
                 self._spread(self)  # the short path of an enqueue counts one queue only
@@ -84,25 +91,24 @@ class Backlog:
         elif self.vacancies:
             self.start_worker()
 
-    def take(self) -> Call | None:
-        """The next job, taken out: highest priority first, first come first served within."""
-        for queue in self.levels:
+    def rouse(self) -> None:
+        """Wake whoever sleeps here, whatever was done about it before, and start who is missing."""
+        self.parking.wake_all()
+        if any(self.levels):
+            self.offer()
+
+    def take(self, hand: Worker) -> Call | None:
+        """The next job, taken out into ``hand``: highest priority first, first come first served
+        within. None if there is none."""
+        for queue, taker in self.ways:
             if queue:
                 try:
-                    return queue.popleft()
+                    for hand.call in taker:
+                        break
+                    return hand.call
                 except IndexError:
                     pass  # another worker took the last one
         return None
-
-    def withdraw(self, call: Call) -> bool:
-        """Take one job out; False if it is not, or no longer, queued here."""
-        for queue in self.levels:
-            try:
-                queue.remove(call)
-            except ValueError:
-                continue
-            return True
-        return False
 
     def queued(self) -> int:
         return sum(map(len, self.levels))

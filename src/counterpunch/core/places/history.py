@@ -7,7 +7,7 @@ from collections import deque
 from ..values.clock import Clock
 from ..values.config import config
 from ..values.handle import Call
-from ..values.status import FAILED
+from ..values.status import FAILED, Status
 
 __all__ = ["History"]
 
@@ -27,11 +27,9 @@ class History:
         #: The instant at which the oldest job becomes too old to be remembered.
         self.look_back = 0.0
 
-    def remember(self, call: Call, now: float) -> None:
-        """A job has ended."""
-        (self.failed if call.state is FAILED else self.ended).append(call)
-        if now >= self.look_back:
-            self.forget_old(now)
+    def store(self, status: Status) -> deque[Call]:
+        """Where jobs are remembered that ended so."""
+        return self.failed if status is FAILED else self.ended
 
     def forget(self, call: Call) -> None:
         """Remember one job no longer."""
@@ -51,6 +49,9 @@ class History:
         self.failed = deque(self.failed, maxlen=config.history)
 
     def forget_old(self, now: float) -> None:
+        """Let go of what is too old, if it is time to look."""
+        if now < self.look_back:
+            return
         ttl = config.history_ttl
         if ttl is None:
             self.look_back = _NEVER

@@ -46,8 +46,8 @@ class Moves(Protocol):
         """The look that some jobs need before they start; False if it was put elsewhere."""
         ...
 
-    def withdraw(self, call: Any, /) -> bool:
-        """Take a queued job out again; False if a worker was faster."""
+    def withdraw(self, call: Any, follow: Callable[[Any], object], /) -> bool:
+        """Take a queued job out again, for ``follow``; False if a worker was faster."""
         ...
 
     def turned_away(self, call: Any, taken: bool = False, /) -> bool:
@@ -62,6 +62,18 @@ class Moves(Protocol):
         """It got a due time while the process stops."""
         ...
 
+    def interrupted(self, call: Any, /) -> None:
+        """Its enqueue was broken off."""
+        ...
+
+    def rescue(self, call: Any, exc: BaseException, /) -> None:
+        """Whoever ran it was broken off."""
+        ...
+
+    def repair(self) -> None:
+        """Carry out what an interruption has left."""
+        ...
+
 
 class Lane:
     """Where the jobs of one class are, each in exactly one of the containers below.
@@ -71,9 +83,9 @@ class Lane:
     """
 
     __slots__ = (
-        "_pools", "accepts", "announced", "away", "blocked", "bucket", "chance", "deferred",
-        "gate", "halted", "here", "history", "hold", "job", "keeper", "ledger", "max_jobs",
-        "monotonic", "moves", "options", "overdue", "parked", "paused", "plan", "pool", "prefix",
+        "_pools", "announced", "away", "blocked", "bucket", "chance", "deferred",
+        "gate", "halted", "here", "history", "hold", "job", "keeper", "ledger", "left", "max_jobs",
+        "monotonic", "moves", "numbers", "options", "overdue", "parked", "paused", "plan", "pool", "prefix",
         "queue", "recent", "retrying", "running", "scheduled", "scheduler", "sleepers", "stage",
         "starts", "stopped", "succeeds", "tickets", "timings", "tokens", "vacancies", "wake_one",
         "watchers",
@@ -98,15 +110,17 @@ class Lane:
         self.here, self.stage, self.scheduler = site.mark, site.stage, site.scheduler
         self.history, self.watchers, self.tokens = site.history, site.watchers, site.tokens
         self.chance, self.moves, self.keeper = site.chance, moves, keeper
+        self.left = site.left
         self.monotonic: Callable[[], float] = site.clock.monotonic
         parking = pool.parking
         self.parked, self.sleepers = parking.parked, parking.sleepers
         self.wake_one, self.vacancies = parking.wake_one, pool.vacancies
-        self.running: set[Call] = set()
+        # Tables, not sets: they are left and entered in one breath, see ``record``.
+        self.running: dict[Call, None] = {}
         #: Jobs with a due time; the scheduler's heap only says when to look.
-        self.scheduled: set[Call] = set()
-        self.retrying: set[Call] = set()
-        self.deferred: set[Call] = set()
+        self.scheduled: dict[Call, None] = {}
+        self.retrying: dict[Call, None] = {}
+        self.deferred: dict[Call, None] = {}
         #: Queued jobs of a paused class, as they come; they leave in the order of the queue.
         self.hold: deque[Call] = deque()
         #: The jobs among those that are due, found the queue full and wait for room; with the
@@ -117,9 +131,9 @@ class Lane:
         #: Jobs that are being enqueued, while a middleware may change their options.
         self.announced: set[Call] = set()
         #: In a shared pool: one entry for each of this class's jobs in the pool's queue.
-        self.tickets: deque[None] | None = deque() if pool.shared else None
+        self.tickets: dict[Call, None] | None = {} if pool.shared else None
         #: Jobs of this class in the queue of another pool, by ``using(pool=...)``.
-        self.away: set[Call] = set()
+        self.away: dict[Call, None] = {}
         #: For ``Retry(budget=...)``: False for each job that started, True for each retry
         #: that was granted. Granted, not begun: a thousand failures at once must not all be.
         self.recent: deque[bool] = deque(maxlen=100)
@@ -130,9 +144,10 @@ class Lane:
         self.halted = False
         self.bucket: TokenBucket | None = None
         self.ledger = Ledger(self.waiting, self._elsewhere, self.monotonic())
-        self.accepts: Callable[[], int] = self.ledger.accepted.add
-        self.starts: Callable[[], int] = self.ledger.attempts.add
-        self.succeeds: Callable[[], int] = self.ledger.ended[SUCCEEDED].add
+        # To be drawn from in one breath: the next number, an attempt, a success.
+        self.numbers = self.ledger.accepted.numbers
+        self.starts = self.ledger.attempts.numbers
+        self.succeeds = self.ledger.ended[SUCCEEDED].numbers
         self.timings = self.ledger.timings
         self.adopt(plan)
 
@@ -181,12 +196,11 @@ class Lane:
         others = list(self._pools.values())
         return [self.pool, *(pool for pool in others if pool is not self.pool)]
 
-    def left(self, call: Call) -> None:
+    def left_queue(self, call: Call) -> None:
         """A job of this class is no longer counted in a pool's queue."""
-        if call in self.away:
-            self.away.discard(call)
-        elif self.tickets:
-            self.tickets.pop()
+        self.away.pop(call, None)
+        if self.tickets:
+            self.tickets.pop(call, None)
 
     def queued_calls(self) -> list[Call]:
         """The queued jobs, in the order in which they would run."""
@@ -199,15 +213,10 @@ class Lane:
     def held(self) -> list[Call]:
         return sorted(self.hold.copy(), key=waits_since)
 
-    def claim_delayed(self, call: Call) -> bool:
-        """Take a scheduled or retry-waiting job; False if somebody else was faster."""
-        for container in (self.scheduled, self.retrying):
-            try:
-                container.remove(call)
-            except KeyError:
-                continue
-            return True
-        return False
+    def holds(self, call: Call) -> bool:
+        """True if the job is in one of the containers, or in a queue. Slow: for repairs."""
+        tables = self.running, self.scheduled, self.retrying, self.deferred, self.hold
+        return any(call in table for table in tables) or call in self.home(call).calls()
 
     def over_budget(self, budget: float) -> bool:
         """True if one more retry would make retries more than ``budget`` of recent attempts."""

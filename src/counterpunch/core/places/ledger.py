@@ -38,17 +38,14 @@ class Ledger:
         self._elsewhere = elsewhere
         #: Jobs accepted so far. Its next value is the number, and so the id, of a job.
         self.accepted = Count()
-        #: Numbers of a ``unique`` class, where a job has its number before it is accepted.
-        self.drawn = Count()
+        #: Numbers of a ``unique`` class, where a job has its number before it is accepted: never
+        #: one that ``accepted`` gives.
+        self.drawn = Count(UNIQUE_NUMBERS)
         self.attempts = Count()
         self.ended: dict[Status, Count] = {
             status: Count() for status in (SUCCEEDED, FAILED, CANCELLED, DISCARDED, LOST)
         }
         self.timings = Timings(self.ended, waiting, now)
-
-    def draw(self) -> int:
-        """A number for a job of a ``unique`` class: never one that ``accepted`` gives."""
-        return UNIQUE_NUMBERS + self.drawn.add()
 
     def counts(self, workers: int, oldest_wait: Callable[[], float]) -> Counts:
         """One consistent reading: taken twice, until nothing changed in between.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -44,5 +45,8 @@ class Site:
         #: Where those sleep who wait until nothing is on its way; a worker wakes them as it
         #: falls asleep, and so does the scheduler.
         self.resting = self.scheduler.resters
+        #: What an interruption has left to be carried out, see ``moves.taking``: each a function
+        #: that may be called again, and how often it was.
+        self.left: deque[tuple[Callable[[], object], int]] = deque()
         #: By class, and the shared ones by name.
         self.pools: dict[object, Any] = {}

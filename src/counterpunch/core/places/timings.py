@@ -30,11 +30,12 @@ class Durations:
     """Wait and run time of each attempt: ``note((waited, ran))`` for any thread, ``read()``
     to look. Both have the same number of values at any time."""
 
-    __slots__ = ("_folded", "_lock", "_pending", "note")
+    __slots__ = ("_folded", "_lock", "note", "pending")
 
     def __init__(self) -> None:
-        self._pending: list[float] = []  # waited, ran, waited, ran ...
-        self.note: Callable[[tuple[float, float]], None] = self._pending.extend
+        #: Waited, ran, waited, ran ... ``pending += waited, ran`` is ``note`` in one breath.
+        self.pending: list[float] = []
+        self.note: Callable[[tuple[float, float]], None] = self.pending.extend
         #: Replaced, never changed: who reads gets counts and sums of the same moment.
         self._folded = (NO_TIMES, NO_TIMES)
         # Held while pending values move into ``_folded``; never waited for without a limit.
@@ -49,7 +50,7 @@ class Durations:
         if not (self._lock.acquire(True, wait) if wait else self._lock.acquire(False)):
             return
         try:
-            pending = self._pending
+            pending = self.pending
             # Each line is one step in C; what is noted in between stays for the next fold.
             values = pending[:]
             del pending[: len(values)]

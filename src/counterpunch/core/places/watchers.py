@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from threading import get_ident, main_thread
+from typing import Any, TypeVar
 
 from ..values.handle import Call
-from ..values.hooks import safely
+from ..values.hooks import complain
 from ..values.status import TERMINAL
 from .parking import Parking, Sleeper
 
-__all__ = ["Watcher", "Watchers"]
+__all__ = ["Watcher", "Watchers", "again"]
+
+F = TypeVar("F", bound=Callable[..., object])
+_NEVER: Any = object()
 
 Watcher = Callable[[Any], object]
+
+
+def again(fn: F) -> F:
+    """Mark a watcher of the library's own, which may be called twice: once more if an interruption
+    broke it off."""
+    fn.again = True  # type: ignore[attr-defined]
+    return fn
 
 
 class Watchers:
@@ -28,7 +39,7 @@ class Watchers:
     def watch(self, call: Call, fn: Watcher) -> None:
         """Call ``fn(call)`` when the job has ended; at once if it has."""
         if call.state in TERMINAL:
-            safely("a done callback", call, fn, call)
+            _tell(call, deque((fn,)))
             return
         watchers = self.table.setdefault(call, deque())
         watchers.append(fn)
@@ -36,8 +47,8 @@ class Watchers:
             # It ended in between. The ending may have taken the deque out of the table while it
             # was empty still: so this one is told, and not what is in the table now. Whoever
             # pops a watcher calls it.
-            self.table.pop(call, None)
             _tell(call, watchers)
+            self.table.pop(call, None)
 
     def unwatch(self, call: Call, fn: Watcher) -> None:
         watchers = self.table.get(call)
@@ -49,15 +60,17 @@ class Watchers:
 
     def tell(self, call: Call) -> None:
         """The job has ended."""
-        watchers = self.table.pop(call, None)
+        watchers = self.table.get(call)
         if watchers is not None:
             _tell(call, watchers)
+            self.table.pop(call, None)  # last: an interruption leaves it to be told again
 
     def wait(self, call: Call, limit: float | None) -> bool:
         """Sleep until the job has ended; False if ``limit`` seconds pass before."""
         parking, sleeper = Parking(), Sleeper()
         done: deque[None] = deque()
 
+        @again
         def ended(_: object) -> None:
             done.append(None)
             parking.nudge()
@@ -70,9 +83,23 @@ class Watchers:
 
 
 def _tell(call: Call, watchers: deque[Watcher]) -> None:
-    while True:
+    taker: Iterator[Watcher] = iter(watchers.popleft, _NEVER)
+    while watchers:
+        fn: Watcher | None = None
         try:
-            fn = watchers.popleft()
-        except IndexError:
-            return
-        safely("a done callback", call, fn, call)
+            try:
+                for fn in taker:
+                    break
+            except IndexError:
+                return
+            if fn is not None:
+                fn(call)
+        except BaseException as exc:
+            ours = getattr(fn, "again", False)
+            if ours and fn is not None:
+                one = (fn,)
+                watchers += one
+            # A Ctrl-C is the caller's. Whatever a user's callback raises on a worker is logged.
+            if ours or (not isinstance(exc, Exception) and get_ident() == main_thread().ident):
+                raise
+            complain("a done callback", call, exc)

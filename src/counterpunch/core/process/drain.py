@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 from ..places.backlog import Worker
 from ..places.parking import Sleeper
@@ -16,9 +19,10 @@ from ..values.arguments import shown_arguments
 from ..values.config import config
 from ..values.current import current_job
 from ..values.hooks import report, safely
-from ..values.stage import DRAINING, STOPPED, ShutdownReport
+from ..values.stage import DRAINING, STOPPED, Drainer, ShutdownReport, Stage
 from ..values.status import TERMINAL, Status
 from ..workers.outcome import Abandon
+from .idleness import SIGNAL_SECONDS
 from .installed import installed
 from .runtime import Runtime
 
@@ -30,6 +34,9 @@ GRACE_SECONDS = 0.2
 #: The cancel token of running jobs is set this long before the deadline (at most a quarter
 #: of the time there is), so that a job that looks at it can still end in order.
 WARNING_SECONDS = 1.0
+#: The end waits no longer than this for the log to take the record of lost jobs.
+LOG_SECONDS = 2.0
+LATE = "queued when the time for the stop was up"
 #: The log names this many lost jobs one by one.
 LOGGED = 50
 
@@ -37,66 +44,108 @@ LOGGED = 50
 def drain(runtime: Runtime, timeout: float, leaving: bool) -> ShutdownReport:
     """Stop a runtime within ``timeout`` seconds; at once if it is idle.
 
+    An exception out of nowhere shortens it, and nothing more; it is raised once everything is
+    stopped and reported. What comes in the midst of the very last steps leaves a drain that the
+    next call goes on with.
+
     Args:
         runtime: The one to stop. If it has stopped already its report is returned again.
         timeout: Seconds.
         leaving: The interpreter is ending: stuck threads are told to end as well.
 
     Raises:
-        BaseException: What a signal handler raised in the meantime, once everything is
-            stopped and reported; never when ``leaving``.
+        BaseException: What a signal handler raised in the meantime; never when ``leaving``.
     """
-    if runtime.stage.report is not None:
-        return runtime.stage.report
-    start = runtime.clock.monotonic()
-    before = _ended(runtime)
-    interruption: BaseException | None = None
-    mine = (threading.get_ident(),)
-    runtime.stage.drains.append(mine)
-    if runtime.stage.drains[0] is not mine:
-        return _await_other(runtime, timeout, start)
-    try:  # at once: an exception in between would leave the drain to nobody
-        runtime.stage.deadline = start + timeout
-        installed.drain = (start, runtime.stage.deadline)
-        runtime.stage.enter(DRAINING)
-        runtime.registry.close_gates()
-        _decide(runtime)
-        _wait(runtime, timeout, start)
-    except BaseException as exc:
-        # A second Ctrl-C, gunicorn's SIGABRT: it shortens the drain and nothing more.
-        interruption = exc
-        report(logging.WARNING, "the drain was cut short by %s", type(exc).__name__)
-    stuck = _sweep(runtime, leaving)
-    if leaving and stuck:
-        _abandon(runtime, stuck)
-    after = _ended(runtime)
-    lost = runtime.endings.take_lost()
-    installed.drain = (start, end := runtime.clock.monotonic())
-    seconds = end - start
-    counts = {status: after[status] - before[status] for status in after}
-    runtime.stage.report = ShutdownReport(counts, lost, seconds, not lost)
-    runtime.resting.wake_all()
-    _publish(runtime.stage.report)
-    runtime.endings.report_late()
+    stage = runtime.stage
+    me, interruption = Drainer(threading.get_ident()), None
+    drains, mine = stage.drains, (me,)
+    try:
+        drains += mine
+        while stage.report is None:
+            first = drains[0]
+            if first is me:
+                break
+            if not first.at_it:  # it was interrupted, and has left: its drain is adopted
+                drains.remove(first)
+            elif not _await_other(runtime, first, timeout):
+                lost = list(runtime.endings.lost)
+                return ShutdownReport({}, lost, 0.0, not lost)
+        try:
+            _until_idle(runtime, timeout)
+            _finish(runtime, leaving)
+        except BaseException as exc:
+            # A second Ctrl-C, gunicorn's SIGABRT. Each further one begins the rest anew.
+            interruption = exc
+            try:
+                report(logging.WARNING, "the drain was cut short by %s", type(exc).__name__)
+                _finish(runtime, leaving)
+            except BaseException:
+                _finish(runtime, leaving)
+    finally:
+        me.at_it = False
     if interruption is not None and not leaving:
         raise interruption  # an explicit shutdown() does not swallow a Ctrl-C
-    return runtime.stage.report
+    return stage.report  # type: ignore[return-value]  # _finish has made it
 
 
-def _await_other(runtime: Runtime, timeout: float, start: float) -> ShutdownReport:
-    """Another call drains already: wait for its report."""
+def _until_idle(runtime: Runtime, timeout: float) -> None:
+    """Refuse new jobs, and wait for the accepted ones until the deadline."""
+    stage = runtime.stage
+    if stage.report is not None or not stage.serving:
+        return
+    stage.before = _ended(runtime)
+    stage.began = start = runtime.clock.monotonic()
+    stage.deadline = start + timeout
+    installed.drain = (start, stage.deadline)
+    stage.enter(DRAINING)
+    runtime.registry.close_gates()
+    _decide(runtime)
+    _wait(runtime, timeout, start)
+
+
+def _finish(runtime: Runtime, leaving: bool) -> None:
+    """Stop what still runs, and report it. Each step may be begun again."""
+    stage, found = runtime.stage, runtime.stage.found
+    if stage.report is None:
+        stuck = _sweep(runtime, leaving)
+        if leaving and stuck:
+            _abandon(runtime, stuck)
+        after, before = _ended(runtime), stage.before
+        for call in list(runtime.endings.lost):
+            del runtime.endings.lost[call]
+            found[call] = None
+        installed.drain = (stage.began, end := runtime.clock.monotonic())
+        counts = {status: after[status] - before.get(status, 0) for status in after}
+        stage.report = ShutdownReport(counts, list(found), end - stage.began, not found)
+    runtime.resting.wake_all()
+    if not stage.published:
+        _publish(stage.report)
+        stage.published = True
+    if not stage.told:
+        _tell(stage)
+    runtime.endings.report_late()
+
+
+def _await_other(runtime: Runtime, first: Drainer, timeout: float) -> bool:
+    """Another call drains already: wait until it is through, or has left. False if that is not
+    to be waited for: what is known so far is the answer then."""
     own = current_job()
-    if runtime.stage.drains[0][0] == threading.get_ident() or (own and own.lane.keeper is runtime):
+    if first.ident == threading.get_ident() or (own and own.lane.keeper is runtime):
         # A signal handler in the midst of the drain, or a job: the drain waits for them, so
-        # they cannot wait for it. They get what is known so far.
-        return ShutdownReport({}, list(runtime.endings.lost.copy()), 0.0, not runtime.endings.lost)
-    sleeper = Sleeper()
-    while runtime.stage.report is None:
-        left = start + timeout + 1.0 - runtime.clock.monotonic()
+        # they cannot wait for it.
+        return False
+    clock, stage, sleeper = runtime.clock, runtime.stage, Sleeper()
+    end = clock.monotonic() + timeout + 1.0
+
+    def over() -> bool:
+        return stage.report is not None or not first.at_it
+
+    while not over():
+        left = end - clock.monotonic()
         if left <= 0:
-            return ShutdownReport({}, list(runtime.endings.lost.copy()), timeout, False)
-        runtime.resting.park(sleeper, lambda: runtime.stage.report is not None, left)
-    return runtime.stage.report
+            return False
+        runtime.resting.park(sleeper, over, min(left, SIGNAL_SECONDS))
+    return True
 
 
 def _ended(runtime: Runtime) -> dict[Status, int]:
@@ -109,13 +158,11 @@ def _ended(runtime: Runtime) -> dict[Status, int]:
 
 def _decide(runtime: Runtime) -> None:
     """Settle what is not to be waited for, by each class's policies."""
+    dropped = "queued when the process stopped (on_shutdown='drop')"
     for lane in runtime.registry.all():
         if lane.options.on_shutdown == "drop":
             for call in lane.queued_calls():
-                if runtime.withdraw(call):
-                    runtime.endings.lose(
-                        call, "queued when the process stopped (on_shutdown='drop')"
-                    )
+                runtime.withdraw(call, partial(runtime.endings.lose, reason=dropped))
         runtime.queueing.lose_held(lane)
         runtime.waiting.made_room(lane)
         for call in [*lane.scheduled, *lane.retrying]:
@@ -148,35 +195,29 @@ def _sweep(runtime: Runtime, leaving: bool) -> list[Worker]:
         # back; so nothing slips in behind the sweep.
         lane.halt(paused=False)
     runtime.scheduler.close()
-    unended = "it was still running when the time for the stop was up"
+
+    def losing(reason: str) -> Callable[[Any], None]:
+        return partial(runtime.endings.lose, reason=reason)
+
     for pool in list(runtime.pools.values()):
         pool.close()
-        runtime.queueing.lose_queue(pool, "queued when the time for the stop was up")
+        runtime.queueing.lose_queue(pool, LATE)
     for lane in lanes:
         while lane.hold:
-            try:
-                runtime.endings.lose(
-                    lane.hold.popleft(), "queued when the time for the stop was up"
-                )
-            except IndexError:
-                break
+            for call in lane.hold.copy():
+                runtime.taking.out_of_queue(call, losing(LATE))
         while lane.blocked:
             runtime.waiting.wake_blocked(lane)  # a producer that waits for room is refused now
-        for call in [*lane.scheduled, *lane.retrying]:
-            if lane.claim_delayed(call):
-                runtime.endings.lose(call, "not yet due when the process stopped")
-        for call in list(lane.deferred):
-            if call in lane.deferred:
-                lane.deferred.discard(call)
-                runtime.endings.lose(call, "its transaction had not ended when the process stopped")
-        for call in list(lane.running):
-            if call in own:
-                continue
-            try:
-                lane.running.remove(call)
-            except KeyError:
-                continue  # it has just ended by itself
-            runtime.endings.lose(call, unended)
+        for reason, tables in (
+            ("not yet due when the process stopped", (lane.scheduled, lane.retrying)),
+            ("its transaction had not ended when the process stopped", (lane.deferred,)),
+            ("it was still running when the time for the stop was up", (lane.running,)),
+        ):
+            for table in tables:
+                for call in list(table):
+                    if call not in own:
+                        runtime.taking.out_of(call, table, follow=losing(reason))
+    runtime.taking.repair()
     if runtime.clockwork is not None:
         runtime.clockwork.stop()
     loops = runtime.loops.stop()
@@ -220,7 +261,8 @@ def _abandon(runtime: Runtime, stuck: list[Worker]) -> None:
 
 
 def _publish(result: ShutdownReport) -> None:
-    """One record in the log and one call of ``on_lost`` for everything that was lost."""
+    """One record in the log for everything that was lost; not for longer than a moment, for what
+    the log is written to may be full."""
     if not result.lost:
         return
     lines = []
@@ -230,6 +272,19 @@ def _publish(result: ShutdownReport) -> None:
     if len(result.lost) > LOGGED:
         lines.append(f"  and {len(result.lost) - LOGGED} more")
     message = "the process stopped after %.2f s; jobs lost: %d\n%s"
-    report(logging.ERROR, message, result.seconds, len(result.lost), "\n".join(lines))
-    if config.on_lost is not None:
-        safely("on_lost", None, config.on_lost, list(result.lost))
+    args = (logging.ERROR, message, result.seconds, len(result.lost), "\n".join(lines))
+    scribe = threading.Thread(target=report, args=args, name="counterpunch-report", daemon=True)
+    try:
+        scribe.start()
+    except RuntimeError:  # none can be had any more
+        report(*args)
+    else:
+        scribe.join(LOG_SECONDS)
+
+
+def _tell(stage: Stage) -> None:
+    """One call of ``on_lost`` for everything that was lost."""
+    lost, fn = stage.report.lost if stage.report else [], config.on_lost
+    stage.told = True
+    if lost and fn is not None:
+        safely("on_lost", None, fn, list(lost))

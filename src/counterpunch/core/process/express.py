@@ -64,7 +64,6 @@ def express_async(cls: Any, gate: Gate, plan: Plan) -> Callable[..., Handle[Any]
                 check(*args)  # type: ignore[misc]
         call: Handle[Any] = Handle()
         call.lane = lane
-        call.number = lane.accepts()
         call.args = args
         call.named = kwargs
         call.context = process.copy_context() or None  # an empty one is not worth its memory
@@ -72,17 +71,26 @@ def express_async(cls: Any, gate: Gate, plan: Plan) -> Callable[..., Handle[Any]
         call.state = QUEUED
         call.attempt = 0
         call.started = call.finished = call.outcome = call.more = None
-        lane.queue.append(call)
-        if lane.sleepers:
-            if len(lane.parked) <= len(lane.sleepers):  # this is Parking.nudge()
-                try:
-                    lane.wake_one()
-                except IndexError:
-                    pass
-        elif lane.vacancies:
-            lane.pool.start_worker()
-        if lane.halted:  # stopped or paused in between, by who may not have seen it
-            lane.moves.turned_away(call)
+        queue, one = lane.queue, (call,)
+        try:
+            for call.number in lane.numbers:  # in one breath: accepted and queued, see ``record``
+                break
+            queue += one
+            if lane.sleepers:
+                if len(lane.parked) <= len(lane.sleepers):  # this is Parking.nudge()
+                    try:
+                        lane.wake_one()
+                    except IndexError:
+                        pass
+            elif lane.vacancies:
+                lane.pool.start_worker()
+            if lane.halted:  # stopped or paused in between, by who may not have seen it
+                lane.moves.turned_away(call)
+        except BaseException:
+            left = lane.left
+            left += ((lambda: lane.moves.interrupted(call), 0),)
+            lane.moves.repair()
+            raise
         return call
 
     return _named(perform_async, cls, _ASYNC_DOC)
@@ -111,7 +119,6 @@ def express_in(cls: Any, gate: Gate, plan: Plan) -> Callable[..., Handle[Any]]:
                 check(*args)  # type: ignore[misc]
         call: Handle[Any] = Handle()
         call.lane = lane
-        call.number = lane.accepts()
         call.args = args
         call.named = kwargs
         call.context = process.copy_context() or None
@@ -120,13 +127,22 @@ def express_in(cls: Any, gate: Gate, plan: Plan) -> Callable[..., Handle[Any]]:
         call.state = SCHEDULED
         call.attempt = 0
         call.started = call.finished = call.outcome = call.more = None
-        lane.scheduled.add(call)
-        scheduler = lane.scheduler
-        scheduler.inbox.append(call)
-        if due < scheduler.next_look:
-            scheduler.hurry()
-        if lane.stage.phase is not OPEN:  # the stop began in between
-            lane.moves.settle_delayed(call)
+        scheduler, scheduled, one = lane.scheduler, lane.scheduled, (call,)
+        inbox = scheduler.inbox
+        try:
+            for call.number in lane.numbers:  # as above
+                break
+            scheduled[call] = None
+            inbox += one
+            if due < scheduler.next_look:
+                scheduler.hurry()
+            if lane.stage.phase is not OPEN:  # the stop began in between
+                lane.moves.settle_delayed(call)
+        except BaseException:
+            left = lane.left
+            left += ((lambda: lane.moves.interrupted(call), 0),)
+            lane.moves.repair()
+            raise
         return call
 
     return _named(perform_in, cls, _IN_DOC)

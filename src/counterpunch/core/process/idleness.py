@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..moves.taking import Taking
 from ..places.parking import Sleeper
 from ..places.site import Site
 from ..values.stage import DRAINING
@@ -17,7 +18,10 @@ SIGNAL_SECONDS = 0.5
 class Idleness:
     """Looks whether a process is idle, and waits until it is."""
 
-    def __init__(self, site: Site, registry: Registry, whereabouts: Whereabouts) -> None:
+    def __init__(
+        self, site: Site, taking: Taking, registry: Registry, whereabouts: Whereabouts
+    ) -> None:
+        self._left, self._taking = site.left, taking
         self._stage, self._clock = site.stage, site.clock
         self._scheduler, self._resting = site.scheduler, site.resting
         self._registry, self._whereabouts = registry, whereabouts
@@ -27,6 +31,8 @@ class Idleness:
         none waits for a time either."""
         # One look can miss a job that moves from a place not yet looked at to one already
         # seen empty. Two cannot, unless an attempt began in between.
+        if self._left:
+            self._taking.repair()
         attempts = self._attempts()
         return self._rests(delayed) and self._rests(delayed) and self._attempts() == attempts
 

@@ -111,7 +111,10 @@ def _at_exit() -> None:
         if runtime is None or runtime.pid != os.getpid():
             runtime = installed.runtime = Runtime()
         if runtime.registry.lanes or runtime.stage.phase is not OPEN:
-            drain(runtime, config.shutdown_timeout, leaving=True)
+            try:
+                drain(runtime, config.shutdown_timeout, leaving=True)
+            except BaseException:  # in the midst of its last steps
+                drain(runtime, config.shutdown_timeout, leaving=True)
         else:
             runtime.stage.enter(STOPPED)
     except BaseException as exc:

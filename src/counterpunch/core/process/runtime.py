@@ -20,6 +20,7 @@ from ..moves.performing import Performing
 from ..moves.queueing import Queueing
 from ..moves.room import Room
 from ..moves.steering import Steering
+from ..moves.taking import Taking
 from ..moves.waiting import Waiting
 from ..places.site import Site
 from ..values.clock import Clock, SystemClock
@@ -96,12 +97,15 @@ class Runtime:
         self.watchdog = installed.watch(site, self.registry, self.stacks)
 
         # Moves
+        self.taking = taking = Taking(site, self.whereabouts)
         self.endings = endings = Endings(site)
-        self.queueing = queueing = Queueing(site, endings, self.waits)
-        self.waiting = waiting = Waiting(site, endings, queueing)
-        self.performing = Performing(site, endings, waiting, Overrun(site, self.stacks))
+        self.queueing = queueing = Queueing(site, taking, endings, self.waits)
+        self.waiting = waiting = Waiting(site, taking, endings, queueing)
+        overrun = Overrun(site, self.stacks)
+        self.performing = Performing(site, taking, endings, waiting, overrun)
         self.steering = Steering(
             site,
+            taking,
             self.registry,
             self.whereabouts,
             endings,
@@ -110,11 +114,13 @@ class Runtime:
             self.watchdog.wake,
         )
         room = Room(site, self.here, endings, waiting)
-        duplicates = Duplicates(site, endings, self.steering)
+        duplicates = Duplicates(site, taking, endings, self.steering)
         self.admission = Admission(
             site,
             self.mode,
+            taking,
             self.registry,
+            self.whereabouts,
             endings,
             queueing,
             waiting,
@@ -122,14 +128,17 @@ class Runtime:
             room,
             open_gate,
         )
-        self.idleness = Idleness(site, self.registry, self.whereabouts)
+        self.idleness = Idleness(site, taking, self.registry, self.whereabouts)
 
         # What is asked of it. Bound once: no frame in between.
         self.enqueue = self.admission.enqueue
-        self.perform_now = PerformNow(self.registry, self.here, room).perform_now
+        interrupted = self.admission.interrupted
+        self.perform_now = PerformNow(self.registry, self.here, room, interrupted).perform_now
         self.taken, self.withdraw = waiting.taken, waiting.withdraw
         self.settle_delayed = waiting.settle_delayed
         self.may_start, self.settle = self.performing.may_start, self.performing.settle
+        self.rescue, self.repair = self.performing.rescue, taking.repair
+        self.interrupted = interrupted
         self.turned_away, self.no_thread = queueing.turned_away, queueing.no_thread
         self.cancel, self.reschedule = self.steering.cancel, self.steering.reschedule
         self.watch, self.unwatch = self.watchers.watch, self.watchers.unwatch

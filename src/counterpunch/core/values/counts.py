@@ -26,15 +26,18 @@ class Count:
     lock, and it never shows its value; its ``repr`` does.
     """
 
-    __slots__ = ("_counter", "add")
+    __slots__ = ("_start", "add", "numbers")
 
-    def __init__(self) -> None:
-        self._counter = count()
-        self.add = self._counter.__next__
+    def __init__(self, start: int = 0) -> None:
+        self._start = start
+        #: ``for number in count.numbers: break`` is ``number = count.add()`` in one breath: no
+        #: exception out of a signal handler can come between the two, see ``record``.
+        self.numbers = count(start)
+        self.add = self.numbers.__next__
 
     @property
     def value(self) -> int:
-        return int(repr(self._counter)[6:-1])  # "count(42)"
+        return int(repr(self.numbers)[6:-1]) - self._start  # "count(42)"
 
 
 class WorkerCounts(NamedTuple):

@@ -243,6 +243,7 @@ class Handle(Record, Generic[R]):
             except RuntimeError:
                 pass  # the loop was closed meanwhile; nobody waits any more
 
+        ended.again = True  # type: ignore[attr-defined]  # see ``watchers``
         keeper = self.lane.keeper
         if self.state not in TERMINAL:
             keeper.before_wait(self)

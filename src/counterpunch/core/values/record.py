@@ -9,6 +9,15 @@ Who may change a record: the one who took it out of its container (a queue, the 
 jobs, the set of running jobs). Taking out is one atomic step, so a worker, the scheduler,
 ``cancel()`` and the drain can race for a job and exactly one of them gets it. Its ``state`` is
 written in ``moves`` and in the two hot places that ``core`` names.
+
+**In one breath.** An exception can come out of nowhere: a Ctrl-C, a server's handler that raises
+SystemExit, a request timeout by SIGALRM, an exception set in a worker's thread. CPython delivers it
+as a Python function is entered, as a loop jumps back, and after a call; not between two statements
+that do none of these. So what belongs together is written without a call: ``del table[call]`` takes
+out (KeyError: somebody else has it), ``table[call] = None`` puts in, ``queue += one`` appends,
+``for call.number in numbers: break`` draws, ``for hand.call in taker: break`` takes the next one. A
+job that was taken out and not yet put down is noted likewise, and the note is carried out by whoever
+comes next; see ``moves.taking``.
 """
 
 from __future__ import annotations

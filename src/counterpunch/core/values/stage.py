@@ -36,10 +36,23 @@ class ShutdownReport(NamedTuple):
     clean: bool
 
 
+class Drainer:
+    """A call of the drain."""
+
+    __slots__ = ("at_it", "ident")
+
+    def __init__(self, ident: int) -> None:
+        self.ident = ident  # of its thread
+        self.at_it = True
+
+
 class Stage:
     """The phase of one runtime, the deadline of its drain, and the report of it."""
 
-    __slots__ = ("deadline", "drains", "phase", "report", "threads")
+    __slots__ = (
+        "before", "began", "deadline", "drains", "found", "phase", "published", "report", "threads",
+        "told",
+    )  # fmt: skip
 
     def __init__(self, threads: bool) -> None:
         #: False in a test mode: nothing runs by itself.
@@ -48,8 +61,14 @@ class Stage:
         #: The instant at which the drain is to be over, once it has begun.
         self.deadline: float | None = None
         self.report: ShutdownReport | None = None
-        #: An entry, with the thread, for each call of the drain; the first one carries it out.
-        self.drains: deque[tuple[int]] = deque()
+        #: The calls of the drain; the first one carries it out.
+        self.drains: deque[Drainer] = deque()
+        #: When it began, how many had ended by then, and what it has lost so far.
+        self.began = 0.0
+        self.before: dict[Status, int] = {}
+        self.found: dict[Any, None] = {}
+        #: The log and ``on_lost`` have the report.
+        self.published = self.told = False
 
     def enter(self, phase: str) -> bool:
         """Go on to ``phase``; False if that is not possible from here."""

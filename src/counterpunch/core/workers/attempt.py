@@ -112,13 +112,13 @@ def admitted(call: Call, lane: Lane, forced: bool = False) -> bool:
     """
     if (lane.plan.guarded or call.more is not None) and not lane.moves.may_start(call, forced):
         return False
-    call.attempt += 1
-    call.started = lane.monotonic()
-    call.state = RUNNING
-    lane.running.add(call)  # last: from here on the drain may end it
+    running, now = lane.running, lane.monotonic()
+    call.attempt, call.started, call.state = call.attempt + 1, now, RUNNING
+    running[call] = None  # last: from here on the drain may end it
     if lane.halted and lane.moves.turned_away(call, True):
         return False  # the drain ended, or the class was paused, after it left the queue
-    lane.starts()
+    for _ in lane.starts:
+        break
     return True
 
 
@@ -155,10 +155,11 @@ def execute_plain(call: Call, lane: Lane) -> None:
     call.attempt = 1  # an earlier attempt would have left something in ``more``
     call.started = started = lane.monotonic()
     call.state = RUNNING
-    running.add(call)  # last: from here on the drain may end it
+    running[call] = None  # last: from here on the drain may end it
     if lane.halted and lane.moves.turned_away(call, True):
         return  # the drain ended, or the class was paused, after it left the queue
-    lane.starts()
+    for _ in lane.starts:
+        break
     context = call.context
     if context is None:
         context = Context()  # the caller's was empty
@@ -178,24 +179,24 @@ def execute_plain(call: Call, lane: Lane) -> None:
     if call.more is not None:  # it reported progress or stored data
         lane.moves.settle(call, SUCCEEDED)
         return
-    try:
-        running.remove(call)
-    except KeyError:
-        return  # the drain gave it up as lost; that was its one ending
-    call.context = None
-    call.finished = now = lane.monotonic()
-    timings = lane.timings
+    now, timings, tokens, history = lane.monotonic(), lane.timings, lane.tokens, lane.history
     if now >= timings.tick:
         timings.sample(now)
-    timings.note((started - call.due, now - started))
-    if not lane.succeeds() & FOLD_MASK:
-        timings.durations.fold()
-    call.state = SUCCEEDED
-    tokens = lane.tokens
     if tokens.cancels:
         tokens.cancels.discard(call)
-    history = lane.history
-    history.ended.append(call)
+    pending, ended, one = timings.durations.pending, history.ended, (call,)
+    try:
+        del running[call]
+    except KeyError:
+        return  # the drain gave it up as lost; that was its one ending
+    # In one breath with that: it is counted, ended and remembered.
+    pending += (started - call.due, now - started)
+    for number in lane.succeeds:
+        break
+    call.context, call.finished, call.state = None, now, SUCCEEDED
+    ended += one
+    if not number & FOLD_MASK:
+        timings.durations.fold()
     if now >= history.look_back:
         history.forget_old(now)
     if lane.watchers.table:

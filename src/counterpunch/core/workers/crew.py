@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from ..places.parking import Parking
+from ..places.site import Site
 from ..values.stage import Stage
 from .ceiling import Ceiling
 from .loops import Loops
@@ -39,7 +40,11 @@ class Crew(Protocol):
 
     @property
     def watchdog(self) -> Watch: ...
-    def settle(self, call: Any, status: Any, /) -> None: ...
+
+    site: Site
+
+    def rescue(self, call: Any, exc: BaseException, /) -> None: ...
+    def repair(self) -> None: ...
     def no_thread(self, pool: Any, exc: BaseException, /) -> None:
         """No thread could be started for the pool."""
         ...

@@ -23,6 +23,7 @@ from typing import Any
 
 from ..places.parking import Parking, Sleeper
 from ..places.site import Site
+from ..places.watchers import again
 from ..values.current import current, current_job
 from ..values.errors import CounterpunchError
 from ..values.handle import Call
@@ -52,6 +53,7 @@ class Wait:
         #: Something may have changed: the thread is to look again.
         self.news: deque[None] = deque()
 
+    @again
     def wake(self, _: object = None) -> None:
         self.news.append(None)
         self.parking.nudge()
@@ -188,18 +190,29 @@ class Waits:
         return call
 
     def _run(self, wait: Wait, call: Call) -> bool:
-        """Run a queued job of this thread's own pool inside the wait."""
-        if not call.lane.moves.withdraw(call):
-            return True  # it has moved
-        wait.helping = call
-        try:
-            if call.lane.plan.is_async:
-                self.loops.run(call)
-            else:
-                execute(call, True)
-        finally:
-            wait.helping = None
+        """Run a queued job of this thread's own pool inside the wait; True in any case: it has
+        moved."""
+
+        def run(call: Call) -> None:
+            wait.helping = call
+            try:
+                if call.lane.plan.is_async:
+                    self.loops.run(call)
+                else:
+                    execute(call, True)
+            except BaseException as exc:  # not the user's; noted before anything is called
+                left, broken_off = call.lane.left, exc
+                left += ((lambda: call.lane.moves.rescue(call, broken_off), 0),)
+                raise
+            finally:
+                wait.helping = None
+
+        call.lane.moves.withdraw(call, run)
         return True
+
+    def helps(self, call: Call) -> bool:
+        """True if a thread runs the job inside a wait."""
+        return any(wait.helping is call for stack in list(self.table.values()) for wait in stack)
 
     def _circle(self, first: Wait) -> dict[Wait, bool] | None:
         """The waits of which none can end before another one does, and whether what they wait for

@@ -46,13 +46,25 @@ class Here:
 
     def run(self, call: Call, final: bool = False) -> None:
         """Run one attempt of a job that the caller owns, and what follows from it."""
-        with self._noted(call):
-            if call.lane.plan.is_async:
-                from .loop import execute_here
+        try:
+            with self._noted(call):
+                if call.lane.plan.is_async:
+                    from .loop import execute_here
 
-                execute_here(call, self.coroutines, self._resting, final)
-            else:
-                execute(call, worker=False, final=final)
+                    execute_here(call, self.coroutines, self._resting, final)
+                else:
+                    execute(call, worker=False, final=final)
+        except BaseException as exc:
+            # Not the user's code, whose exceptions end the attempt. It is noted before anything
+            # is called, see ``record``.
+            left, broken_off = call.lane.left, exc
+            left += ((lambda: self._rescue(call, broken_off), 0),)
+            call.lane.moves.repair()
+            raise
+
+    def _rescue(self, call: Call, exc: BaseException) -> None:
+        if call not in self.coroutines:  # else it goes on, on a thread of its own
+            call.lane.moves.rescue(call, exc)
 
     def attempt(self, call: Call, context: Context) -> Status:
         """Run the attempt of a job that was marked as running; nothing follows from it here."""

@@ -148,7 +148,7 @@ async def perform_on(loop: Loop, call: Call) -> None:
 async def _take_over(loop: Loop, call: Call) -> None:
     """On the loop: run a job that a pool's thread has handed on, unless the drain took it."""
     try:
-        call.lane.running.remove(call)
+        del call.lane.running[call]
     except KeyError:
         return  # given up as lost, which was its one ending
     await perform_on(loop, call)
@@ -158,7 +158,7 @@ def execute_on_loop(event_loop: Callable[[], Loop], call: Call) -> None:
     """One attempt of an async job that was queued in a shared pool: it runs on the loop, and
     the pool's thread waits for it."""
     lane: Lane = call.lane
-    lane.running.add(call)  # from here on the drain sees it
+    lane.running[call] = None  # from here on the drain sees it
     if lane.halted and lane.moves.turned_away(call, True):
         return  # before anything is given to a loop that is about to close
     try:
@@ -194,9 +194,11 @@ def execute_here(
             resting.wake_all()  # nobody may be left who says so
 
         thread = threading.Thread(target=run_alone, daemon=True)
+        coroutines[call] = None
         try:
             thread.start()
         except RuntimeError as exc:  # no thread to be had
+            del coroutines[call]
             lane.moves.settle(call, broken(call, exc))
         else:
             thread.join()

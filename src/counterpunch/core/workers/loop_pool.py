@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+from collections.abc import Callable
 from contextvars import Context
+from typing import Any
 
 from ..places.backlog import Worker
 from ..places.lane import Lane
@@ -26,6 +28,16 @@ class LoopPool(Pool):
     """A pool whose workers are tasks of the runtime's event loop."""
 
     threaded = False
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        #: How to wake each task that sleeps, whatever became of its place in ``sleepers``.
+        self._asleep: dict[Callable[[], None], None] = {}
+
+    def rouse(self) -> None:
+        super().rouse()
+        for wake in list(self._asleep):
+            wake()
 
     def start_worker(self) -> bool:
         if self.crew.stage.phase is STOPPED:
@@ -81,11 +93,10 @@ class LoopPool(Pool):
 
     async def _serve_some(self, loop: Loop, worker: Worker) -> bool:
         """Run jobs until none is queued, then sleep; True if the worker is to leave."""
-        while (call := self.take()) is not None:
+        while (call := self.take(worker)) is not None:
             lane: Lane = call.lane
             if lane.tickets is not None or lane.away or lane.overdue or lane.blocked:
                 lane.moves.taken(call)
-            worker.call = call
             await perform_on(loop, call)
             worker.call = call = None
             if self.surplus.take():
@@ -113,6 +124,8 @@ class LoopPool(Pool):
         def wake() -> None:
             loop.call(arrived)
 
+        self._asleep[wake] = None
+
         parking = self.parking
         parking.parked.give()
         try:
@@ -127,4 +140,5 @@ class LoopPool(Pool):
                 parking.sleepers.remove(wake)  # nobody may count on this worker any more
             raise
         finally:
+            self._asleep.pop(wake, None)
             parking.parked.take()

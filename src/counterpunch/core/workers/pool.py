@@ -17,11 +17,9 @@ from ..values.clock import monotonic
 from ..values.config import config
 from ..values.hooks import logger, process, report, safely
 from ..values.stage import STOPPED
-from ..values.status import QUEUED
 from .attempt import execute, execute_plain
 from .crew import Crew
 from .hiring import Hiring
-from .outcome import broken
 
 __all__ = ["IDLE_SECONDS", "Pool"]
 
@@ -133,10 +131,9 @@ class Pool(Backlog):
         self.vacancies.give()
         if self.crew.stage.phase is not STOPPED:
             report(logging.CRITICAL, "a worker of %s ended by a defect", self.name, exc_info=exc)
-        call = worker.call
-        if call is not None and (call in call.lane.running or call.state is QUEUED):
-            call.lane.running.add(call)
-            self.crew.settle(call, broken(call, exc))
+        call, worker.call = worker.call, None
+        if call is not None:
+            self.crew.rescue(call, exc)
         if any(self.levels):
             self.offer()
 
@@ -147,17 +144,17 @@ class Pool(Backlog):
         rested, computed = monotonic(), time.thread_time()
         talks = logger.isEnabledFor(logging.INFO)
         while True:
-            call = None
-            for queue in self.levels:
+            for queue, taker in self.ways:
                 if queue:
                     try:
-                        call = queue.popleft()
+                        for worker.call in taker:  # in one breath, see ``record``
+                            break
                         break
                     except IndexError:
                         pass  # another worker took the last one
+            call = worker.call
             if call is not None:
                 lane: Lane = call.lane
-                worker.call = call
                 if lane.tickets is not None or lane.away or lane.overdue or lane.blocked:
                     lane.moves.taken(call)
                 if (
@@ -188,6 +185,8 @@ class Pool(Backlog):
                 return
             if config.max_threads is not None and self._lend():
                 return
+            if self.crew.site.left:
+                self.crew.repair()
             woken = self.parking.park(worker.sleeper, self.second_look, IDLE_SECONDS)
             if not woken and self._retire():
                 return

@@ -59,6 +59,11 @@ class Whereabouts:
                     yield call
         yield from self._here.of_lane(lane)
 
+    def holds(self, call: Call) -> bool:
+        """True if the job is somewhere: in a container of its lane, or in a thread's hand."""
+        lane: Lane = call.lane
+        return lane.holds(call) or any(one is call for one in self.in_hand(lane))
+
     def live(self, lane: Lane) -> list[Call]:
         """The jobs of a class that have not ended or are just about to: running, queued,
         delayed, deferred. One that moves meanwhile may be there twice."""

@@ -1,0 +1,149 @@
+"""Taking a job out of its container, and what follows: all of it, whatever interrupts.
+
+An exception out of nowhere (see ``record``) may come right after a job was taken out. So who takes
+one says at once what is to follow; and if that is broken off, it is left in a list from which
+whoever comes next carries it out: the one who was interrupted himself, before the exception goes on
+to his caller; else a worker before it sleeps, an enqueue on the long way, who waits for idleness,
+the drain. What follows may be begun again: it is a function that puts the job somewhere or ends it,
+and it is not called again once the job is somewhere.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+from ..places.lane import Lane
+from ..places.site import Site
+from ..values.handle import Call
+from ..values.hooks import report
+from ..values.status import RETRYING, SCHEDULED, TERMINAL
+from ..workers.whereabouts import Whereabouts
+
+__all__ = ["Follow", "Taking"]
+
+#: What is to become of a job that was taken out.
+Follow = Callable[[Any], object]
+
+#: What was broken off so often has a defect, and is given up.
+TRIES = 100
+_NEVER: Any = object()
+
+
+class Taking:
+    """Takes jobs out, and carries out what follows."""
+
+    def __init__(self, site: Site, whereabouts: Whereabouts) -> None:
+        self._left, self._resting = site.left, site.resting
+        self._scheduler, self._watchers = site.scheduler, site.watchers
+        self._whereabouts = whereabouts
+        self._next: Iterator[tuple[Callable[[], object], int]]
+        self._next = iter(self._left.popleft, _NEVER)
+
+    def out_of(self, call: Call, *tables: dict[Call, None], follow: Follow) -> bool:
+        """Take a job out of the table that it is in; False if it is in none of them."""
+        taken = False
+        try:
+            for table in tables:
+                try:
+                    del table[call]
+                    taken = True
+                except KeyError:
+                    continue
+                break
+            if taken:
+                follow(call)
+        except BaseException:
+            if taken:
+                left = self._left
+                left += ((partial(self._go_on, call, follow), 0),)
+                self.repair()
+            raise
+        return taken
+
+    def out_of_queue(self, call: Call, follow: Follow) -> bool:
+        """Take a job out of the queue of its pool, or from those that are held; False if a worker
+        was faster."""
+        lane: Lane = call.lane
+        one, hand = (call,), list[None]()
+        try:
+            for queue in (lane.hold, *lane.home(call).levels):
+                try:
+                    hand.extend(map(queue.remove, one))  # one call into C: it is out, and in hand
+                except ValueError:
+                    continue
+                break
+            if hand:
+                lane.left_queue(call)
+                follow(call)
+        except BaseException:
+            if hand:
+                left = self._left
+                left += ((partial(self._go_on, call, follow), 0),)
+                self.repair()
+            raise
+        return bool(hand)
+
+    def new(self, call: Call, follow: Follow) -> None:
+        """Count a job as accepted, and have ``follow`` done with it."""
+        numbers = call.lane.numbers
+        try:
+            for _ in numbers:
+                break
+            follow(call)
+        except BaseException:
+            left = self._left
+            left += ((partial(self._go_on, call, follow), 0),)
+            self.repair()
+            raise
+
+    def surely(self, step: Callable[[], object]) -> None:
+        """Do what may be begun again, to its end; what interrupts it is raised all the same."""
+        try:
+            step()
+        except BaseException:
+            left = self._left
+            left += ((step, 0),)
+            self.repair()
+            raise
+
+    def _go_on(self, call: Call, follow: Follow) -> None:
+        """What was to follow was broken off somewhere."""
+        lane: Lane = call.lane
+        if call.state not in TERMINAL and not self._whereabouts.holds(call):
+            lane.left_queue(call)
+            follow(call)
+        self.shake(call)
+
+    def shake(self, call: Call) -> None:
+        """A job is where it belongs, and somebody may not have heard of it: say so again."""
+        lane: Lane = call.lane
+        lane.gate.lane = None  # the next enqueue takes the long way, and looks
+        if call.state in TERMINAL:
+            self._watchers.tell(call)
+        lane.home(call).rouse()
+        if call.state is SCHEDULED or call.state is RETRYING:
+            self._scheduler.hurry()
+        self._resting.wake_all()
+
+    def repair(self) -> None:
+        """Carry out what an interruption has left."""
+        while self._left:
+            entry = None
+            try:
+                try:
+                    for entry in self._next:
+                        break
+                except IndexError:
+                    return  # somebody else is at it
+                if entry is not None:
+                    entry[0]()
+            except BaseException as exc:
+                if entry is not None and entry[1] < TRIES:
+                    left = self._left
+                    left += ((entry[0], entry[1] + 1),)
+                elif entry is not None:
+                    report(logging.CRITICAL, "%r fails, and is given up", entry[0], exc_info=exc)
+                raise
