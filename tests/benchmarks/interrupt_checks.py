@@ -40,7 +40,14 @@ from interrupt_instrument import REST, Instrument, at_rest, until
 from interrupt_stage import PERIOD, Gate, Plain, Rated, Stage, called, ran, ticks
 
 import counterpunch
-from counterpunch import Handle, QueueFull, ShutdownReport, ShuttingDown, Status
+from counterpunch import (
+    CounterpunchError,
+    Handle,
+    QueueFull,
+    ShutdownReport,
+    ShuttingDown,
+    Status,
+)
 
 __all__ = ["checked", "checked_stop", "reached", "safely", "working"]
 
@@ -85,8 +92,9 @@ def working(stage: Stage) -> Iterator[str]:
     at_rest()
     known = _known(stage)
     yield from _cancel_far(known)
-    near = [handle.run_at.timestamp() - time.time() for handle in known if not handle.done()]
-    _ended(known, REST + max([0.0, *near]))
+    due = {handle: handle.run_at.timestamp() - time.time() for handle in known}
+    near = [handle for handle in known if due[handle] < NEAR]
+    _ended(near, REST + max([0.0, *(due[handle] for handle in near if not handle.done())]))
     left = [(handle, str(handle.status)) for handle in known if not handle.done()]
     yield from _phantoms(known)
     for batch in stage.batches:
@@ -95,8 +103,7 @@ def working(stage: Stage) -> Iterator[str]:
         elif not _once(called, batch.id):
             yield "callback"
     if left and not all(handle.done() for handle, _ in left):
-        more = [cls.perform_async(CHECKS) for cls in stage.classes]
-        _ended([*known, *more])
+        _ended([*known, *_more(stage.classes)])
     for cls in stage.classes:
         yield from _rate() if cls is Rated else _capacity(cls)
         if cls.identity is not None:
@@ -171,14 +178,28 @@ def _open() -> int:
     return sum(getattr(total, status) for status in (*DELAYED, Status.QUEUED, Status.RUNNING))
 
 
+def _more(classes: list[Any]) -> Iterator[Handle[Any]]:
+    """What wakes whoever can be woken: one more job of each class now, and one soon."""
+    for cls in classes:
+        try:
+            yield cls.perform_in(0.001, 2 * CHECKS)
+            yield cls.perform_async(CHECKS)
+        except QueueFull:
+            pass
+
+
 def _capacity(cls: Any) -> Iterator[str]:
     """All its threads at work at once, and as many jobs in its queue as it allows."""
     workers = 2 if cls.pool is not None else cls.workers
     key, gate = iter(range(CHECKS + 1, 2 * CHECKS)), Gate()
-    held = [cls.perform_async(next(key), gate)]
-    until(held[0].running)
-    held += [cls.perform_async(next(key), gate) for _ in range(workers - 1)]
-    full = until(lambda: all(handle.running() for handle in held))
+    held: list[Handle[Any]] = []
+    try:
+        for _ in range(workers):
+            held.append(cls.perform_async(next(key), gate))
+            until(held[0].running)
+    except QueueFull:
+        yield "room"
+    full = len(held) == workers and until(lambda: all(one.running() for one in held))
     if not full:
         yield "threads"
     if full and cls.overflow == "raise":
@@ -200,7 +221,11 @@ def _capacity(cls: Any) -> Iterator[str]:
 
 
 def _keys(cls: Any, known: list[Handle[Any]]) -> Iterator[str]:
-    again = cls.perform_async(7)
+    try:
+        again = cls.perform_async(7)
+    except CounterpunchError:
+        yield "key"
+        return
     if again in known or not until(again.done) or again.status is not Status.SUCCEEDED:
         yield "key"
 
