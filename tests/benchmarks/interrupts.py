@@ -139,12 +139,14 @@ def _row(scene: Scene, given: argparse.Namespace) -> list[Outcome]:
             for (first, _), end in zip(firsts, ends, strict=True)
             for more in _spread(end.total - first, given.stride, max(1, given.most // 20))
         ]
-    found = list(_outcomes(scene, numbers, given))
-    missed = sum(1 for one in found if one.raised < len(numbers[0]) and not one.words)
-    broken = [(at, one) for at, one in zip(numbers, found, strict=True) if one.words]
+    tries = list(zip(numbers, _outcomes(scene, numbers, given), strict=True))
+    # A call that waits for threads has a few places more in one run than in the next.
+    missed = [one for _, one in tries if one.raised < len(numbers[0]) and not one.words]
+    found = [one for _, one in tries if one not in missed]
+    broken = [(at, one) for at, one in tries if one.words]
     words = Counter(word for _, one in broken for word in one.words)
     what = [f"{word} {times}" for word, times in words.most_common()]
-    what += [f"({missed} not reached)"] if missed else []
+    what += [f"({len(missed)} not reached)"] if missed else []
     what += [f"(uninterrupted: {', '.join(whole.words)})"] if whole.words else []
     print(
         f"{scene.name:49} {whole.total:6} {len(found):6} {len(broken):7}  {', '.join(what)}",
