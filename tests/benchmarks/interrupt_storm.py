@@ -24,7 +24,7 @@ from interrupt_instrument import Instrument, until
 from interrupt_stage import Gate, Plain, Stage, Transaction
 
 import counterpunch
-from counterpunch import Batch, CounterpunchError, Handle, Status
+from counterpunch import Batch, CounterpunchError, Handle, QueueFull, Status
 
 __all__ = ["run"]
 
@@ -47,12 +47,15 @@ class Storm:
         self._chance = random.Random(seed)
         self.kind = kind
         self.signals = self.raised = self.caught = 0
+        self.inside = False
         signal.signal(signal.SIGALRM, self._arrive)
         sys.unraisablehook = self._unraisable
 
     def _arrive(self, number: int, frame: FrameType | None) -> None:
         self.signals += 1
-        if frame is not None and self._where._counts(frame) and self._chance.random() < SHARE:
+        if frame is None or not self.inside or not self._where._counts(frame):
+            return
+        if self._chance.random() < SHARE:
             self.raised += 1
             raise self.kind("from the signal handler")
 
@@ -195,6 +198,7 @@ def run(ours: str, seconds: float, seed: int, kind: type[BaseException], deep: b
 def _one(storm: Storm, call: Callable[[], object], wrong: Counter[str]) -> bool:
     """Make a call; False if a signal came out of it."""
     try:
+        storm.inside = True
         call()
     except storm.kind:
         storm.caught += 1
@@ -203,16 +207,22 @@ def _one(storm: Storm, call: Callable[[], object], wrong: Counter[str]) -> bool:
         time.sleep(0.0005)  # full, a duplicate, discarded: let others have a turn
     except BaseException:
         wrong[traceback.format_exc().strip().splitlines()[-1]] += 1
+    finally:
+        storm.inside = False
     return True
 
 
 def _stop(storm: Storm, stage: Stage, wrong: Counter[str]) -> None:
     """Stop under fire, with jobs that run, wait and are to come."""
     gate = Gate()
+    held: list[Handle[Any]] = []
     for cls in (Plain, stages.Async):
-        stage.handles += [cls.perform_async(key, gate) for key in range(4)]
-    until(lambda: stage.handles[-4].running())
-    stage.handles.append(Plain.perform_in(60.0))
+        try:
+            held += [cls.perform_async(key, gate) for key in range(4)]
+        except QueueFull:
+            pass  # it has lost its threads
+    until(lambda: any(handle.running() for handle in held))
+    stage.handles += [*held, Plain.perform_in(60.0)]
     stage.gates.append(gate)
     storm.blow(True)
     start = time.monotonic()

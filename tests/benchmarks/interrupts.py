@@ -81,6 +81,7 @@ class Outcome(NamedTuple):
 def main() -> int:
     given = _arguments()
     faulthandler.enable()
+    print(OURS, flush=True)
     if given.signals is not None:
         return interrupt_storm.run(OURS, given.signals, given.seed, KINDS[given.kind], given.deep)
     wanted = [one.lower() for one in given.calls.split("|")] if given.calls else [""]
