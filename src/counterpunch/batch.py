@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from .core.port import (
+    INTERRUPTED,
     SUCCEEDED,
     TERMINAL,
     CounterpunchError,
@@ -23,8 +24,10 @@ from .core.port import (
     Runtime,
     Sleeper,
     accepting,
+    again,
     current_batch,
     current_job,
+    interrupts,
     open_batches,
     plan_of,
     process,
@@ -64,7 +67,6 @@ class Batch:
         self.on_complete = _follower("on_complete", on_complete)
         #: The members' handles, in the order of their enqueue; inner batches' not included.
         self.handles: deque[Handle[Any]] = deque()
-        self.callbacks: list[Handle[Any]] = []
         self._inner: deque[Batch] = deque()
         self._outer: Batch | None = None
         self._token: Token[OpenBatch | None] | None = None
@@ -73,10 +75,12 @@ class Batch:
         self._interrupted = False
         self._thread: int | None = None
         self.closed = False
-        # One entry for each thing to wait for: the block itself, and every member. Taking
-        # out is atomic; who finds none left takes the one right to complete the batch.
-        self._pending = Permits(1)
+        #: What is still waited for: the block itself, every member, every inner batch.
+        self._pending: dict[object, None] = {self: None}
+        #: Completing it is one thread's at a time, and begun again if it was interrupted.
         self._right = Permits(1)
+        #: The callback of each name, as soon as it was accepted.
+        self._followers: dict[str, list[Handle[Any]]] = {}
         self._parking = Parking()
         self._done = False
 
@@ -87,16 +91,23 @@ class Batch:
     def __enter__(self) -> Batch:
         if self._entered:
             raise CounterpunchError(f"{self!r} was opened before; make a new Batch for more jobs")
-        self._entered = True
-        self._thread = get_ident()
         outer = current_batch.get()
-        if isinstance(outer, Batch) and not outer.closed:
-            self._outer = outer
-            self._outer._pending.give()
-            self._outer._inner.append(self)
-        self._token = current_batch.set(self)
-        open_batches.add(self)
-        accepting().registry.close_gates()
+        try:
+            self._entered = True
+            self._thread = get_ident()
+            if isinstance(outer, Batch) and not outer.closed:
+                self._outer = outer
+                outer._pending[self] = None
+                outer._inner.append(self)
+            open_batches.add(self)
+            self._token = current_batch.set(self)
+            accepting().registry.close_gates()
+        except BaseException:  # the block is not entered, and so nobody leaves it
+            open_batches.discard(self)
+            current_batch.set(outer)
+            if self._outer is not None:
+                self._outer._pending.pop(self, None)
+            raise
         return self
 
     def __exit__(
@@ -105,10 +116,20 @@ class Batch:
         exc: BaseException | None,
         frames: TracebackType | None,
     ) -> None:
+        try:
+            self._leave(exc)
+        except CounterpunchError:
+            raise
+        except BaseException:
+            self._leave(exc)  # an interruption: what it left is begun again
+            raise
+
+    def _leave(self, exc: BaseException | None) -> None:
         open_batches.discard(self)
         try:
-            if self._token is not None:
-                current_batch.reset(self._token)
+            token, self._token = self._token, None
+            if token is not None:
+                current_batch.reset(token)
         except ValueError as foreign:
             raise CounterpunchError(
                 f"{self!r} is left in another context than it was opened in, as by a generator "
@@ -116,11 +137,19 @@ class Batch:
                 f"belong to it; open and leave it in one function"
             ) from foreign
         finally:
+            if current_batch.get() is self:
+                current_batch.set(self._outer)
             self._interrupted = exc is not None
             # The last member ends on a worker, which knows nothing of who opened the batch.
-            self._context = process.copy_context()
+            if not self.closed:
+                self._context = process.copy_context()
             self.closed = True
-            self._one_less(accepting())
+            self._one_less(self, accepting())
+
+    @property
+    def callbacks(self) -> list[Handle[Any]]:
+        """The handles of the callbacks that were enqueued."""
+        return [hand[-1] for hand in list(self._followers.values()) if hand]
 
     @property
     def progress(self) -> tuple[int, int]:
@@ -169,22 +198,30 @@ class Batch:
 
     def add(self, call: Handle[Any]) -> None:
         """A job was enqueued inside the block."""
-        self._pending.give()
-        self.handles.append(call)
-        call.add_done_callback(self._ended)
+        handles, one, pending = self.handles, (call,), self._pending
+        call.add_done_callback(self._ended)  # first: it is nowhere yet
+        pending[call] = None
+        handles += one
 
+    @again
     def _ended(self, call: Handle[Any]) -> None:
-        self._one_less(call.lane.keeper)
+        self._one_less(call, call.lane.keeper)
 
-    def _one_less(self, runtime: Runtime) -> None:
+    def _one_less(self, what: object, runtime: Runtime) -> None:
         """One thing less to wait for; ``runtime`` is where the callbacks go if it was the last.
 
         That of the last member, not the one in force: a stop must not start a new one, and
         nothing is to leak out of a test mode.
         """
-        self._pending.take()
-        if self.closed and not self._pending and self._right.take():
-            self._complete(runtime)
+        self._pending.pop(what, None)
+        if self.closed and not self._pending and not self._done:
+            hand: list[None] = []
+            try:
+                if self._right.take_into(hand):
+                    self._complete(runtime)
+            except BaseException:
+                self._right.give_back(hand)
+                raise
 
     def _succeeded(self) -> bool:
         if self._interrupted:
@@ -193,36 +230,39 @@ class Batch:
         return own and all(inner._succeeded() for inner in self._inner.copy())
 
     def _complete(self, runtime: Runtime) -> None:
-        context, self._context = self._context, None
-        failures = (context or Context()).run(self._follow_all, runtime)
-        self._done = True
+        """Enqueue the callbacks; may be begun again."""
+        context = self._context or Context()
+        failures = context.run(self._follow_all, runtime)
+        self._done, self._context = True, None
         self._parking.wake_all()
         if self._outer is not None:
-            self._outer._one_less(runtime)
+            self._outer._one_less(self, runtime)
         if failures and not runtime.stage.threads:
             raise failures[0]  # under inline() the callback has run here, and failed
 
     def _follow_all(self, runtime: Runtime) -> list[BaseException]:
         """In a context of its own: what is set here needs no undoing."""
         current_batch.set(None)  # the callbacks are nobody's members
-        failures = []
-        for callback in [self.on_success if self._succeeded() else None, self.on_complete]:
-            if callback is not None:
-                try:
-                    self._follow(callback, runtime)
-                except BaseException as exc:
-                    failures.append(exc)
+        failures: list[BaseException] = []
+        for name, callback in (
+            ("on_success", self.on_success if self._succeeded() else None),
+            ("on_complete", self.on_complete),
+        ):
+            if callback is None:
+                continue
+            hand = self._followers.setdefault(name, [])
+            if hand and hand[-1].error != INTERRUPTED:
+                continue  # accepted before an interruption
+            try:
+                runtime.enqueue(callback.job, (self.id,), {}, callback.options, inside=hand)
+            except BaseException as exc:
+                if interrupts(exc) or isinstance(exc, RecursionError):
+                    raise
+                failures.append(exc)
+                if runtime.stage.threads:
+                    message = "the callback %r of %r could not be enqueued"
+                    report(logging.ERROR, message, callback, self, exc_info=exc)
         return failures
-
-    def _follow(self, callback: Using[Any, Any], runtime: Runtime) -> None:
-        try:
-            handle = runtime.enqueue(callback.job, (self.id,), {}, callback.options, inside=True)
-            self.callbacks.append(handle)
-        except BaseException as exc:
-            if runtime.stage.threads:
-                message = "the callback %r of %r could not be enqueued"
-                report(logging.ERROR, message, callback, self, exc_info=exc)
-            raise
 
 
 def _follower(name: str, value: Any) -> Using[Any, Any] | None:

@@ -88,7 +88,7 @@ def test_who_waits_for_idleness_hears_of_a_job_that_left_the_queue(
     assert resting.done.wait(LONG)
 
 
-@pytest.mark.parametrize("kind", ["pool", "loop", "resize", "scheduler"])
+@pytest.mark.parametrize("kind", ["pool", "loop", "scheduler"])
 def test_who_waits_for_idleness_hears_of_a_thread_that_does_not_start(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -119,8 +119,6 @@ def test_who_waits_for_idleness_hears_of_a_thread_that_does_not_start(
     elif kind == "loop":
         monkeypatch.setattr(Loop, "call", lambda *args: False)  # it was closed meanwhile
         pool.offer()
-    elif kind == "resize":
-        pool.resize(2)
     else:
         with monkeypatch.context() as patch, pytest.raises(Boom):
             patch.setattr(threading.Thread, "start", interrupted)

@@ -15,12 +15,14 @@ more adds a line here.
 
 from __future__ import annotations
 
+from .moves.admission import INTERRUPTED
 from .places.backlog import Worker
 from .places.lane import Gate, Lane
 from .places.parking import Parking, Sleeper
 from .places.permits import Permits
 from .places.scheduler import Timer
 from .places.timings import SLOT_SECONDS
+from .places.watchers import again
 from .process.changes import redefined
 from .process.express import express_async, express_in
 from .process.in_force import accepting, current
@@ -49,6 +51,7 @@ from .values.errors import (
     QueueFull,
     RemoteError,
     ShuttingDown,
+    interrupts,
     shorten,
 )
 from .values.handle import Handle
@@ -83,16 +86,16 @@ from .workers.stacks import text_of
 __all__ = [
     "BOUNDS", "BackendError", "CANCELLED", "Cancelled", "Clockwork", "CounterpunchError",
     "Counts", "DEFERRED", "DISCARDED", "DRAINING", "Discard", "Discarded", "Discards",
-    "Duplicate", "FAILED", "Gate", "HERE", "Handle", "InvalidOption", "LOST", "Lane", "Lost",
-    "Mode", "More", "NO_COUNTS", "NO_KWARGS", "NotSupported", "OPEN", "OpenBatch", "PER_CALL",
-    "Parking", "Permits", "Plan", "QUEUED", "QueueFull", "RETRYING", "RUNNING", "Rate",
-    "RemoteError", "Retry", "Runtime", "SCHEDULED", "SLOT_SECONDS", "SUCCEEDED",
-    "ShutdownReport", "ShuttingDown", "Sleeper", "Stats", "Status", "SystemClock", "TERMINAL",
-    "Timer", "Times", "VirtualClock", "Worker", "WorkerCounts", "accepting", "admitted",
-    "around_enqueue", "around_perform", "broken", "commit", "config", "current", "current_batch",
-    "current_call", "current_job", "due_at", "due_in", "engines", "express_async", "express_in",
-    "fill", "flag", "hashable", "installed", "moment", "monotonic", "on_error", "on_start",
-    "open_batches", "plan_of", "process", "quiet", "redefined", "report", "safely", "seconds",
-    "shorten", "shown_arguments", "shutdown", "start", "text_of", "time_limit", "wait_idle",
-    "whole",
+    "Duplicate", "FAILED", "Gate", "HERE", "Handle", "INTERRUPTED", "InvalidOption", "LOST",
+    "Lane", "Lost", "Mode", "More", "NO_COUNTS", "NO_KWARGS", "NotSupported", "OPEN",
+    "OpenBatch", "PER_CALL", "Parking", "Permits", "Plan", "QUEUED", "QueueFull", "RETRYING",
+    "RUNNING", "Rate", "RemoteError", "Retry", "Runtime", "SCHEDULED", "SLOT_SECONDS",
+    "SUCCEEDED", "ShutdownReport", "ShuttingDown", "Sleeper", "Stats", "Status", "SystemClock",
+    "TERMINAL", "Timer", "Times", "VirtualClock", "Worker", "WorkerCounts", "accepting",
+    "admitted", "again", "around_enqueue", "around_perform", "broken", "commit", "config",
+    "current", "current_batch", "current_call", "current_job", "due_at", "due_in", "engines",
+    "express_async", "express_in", "fill", "flag", "hashable", "installed", "interrupts",
+    "moment", "monotonic", "on_error", "on_start", "open_batches", "plan_of", "process", "quiet",
+    "redefined", "report", "safely", "seconds", "shorten", "shown_arguments", "shutdown",
+    "start", "text_of", "time_limit", "wait_idle", "whole",
 ]  # fmt: skip

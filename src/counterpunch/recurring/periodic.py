@@ -59,6 +59,9 @@ class _Clockwork(Clockwork):
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
         self.due: dict[type[Any], float] = {}  # epoch seconds
+        #: The timer of each class's next tick, any other is void; and those that were handed over.
+        self.timers: dict[type[Any], Timer] = {}
+        self.armed: dict[type[Any], Timer] = {}
         self.latest: dict[type[Any], Handle[Any]] = {}
         #: What each class was armed in: under Flask the app that was current.
         self.contexts: dict[type[Any], Context | None] = {}
@@ -67,7 +70,7 @@ class _Clockwork(Clockwork):
         self.locks: dict[str, HostLock] = {}
 
     def arm(self, job: type[Any]) -> None:
-        if job not in self.due:
+        if job not in self.armed:
             self.contexts[job] = process.fresh_context()
             self._set_next(job, None)
 
@@ -75,23 +78,27 @@ class _Clockwork(Clockwork):
         options, clock = plan_of(job).options, self.runtime.clock
         now = clock.time()
         due = next_due(options.every, options.cron, last, now)
-        self.due[job] = due
         later = options.jitter * self.runtime.chance() if options.jitter else 0.0
-        timer = Timer(lambda: self._tick(job, due))
+        timer = Timer(lambda: self._tick(job, due, timer))
+        self.due[job], self.timers[job] = due, timer
         if options.cron is not None:
             self.runtime.scheduler.add(timer, due + later, wall=True)
         else:
             self.runtime.scheduler.add(timer, clock.monotonic() + max(0.0, due - now) + later)
+        self.armed[job] = timer
 
     def stop(self) -> None:
         """Let other processes of the host have the classes that this one has held."""
         for lock in list(self.locks.values()):
             lock.release()
 
-    def _tick(self, job: type[Any], due: float) -> None:
+    def _tick(self, job: type[Any], due: float, timer: Timer) -> None:
         """On the scheduler's thread: enqueue the job, unless the last one is still alive."""
+        if self.timers.get(job) is not timer:
+            return  # armed again, after it was interrupted
         if self.runtime.stage.phase is not OPEN or job not in periodic_classes:
-            self.due.pop(job, None)
+            for table in (self.due, self.timers, self.armed):
+                table.pop(job, None)
             return
         try:
             latest = self.latest.get(job)

@@ -38,6 +38,8 @@ __all__ = ["Admission"]
 _DELAYED = (DEFERRED, SCHEDULED, RETRYING)
 #: The outcome of a job that has no number yet.
 NOT_ACCEPTED: Any = object()
+#: Why a job was discarded of which nothing was to remain.
+INTERRUPTED = "its enqueue was interrupted"
 
 
 class Admission:
@@ -72,12 +74,13 @@ class Admission:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         options: dict[str, Any] | None = None,
-        inside: bool = False,
+        inside: list[Any] | None = None,
     ) -> Handle[Any]:
         """Check, build and place one job; everything the short path leaves out.
 
         ``inside`` marks an enqueue of the library itself, such as a batch's callback: never
-        refused, and lost with the rest if the process has stopped.
+        refused, and lost with the rest if the process has stopped. The job is put into it as
+        soon as it is accepted, so that an interruption leaves no doubt.
 
         Raises:
             TypeError: If the arguments do not fit ``perform``.
@@ -87,7 +90,7 @@ class Admission:
         lane = self._registry.lane(job)
         if lane.left:
             self._taking.repair()
-        if not inside:
+        if inside is None:
             self._room.refuse_late(lane)
         if self._stage.threads:  # a test mode stays in front of an engine
             engine = engine_of(lane.options, config.backend)
@@ -101,9 +104,9 @@ class Admission:
             deferral = commit.defer(self.undefer, job.__qualname__, session)
         try:
             scope = None if deferral is None else deferral.scope
-            call, due, policy = self._build(lane, args, kwargs, options, inside, scope)
+            call, due, policy = self._build(lane, args, kwargs, options, inside is not None, scope)
             if call.outcome is NOT_ACCEPTED:
-                call = self._accept(call, due, policy, deferral)
+                call = self._accept(call, due, policy, deferral, [] if inside is None else inside)
         finally:
             if lane.blocked:
                 # Woken for room that it did not take after all, by a refusal or an exception:
@@ -119,11 +122,13 @@ class Admission:
         due: float | None,
         policy: str | None,
         deferral: Deferral | None,
+        hand: list[Any],
     ) -> Handle[Any]:
         """Number a job, which counts it, and place it; the older one, if it is a duplicate."""
         lane: Lane = call.lane
         unique = lane.options.unique is not None
         numbers = lane.ledger.drawn.numbers if unique else lane.numbers
+        one = (call,)
         batch = current_batch.get() if call.more is not None and call.more.in_batch else None
         try:
             if unique:
@@ -138,6 +143,7 @@ class Admission:
                 for call.number in numbers:
                     break
             call.outcome = None  # in one breath with its number: from here on it is accepted
+            hand += one
             if batch is not None:
                 batch.add(call)
             if process.around_enqueue or lane.plan.on_enqueue:
@@ -168,7 +174,7 @@ class Admission:
             self._keys.free(call)
         elif call.state not in TERMINAL and not self._whereabouts.holds(call):
             lane.left_queue(call)
-            self._endings.end(call, DISCARDED, "its enqueue was interrupted", "refused")
+            self._endings.end(call, DISCARDED, INTERRUPTED, "refused")
         self._taking.shake(call)
 
     def tick(self, job: type, context: Context | None) -> Handle[Any]:

@@ -6,10 +6,10 @@ from ..places.lane import Lane
 from ..places.parking import Parking, Sleeper
 from ..places.site import Site
 from ..values.current import current_job
-from ..values.errors import QueueFull, ShuttingDown
+from ..values.errors import QueueFull, ShuttingDown, interrupts
 from ..values.handle import Call
 from ..values.stage import OPEN, QUIET, STOPPED
-from ..values.status import DISCARDED
+from ..values.status import DISCARDED, FAILED
 from ..workers.here import Here
 from .endings import Endings
 from .waiting import Waiting
@@ -95,6 +95,8 @@ class Room:
             self._endings.end(call, DISCARDED, reason, "queue_full")
         elif policy == "caller_runs":
             self._here.run(call)
+            if call.state is FAILED and interrupts(call.outcome):
+                raise call.outcome  # a Ctrl-C ends the job, and is the caller's all the same
         else:
             self._waiting.drop_oldest(lane)
             return True

@@ -125,7 +125,8 @@ class Taking:
             self._watchers.tell(call)
         lane.home(call).rouse()
         if call.state is SCHEDULED or call.state is RETRYING:
-            self._scheduler.hurry()
+            when = None if call.more is None else call.more.when  # twice in a heap does no harm
+            self._scheduler.add(call, call.due if when is None else when, wall=when is not None)
         self._resting.wake_all()
 
     def repair(self) -> None:

@@ -50,6 +50,8 @@ class Backlog:
         self.shared = shared
         self.parking = Parking()
         self.workers: set[Worker] = set()
+        #: How many may be hired in all, were ``size`` not just being changed.
+        self.granted = size
         #: One for each worker that may still be started; taking it is the right to.
         self.vacancies = Permits(size if threads else 0)
         self.levels: tuple[deque[Call], ...] = ()
@@ -119,7 +121,7 @@ class Backlog:
 
     def hired(self) -> int:
         """Workers that run, are being started, or sleep."""
-        return self.size - len(self.vacancies) if self._threads else 0
+        return self.granted - len(self.vacancies) if self._threads else 0
 
     def threads(self) -> int:
         """What ``max_threads`` counts."""

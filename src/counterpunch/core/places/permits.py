@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from itertools import islice
+from typing import Any
 
 __all__ = ["Permits"]
 
-_NEVER = object()
+_NEVER: Any = object()
 
 
 class Permits(deque[None]):
@@ -15,10 +17,13 @@ class Permits(deque[None]):
     and a signal handler may come in anywhere. As a condition: true if any is left.
     """
 
-    __slots__ = ()
+    __slots__ = ("taker",)
 
     def __init__(self, count: int = 0) -> None:
         super().__init__([None] * count)
+        #: ``for _ in permits.taker: break`` takes one in one breath, see ``record``. IndexError:
+        #: there is none.
+        self.taker: Iterator[None] = iter(self.pop, _NEVER)
 
     def give(self) -> None:
         """One more."""

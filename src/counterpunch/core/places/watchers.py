@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from threading import get_ident, main_thread
 from typing import Any, TypeVar
 
+from ..values.errors import interrupts
 from ..values.handle import Call
 from ..values.hooks import complain
 from ..values.status import TERMINAL
@@ -100,6 +100,6 @@ def _tell(call: Call, watchers: deque[Watcher]) -> None:
                 one = (fn,)
                 watchers += one
             # A Ctrl-C is the caller's. Whatever a user's callback raises on a worker is logged.
-            if ours or (not isinstance(exc, Exception) and get_ident() == main_thread().ident):
+            if ours or interrupts(exc):
                 raise
             complain("a done callback", call, exc)

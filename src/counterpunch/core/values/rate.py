@@ -7,13 +7,10 @@ import sys
 import threading
 from collections import deque
 from datetime import timedelta
-from itertools import repeat
 
 from .checks import amount, whole
 
 __all__ = ["Rate", "TokenBucket"]
-
-_LONG_AGO = float("-inf")
 
 
 class Rate:
@@ -61,31 +58,29 @@ class TokenBucket:
 
     def __init__(self, rate: Rate) -> None:
         self.rate = rate
-        # Guards the logs. Re-entrant: a signal handler may enqueue in the middle of an
-        # enqueue; it then finds one entry less, which can only make a start later.
+        # Guards the logs. Re-entrant: a signal handler may enqueue in the middle of an enqueue.
         self._lock = threading.RLock()
-        self._planned = _Log(rate.limit)
+        self._planned = _Log(rate)
         #: A heap of planned instants whose jobs have been cancelled or replaced.
         self._spare: list[float] = []
-        self._started = _Log(rate.limit)
+        self._started = _Log(rate)
         # When those that were refused a start are to come back: no more of them at a time
         # than may start then, or a thousand would be turned away each period.
-        self._again = _Log(rate.limit)
+        self._again = _Log(rate)
 
     def reserve(self, now: float) -> float:
         """The earliest instant, ``now`` or later, for one more start; it is then taken."""
         with self._lock:
             while self._spare and self._spare[0] < now:
                 heapq.heappop(self._spare)
-            oldest = self._planned.claim()
-            instant = self._after(oldest, now)
-            # A spare one may be later than a new one, if the class had another rate before.
-            if self._spare and self._spare[0] <= instant:
-                if oldest is not None:
-                    self._planned.appendleft(oldest)
-                return heapq.heappop(self._spare)
-            self._planned.add(instant)
-            return instant
+            while True:
+                spare, taken = self._spare, self._planned.taken
+                instant = self._planned.next(now)
+                # A spare one may be later than a new one, if the class had another rate before.
+                if spare and spare[0] <= instant:
+                    return heapq.heappop(spare)
+                if self._planned.take(instant, taken):
+                    return instant
 
     def give_back(self, instant: float) -> None:
         """A job that had this instant of ``reserve`` will not start: the next one may."""
@@ -95,42 +90,45 @@ class TokenBucket:
     def start(self, now: float) -> float | None:
         """None if a job may start now (the start is then on record), or when to come back."""
         with self._lock:
-            oldest = self._started.claim()
-            if oldest is None:
-                return self._next(self._again, now + self.rate.per)
-            allowed = oldest + self.rate.per
-            if now < allowed:
-                self._started.appendleft(oldest)
-                return self._next(self._again, allowed)
-            self._started.add(now)
-            return None
-
-    def _next(self, log: _Log, earliest: float) -> float:
-        instant = self._after(log.claim(), earliest)
-        log.add(instant)
-        return instant
-
-    def _after(self, oldest: float | None, earliest: float) -> float:
-        return max(earliest, (earliest if oldest is None else oldest) + self.rate.per)
+            while True:
+                taken, refused = self._started.taken, self._again.taken
+                allowed = self._started.next(now)
+                if allowed <= now:
+                    if self._started.take(now, taken):
+                        return None
+                else:
+                    later = self._again.next(allowed)
+                    if self._again.take(later, refused):
+                        return later
 
 
 class _Log(deque[float]):
     """The last ``limit`` instants. It grows as they come, so that a limit of millions costs
     nothing while there are few."""
 
-    __slots__ = ("_unused",)
+    __slots__ = ("_limit", "_per", "taken")
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, rate: Rate) -> None:
         super().__init__()
-        self._unused = repeat(_LONG_AGO, min(limit, sys.maxsize))
+        self._limit, self._per = rate.limit, rate.per
+        #: How many were taken: who sees another number than before was overtaken, by a signal
+        #: handler in his own thread.
+        self.taken = 0
 
-    def claim(self) -> float | None:
-        """Take out the oldest instant; ``-inf`` while fewer than ``limit`` were added. None in
-        a call nested in another one that holds the only one."""
-        for never in self._unused:  # one step in C: no two calls draw the same
-            return never
-        return self.popleft() if self else None
+    def next(self, earliest: float) -> float:
+        """The first instant, ``earliest`` or later, that keeps the rate."""
+        if len(self) < self._limit:
+            return earliest
+        return max(earliest, self[-self._limit] + self._per)
 
-    def add(self, instant: float) -> None:
+    def take(self, instant: float, seen: int) -> bool:
+        """Note a start, unless others were noted since ``taken`` was ``seen``."""
         # Threads that read the clock in one order may come here in another.
-        self.append(max(instant, self[-1]) if self else instant)
+        one = (max(instant, self[-1]) if self else instant,)
+        if self.taken != seen:
+            return False
+        self.taken += 1  # in one breath with the next line, see ``record``
+        self += one  # noqa: PLW0642
+        while len(self) > self._limit:
+            self.popleft()
+        return True

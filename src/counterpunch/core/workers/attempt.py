@@ -79,13 +79,24 @@ _NOTHING: Any = contextlib.nullcontext()
 
 def run(attempt: Generator[Any, Any, Status]) -> Status:
     """Drive the steps of an attempt on this thread; what the user's code gives is the value."""
+    value = thrown = None
     try:
-        value = next(attempt)
         while True:
-            value = attempt.send(value)
-    except StopIteration as end:
-        status: Status = end.value
-        return status
+            try:
+                if thrown is None:
+                    value = attempt.send(value)
+                else:
+                    exc, thrown = thrown, None
+                    value = attempt.throw(exc)
+            except StopIteration as end:
+                status: Status = end.value
+                return status
+            except BaseException as exc:
+                if getattr(attempt, "gi_frame", None) is None:
+                    raise  # the steps themselves have failed
+                thrown = exc  # out of a signal handler, between two of them: it ends the attempt
+    finally:
+        attempt.close()
 
 
 async def run_async(attempt: Generator[Any, Any, Status]) -> Status:

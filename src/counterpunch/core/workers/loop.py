@@ -37,8 +37,12 @@ class Loop:
         self.jobs: dict[Call, asyncio.Task[Any]] = {}
         self.thread = threading.Thread(target=self._run, name="counterpunch-loop", daemon=True)
         self._up = threading.Event()
-        self.thread.start()
-        self._up.wait(START_SECONDS)
+        try:
+            self.thread.start()
+            self._up.wait(START_SECONDS)
+        except BaseException:  # nobody will know of it
+            self.stop()
+            raise
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)

@@ -271,15 +271,21 @@ class Pool(Backlog):
         self.size = size
         if not self.crew.stage.threads:
             return
-        for _ in range(more):
-            self.vacancies.give()
-        for _ in range(-more):
-            if not self.vacancies.take():
-                self.surplus.give()
+        vacancies, surplus, one = self.vacancies, self.surplus, (None,)
+        while self.granted < size:  # each step in one breath, so it may be begun again
+            vacancies += one
+            self.granted += 1
+        while self.granted > size:
+            try:
+                for _ in vacancies.taker:
+                    break
+            except IndexError:
+                surplus += one
+            self.granted -= 1
         self.crew.resting.wake_all()  # without its vacancies a larger pool seemed to be at work
         for _ in range(min(more, self.queued())):
             self.offer()
-        if self.surplus:
+        if surplus:
             self.parking.wake_all()
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ from ..places.lane import Lane, waits_since
 from ..places.site import Site
 from ..values.current import current_job
 from ..values.handle import Call
+from ..values.status import QUEUED
 from .here import Here
 from .registry import Registry
 
@@ -60,9 +61,11 @@ class Whereabouts:
         yield from self._here.of_lane(lane)
 
     def holds(self, call: Call) -> bool:
-        """True if the job is somewhere: in a container of its lane, or in a thread's hand."""
+        """True if the job is somewhere: in a container of its lane, or in the hand of a thread that
+        is about to start it. A thread that has started it may have been left behind."""
         lane: Lane = call.lane
-        return lane.holds(call) or any(one is call for one in self.in_hand(lane))
+        starts = call.state is QUEUED and any(one is call for one in self.in_hand(lane))
+        return starts or lane.holds(call)
 
     def live(self, lane: Lane) -> list[Call]:
         """The jobs of a class that have not ended or are just about to: running, queued,
