@@ -73,8 +73,9 @@ class Backlog:
             queue = self._by_priority.setdefault(priority, deque())
         # Two threads may add levels at once; who writes last may not have seen the other's,
         # and then looks again. Who finds a level there looks as well: the one that added it
-        # may not have come this far yet, or was interrupted by an exception.
-        while len(self.levels) != len(self._by_priority):
+        # may not have come this far yet, or was interrupted by an exception. Ways and levels are
+        # written one after the other, so one of them may be somebody else's: both are looked at.
+        while not len(self.levels) == len(self.ways) == len(self._by_priority):
             ordered = sorted(self._by_priority.copy().items(), reverse=True)
             self.ways = tuple((queue, iter(queue.popleft, _NEVER)) for _, queue in ordered)
             self.levels = tuple(queue for _, queue in ordered)
