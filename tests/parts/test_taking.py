@@ -1,0 +1,192 @@
+"""Taking a job out and what follows: all of it, though an exception comes out of nowhere."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+from making import Parts, call, job, put, where
+
+from counterpunch.core.moves import taking
+from counterpunch.core.values.handle import Call
+from counterpunch.core.values.status import DISCARDED, QUEUED
+
+
+class Interruption(BaseException):
+    """What a signal handler raises."""
+
+
+class Table(Parts):
+    """The moves, and one class; ``follow`` is broken off as often as the test says."""
+
+    def __init__(self, breaks: int = 0) -> None:
+        super().__init__()
+        self.of = self.lane(job())
+        self.breaks = breaks
+        self.followed: list[Call] = []
+
+    def deferred(self) -> Call:
+        made = call(self.of)
+        put(made, "deferred")
+        return made
+
+    def follow(self, made: Call) -> None:
+        """Queue the job, unless it is broken off before."""
+        self.followed.append(made)
+        if self.breaks:
+            self.breaks -= 1
+            raise Interruption
+        self.queueing.push(made)
+
+    def take(self, made: Call) -> bool:
+        return self.taking.out_of(made, self.of.scheduled, self.of.deferred, follow=self.follow)
+
+
+def test_whoever_takes_a_job_out_does_what_follows() -> None:
+    """Out of whichever table it is in; nobody else does it again."""
+    one = Table()
+    made = one.deferred()
+    assert one.take(made)
+    assert not one.take(made)
+    assert (where(made), one.followed) == (["queue"], [made])
+
+
+def test_what_was_broken_off_is_carried_out_before_the_exception_goes_on() -> None:
+    """The one who was interrupted has the exception, and the job is where it belongs."""
+    one = Table(breaks=1)
+    made = one.deferred()
+    with pytest.raises(Interruption):
+        one.take(made)
+    assert (where(made), one.followed) == (["queue"], [made, made])
+    assert not one.site.left
+
+
+def test_what_is_broken_off_twice_is_left_to_the_next_that_comes() -> None:
+    """An enqueue, a worker, the drain: here the long way of an enqueue."""
+    one = Table(breaks=2)
+    made = one.deferred()
+    with pytest.raises(Interruption):
+        one.take(made)
+    assert where(made) == []
+    other = one.admission().enqueue(one.of.job, (), {})
+    assert where(made) == where(other) == ["queue"]
+    assert not one.site.left
+
+
+def test_a_job_that_is_somewhere_is_left_there() -> None:
+    """It was broken off after the job had been put down: nothing follows a second time, but who
+    sleeps is woken, for it may not have heard."""
+    one, woken = Table(), []
+    made = one.deferred()
+    one.site.resting.sleepers.append(lambda: woken.append(True))
+
+    def follow(made: Call) -> None:
+        one.followed.append(made)
+        one.queueing.push(made)
+        raise Interruption
+
+    with pytest.raises(Interruption):
+        one.taking.out_of(made, one.of.deferred, follow=follow)
+    assert (where(made), one.followed, woken) == (["queue"], [made], [True])
+
+
+def test_a_job_that_had_ended_is_left_so_and_told_again() -> None:
+    """A watcher that was not reached is told by the one who repairs."""
+    one, heard = Table(), []
+    made = one.deferred()
+
+    def follow(made: Call) -> None:
+        one.endings.end(made, DISCARDED, "for the test")
+        one.site.watchers.table[made] = watchers
+        raise Interruption
+
+    one.site.watchers.watch(made, heard.append)
+    watchers = one.site.watchers.table.pop(made)
+    with pytest.raises(Interruption):
+        one.taking.out_of(made, one.of.deferred, follow=follow)
+    assert heard == [made]
+    assert where(made) == ["history"]
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_a_job_is_taken_out_of_its_queue_or_of_those_held(held: bool) -> None:
+    """Its class counts one less; whoever comes too late has nothing."""
+    one, taken = Table(), []
+    if held:
+        one.of.halt(paused=True)
+    made = call(one.of)
+    one.queueing.push(made)
+    assert where(made) == ["hold" if held else "queue"]
+    assert one.taking.out_of_queue(made, taken.append)
+    assert not one.taking.out_of_queue(made, taken.append)
+    assert (where(made), taken, one.of.waiting()) == ([], [made], 0)
+
+
+def test_a_queued_job_goes_on_after_an_interruption() -> None:
+    """It was taken out to be moved."""
+    one = Table(breaks=1)
+    made = call(one.of)
+    one.queueing.push(made)
+    with pytest.raises(Interruption):
+        one.taking.out_of_queue(made, one.follow)
+    assert (where(made), made.state, one.of.waiting()) == (["queue"], QUEUED, 1)
+
+
+def test_a_new_job_is_counted_and_goes_on() -> None:
+    """It counts as accepted before anything follows."""
+    one = Table(breaks=1)
+    made = call(one.of)
+    before = one.of.ledger.accepted.value
+    with pytest.raises(Interruption):
+        one.taking.new(made, one.follow)
+    assert one.of.ledger.accepted.value == before + 1
+    assert where(made) == ["queue"]
+
+
+def test_what_may_be_begun_again_is_done_to_its_end() -> None:
+    """``resume``: all that are held are let go."""
+    one, steps = Table(), []
+
+    def step() -> None:
+        steps.append(len(steps))
+        if len(steps) < 2:
+            raise Interruption
+
+    with pytest.raises(Interruption):
+        one.taking.surely(step)
+    assert steps == [0, 1]
+
+
+def test_two_who_repair_do_it_once() -> None:
+    """The second finds nothing left while the first is at it."""
+    one, done = Table(), []
+
+    def entry() -> None:
+        done.append(None)
+        one.taking.repair()
+
+    one.site.left.append((entry, 0))
+    one.taking.repair()
+    assert done == [None]
+
+
+def test_what_fails_again_and_again_is_given_up(
+    monkeypatch: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It has a defect; that is said, and the next entry has its turn."""
+    monkeypatch.setattr(taking, "TRIES", 3)
+    one, tried = Table(), []
+
+    def entry() -> None:
+        tried.append(None)
+        raise LookupError
+
+    one.site.left.append((entry, 0))
+    with caplog.at_level(logging.CRITICAL, "counterpunch"):
+        for _ in range(4):
+            with pytest.raises(LookupError):
+                one.taking.repair()
+        one.taking.repair()
+    assert len(tried) == 4
+    assert "given up" in caplog.text
