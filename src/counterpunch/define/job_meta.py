@@ -18,12 +18,14 @@ from ..core.port import (
 )
 from ..recurring.classes import defined, periodic_classes
 from .options import DEFAULTS
-from .planning import plan_for
+from .planning import HOOKS, plan_for
 
 __all__ = ["JobMeta"]
 
 #: The enqueue methods that each class has its own of, made for speed.
 _EXPRESS = {"perform_async": express_async, "perform_in": express_in}
+#: The attributes of which a plan is made.
+_IN_PLAN = frozenset({*DEFAULTS, *HOOKS, *_EXPRESS, "perform", "__abstractmethods__"})
 
 
 class JobMeta(abc.ABCMeta):
@@ -60,15 +62,15 @@ class JobMeta(abc.ABCMeta):
             raise AttributeError(message, name=name, obj=cls)
 
     def __setattr__(cls, name: str, value: Any) -> None:
-        if name.startswith(("_abc_", "__")) and (
-            name != "__abstractmethods__" or "_plan" not in cls.__dict__
-        ):
-            super().__setattr__(name, value)
+        if name not in _IN_PLAN or "_plan" not in cls.__dict__:
+            super().__setattr__(
+                name, value
+            )  # the user's own: it costs nothing, and disturbs nobody
             return
         missing = object()
         before = cls.__dict__.get(name, missing)
-        super().__setattr__(name, value)
         try:
+            super().__setattr__(name, value)
             _redefine(cls)
         except BaseException:
             if before is missing:
@@ -81,6 +83,8 @@ class JobMeta(abc.ABCMeta):
     def __delattr__(cls, name: str) -> None:
         before = cls.__dict__.get(name)
         super().__delattr__(name)
+        if name not in _IN_PLAN:
+            return
         try:
             _redefine(cls)
         except BaseException:
@@ -121,15 +125,16 @@ def _crontab(owner: str, text: str, timezone: str) -> Any:
 def _equip(cls: JobMeta, name: str) -> None:
     """Give a class its own ``perform_async`` or ``perform_in``, unless that would be in the
     way of one that the user wrote, in a base or, reached by ``super()``, in a subclass."""
-    if _ours(cls.__dict__.get(name)):
-        type.__delattr__(cls, name)
-    if name in cls.__dict__:
+    own = cls.__dict__.get(name)
+    if own is not None and not _ours(own):
         for base in cls.__mro__[1:]:
             if _ours(base.__dict__.get(name)):
                 type.__delattr__(base, name)  # it enqueues the base, whoever asks super()
     elif not _written(cls.__mro__, name) and not _written(_below(cls), name):
         function = _EXPRESS[name](cls, cls._gate, plan_of(cls))
-        type.__setattr__(cls, name, staticmethod(function))
+        type.__setattr__(cls, name, staticmethod(function))  # in place of the old: never without
+    elif own is not None:
+        type.__delattr__(cls, name)
 
 
 def _ours(method: Any) -> bool:

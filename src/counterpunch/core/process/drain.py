@@ -18,7 +18,8 @@ from ..places.parking import Sleeper
 from ..values.arguments import shown_arguments
 from ..values.config import config
 from ..values.current import current_job
-from ..values.hooks import report, safely
+from ..values.errors import interrupts
+from ..values.hooks import complain, report
 from ..values.stage import DRAINING, STOPPED, Drainer, ShutdownReport, Stage
 from ..values.status import TERMINAL, Status
 from ..workers.outcome import Abandon
@@ -285,6 +286,13 @@ def _publish(result: ShutdownReport) -> None:
 def _tell(stage: Stage) -> None:
     """One call of ``on_lost`` for everything that was lost."""
     lost, fn = stage.report.lost if stage.report else [], config.on_lost
-    stage.told = True
-    if lost and fn is not None:
-        safely("on_lost", None, fn, list(lost))
+    if not lost or fn is None:
+        return
+    lost = list(lost)
+    try:
+        stage.told = True
+        fn(lost)
+    except BaseException as exc:
+        if interrupts(exc):
+            raise  # the caller's; it was told all the same
+        complain("on_lost", None, exc)

@@ -25,7 +25,7 @@ from ..values.handle import Call
 from ..values.hooks import enter_around, process
 from ..values.status import RUNNING, SUCCEEDED, Status
 from .outcome import broken, forked_child_left, judge, log
-from .turns import Turn, turns
+from .turns import Interrupted, Turn, turns
 
 __all__ = ["admitted", "execute", "execute_plain", "perform", "run", "run_async", "steps"]
 
@@ -77,26 +77,19 @@ def steps(
 _NOTHING: Any = contextlib.nullcontext()
 
 
-def run(attempt: Generator[Any, Any, Status]) -> Status:
+def run(attempt: Generator[Any, Any, Status], thrown: BaseException | None = None) -> Status:
     """Drive the steps of an attempt on this thread; what the user's code gives is the value."""
-    value = thrown = None
     try:
+        value = next(attempt) if thrown is None else attempt.throw(thrown)
         while True:
-            try:
-                if thrown is None:
-                    value = attempt.send(value)
-                else:
-                    exc, thrown = thrown, None
-                    value = attempt.throw(exc)
-            except StopIteration as end:
-                status: Status = end.value
-                return status
-            except BaseException as exc:
-                if getattr(attempt, "gi_frame", None) is None:
-                    raise  # the steps themselves have failed
-                thrown = exc  # out of a signal handler, between two of them: it ends the attempt
-    finally:
-        attempt.close()
+            value = attempt.send(value)
+    except StopIteration as end:
+        status: Status = end.value
+        return status
+    except BaseException as exc:
+        if getattr(attempt, "gi_frame", None) is None:
+            raise  # the steps themselves have failed
+        return run(attempt, exc)  # out of a signal handler, between two of them: it is the job's
 
 
 async def run_async(attempt: Generator[Any, Any, Status]) -> Status:
@@ -147,11 +140,16 @@ def execute(call: Call, worker: bool, final: bool = False) -> None:
     context = call.context
     if context is None:
         context = Context()  # the caller's was empty, or the class wants a fresh one
+    late = None
     try:
         status = context.run(run, steps(call, lane, final, worker))
+    except Interrupted as one:
+        status, late = one.status, one.__cause__
     except BaseException as exc:  # not the user's code, which ``steps`` has caught
         status = broken(call, exc)
     lane.moves.settle(call, status)
+    if late is not None:
+        raise late
 
 
 def execute_plain(call: Call, lane: Lane) -> None:

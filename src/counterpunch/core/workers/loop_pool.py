@@ -130,15 +130,11 @@ class LoopPool(Pool):
         parking.parked.give()
         try:
             parking.sleepers.append(wake)
-            if self.second_look():
-                with contextlib.suppress(ValueError):
-                    parking.sleepers.remove(wake)
-                return
-            await woken
-        except asyncio.CancelledError:
-            with contextlib.suppress(ValueError):
-                parking.sleepers.remove(wake)  # nobody may count on this worker any more
-            raise
+            if not self.second_look():
+                await woken
         finally:
+            # Woken by ``rouse`` or not at all: nobody may count on this worker any more.
+            with contextlib.suppress(ValueError):
+                parking.sleepers.remove(wake)
             self._asleep.pop(wake, None)
             parking.parked.take()

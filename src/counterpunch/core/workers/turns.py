@@ -8,13 +8,14 @@ from collections.abc import Callable, Generator, Iterator
 from typing import Any, NamedTuple
 
 from ..places.lane import Lane
+from ..values.errors import interrupts
 from ..values.failure import forget_frames
 from ..values.handle import Call
 from ..values.hooks import complain, process, report, safely
 from ..values.status import FAILED, RETRYING, SUCCEEDED, Status
 from .outcome import Abandon
 
-__all__ = ["Turn", "turns"]
+__all__ = ["Interrupted", "Turn", "turns"]
 
 
 class Turn(NamedTuple):
@@ -25,19 +26,32 @@ class Turn(NamedTuple):
     failure: BaseException | None
 
 
+class Interrupted(BaseException):
+    """A Ctrl-C during somebody's turn: raised at the caller's, once the job is settled."""
+
+    def __init__(self, status: Status) -> None:
+        super().__init__(status)
+        self.status = status
+
+
 def turns(call: Call, lane: Lane, job: Any, told: Turn, final: bool) -> Generator[Any, Any, None]:
     """Give everybody their turn, inside the job's context. Each has it whatever the others do;
     yields what each gave, so that a coroutine can be awaited."""
     if told.failure is None and not lane.plan.hooked:
         return
+    late = None
     with _around_hooks(call):
         for name, fn, args in _in_order(call, lane, job, told):
             try:
                 yield fn(*args)
             except BaseException as exc:
+                if isinstance(exc, KeyboardInterrupt) and interrupts(exc):
+                    late = exc  # the caller's, once everybody had his turn
                 complain(name, call, exc)
     if told.failure is not None:
         forget_frames(told.failure, final or not lane.stage.threads)
+    if late is not None:
+        raise Interrupted(told.status) from late
 
 
 def _in_order(
