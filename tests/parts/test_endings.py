@@ -11,6 +11,7 @@ from making import Bed, call, job, lane, running, site
 
 from counterpunch import Rate
 from counterpunch.core.moves.endings import Endings
+from counterpunch.core.places.keys import Key
 from counterpunch.core.places.lane import Lane
 from counterpunch.core.places.scheduler import Timer
 from counterpunch.core.values.config import config
@@ -82,7 +83,7 @@ def test_the_key_is_free_before_the_job_has_ended() -> None:
 
     one.site.keys.table = Table()
     made = call(one.lane)
-    made.extra().key = ("a",)
+    made.extra().key, made.extra().name = ("a",), Key(made.job, ("a",))
     one.site.keys.claim(made)
     one.endings.end(made, CANCELLED, "for the test")
     assert seen == [False]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from making import call, lane, meanwhile
 
-from counterpunch.core.places.keys import Keys
+from counterpunch.core.places.keys import Key, Keys
 from counterpunch.core.places.tokens import Tokens
 from counterpunch.core.values.handle import Call
 
@@ -12,7 +12,7 @@ from counterpunch.core.values.handle import Call
 def named(key: str, of: object = None) -> Call:
     """A job with an identity."""
     made = call(of or lane())
-    made.extra().key = (key,)
+    made.extra().key, made.extra().name = (key,), Key(made.job, (key,))
     return made
 
 
@@ -22,7 +22,7 @@ def test_the_first_to_claim_a_key_has_it() -> None:
     first, second, keys = named("a", one), named("a", one), Keys()
     assert keys.claim(first) is first
     assert keys.claim(second) is first
-    assert keys.holder((one.job, ("a",))) is first
+    assert keys.holder(Key(one.job, ("a",))) is first
 
 
 def test_another_class_or_another_key_is_free() -> None:
@@ -48,7 +48,7 @@ def test_nobody_frees_another_ones_key() -> None:
     keys.claim(first)
     keys.free(second)
     keys.free(call(one))
-    assert keys.holder((one.job, ("a",))) is first
+    assert keys.holder(Key(one.job, ("a",))) is first
 
 
 def test_a_key_freed_twice_at_once_is_no_error() -> None:
@@ -67,7 +67,7 @@ def test_a_job_that_waits_again_takes_its_key_unless_it_is_taken() -> None:
     keys.retake(first)
     keys.retake(second)
     keys.retake(call(one))
-    assert keys.table == {(one.job, ("a",)): first}
+    assert keys.table == {(Key(one.job, ("a",)),): first}
 
 
 def test_a_deferred_job_has_its_key_within_its_transaction_only() -> None:
@@ -77,7 +77,44 @@ def test_a_deferred_job_has_its_key_within_its_transaction_only() -> None:
     first.extra().scope = ("transaction",)
     assert keys.claim(first) is first
     assert keys.claim(second) is second
-    assert keys.holder((one.job, ("a",), ("transaction",))) is first
+    assert keys.holder(Key(one.job, ("a",)), ("transaction",)) is first
+
+
+class Forgetful:
+    """Cannot be hashed any more once it was deleted, as an instance of an ORM."""
+
+    deleted = False
+
+    def __hash__(self) -> int:
+        if self.deleted:
+            raise TypeError("unhashable")
+        return 1
+
+    def __eq__(self, other: object) -> bool:
+        if self.deleted:
+            raise TypeError("deleted")
+        return self is other
+
+
+def test_an_identity_is_hashed_once() -> None:
+    """What becomes of the user's object later keeps no key."""
+    user, keys, first = Forgetful(), Keys(), call(lane())
+    first.extra().key, first.extra().name = (user,), Key(first.job, (user,))
+    assert keys.claim(first) is first
+    user.deleted = True
+    keys.free(first)
+    assert keys.table == {}
+
+
+def test_an_identity_that_cannot_be_compared_costs_no_attempt() -> None:
+    """A job that waits again goes on without its key."""
+    user, other, keys, one = Forgetful(), Forgetful(), Keys(), lane()
+    first, second = call(one), call(one)
+    first.extra().name, second.extra().name = Key(one.job, (user,)), Key(one.job, (other,))
+    keys.claim(first)
+    user.deleted = other.deleted = True
+    keys.retake(second)
+    assert list(keys.table.values()) == [first]
 
 
 def test_a_token_stands_for_a_cancel_and_for_an_overrun() -> None:

@@ -70,8 +70,8 @@ def test_a_halt_closes_the_short_path() -> None:
     one.gate.lane, other.gate.lane = one, other
     one.halt(paused=True)
     other.halt(paused=False)
-    assert (one.paused, one.stopped, one.halted, one.gate.lane) == (True, False, True, None)
-    assert (other.paused, other.stopped, other.halted, other.gate.lane) == (False, True, True, None)
+    assert (one.paused, one.stopped, one.gate.lane) == (True, False, None)
+    assert (other.paused, other.stopped, other.gate.lane) == (False, True, None)
 
 
 def test_changed_options_are_adopted() -> None:

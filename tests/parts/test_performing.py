@@ -73,7 +73,7 @@ def test_a_class_unique_in_the_queue_has_its_key_while_it_waits() -> None:
     """Free once it starts, taken again as it waits for its next attempt."""
     one = Work(unique="queued", identity=lambda: "a")
     made = running(one.of)
-    made.extra().key = ("a",)
+    made.extra().key, made.extra().name = ("a",), Key(made.job, ("a",))
     one.site.keys.claim(made)
     assert one.may_start(made, False)
     assert one.site.keys.table == {}

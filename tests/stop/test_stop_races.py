@@ -42,7 +42,7 @@ def was_lost_once(handle: Any) -> None:
 def after_the_look(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], object]]:
     """What is put here is called once, as a worker has found that its job may start."""
     pending: list[Callable[[], object]] = []
-    slot: Any = Lane.__dict__["halted"]
+    slot: Any = Lane.__dict__["stopped"]
 
     def look(lane: Lane) -> bool:
         value: bool = slot.__get__(lane, Lane)
@@ -51,7 +51,7 @@ def after_the_look(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], object]
         return value
 
     monkeypatch.setattr(
-        Lane, "halted", property(look, lambda lane, value: slot.__set__(lane, value))
+        Lane, "stopped", property(look, lambda lane, value: slot.__set__(lane, value))
     )
     return pending
 

@@ -13,7 +13,6 @@ import pytest
 
 import counterpunch
 from counterpunch import Handle, Job, Status
-from counterpunch.core.places.lane import Lane
 from counterpunch.core.process import drain as drain_module
 from counterpunch.core.process import express as express_module
 from counterpunch.core.values.hooks import process
@@ -199,40 +198,6 @@ def test_a_class_that_is_resumed_while_a_job_is_being_held_loses_none() -> None:
     HeldJob.resume()
     first.result(WAIT)
     second.result(WAIT)
-
-
-@pytest.mark.usefixtures("short_paths")
-def test_a_class_that_is_paused_while_it_is_being_resumed_is_paused(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """A job that a worker has in hand does not start then."""
-    slot: Any = Lane.__dict__["halted"]
-    execute_plain, looked = pool_module.execute_plain, threading.Event()
-
-    class TornJob(Job):
-        def perform(self) -> None: ...
-
-    def pause_in_between(lane: Lane, value: bool) -> None:
-        if not value and lane.job is TornJob:
-            TornJob.pause()
-        slot.__set__(lane, value)
-
-    def first_torn(call: Any, lane: Lane) -> None:
-        monkeypatch.setattr(pool_module, "execute_plain", execute_plain)
-        TornJob.pause()
-        halted = property(lambda lane: slot.__get__(lane, Lane), pause_in_between)
-        with monkeypatch.context() as patch:
-            patch.setattr(Lane, "halted", halted)
-            TornJob.resume()
-        execute_plain(call, lane)
-        looked.set()
-
-    monkeypatch.setattr(pool_module, "execute_plain", first_torn)
-    handle = TornJob.perform_async()
-    assert looked.wait(WAIT)
-    assert handle.status is Status.QUEUED
-    TornJob.resume()
-    handle.result(WAIT)
 
 
 def test_a_stop_does_not_wait_for_a_paused_class() -> None:

@@ -9,6 +9,7 @@ from contextvars import Context
 from functools import partial
 from typing import Any
 
+from ..places.keys import Key
 from ..places.lane import Lane
 from ..places.site import Site
 from ..values import commit, strict
@@ -252,8 +253,10 @@ class Admission:
         now = self._clock.monotonic()
         at_once = due is None or due <= now
         key = identity_of(lane.job, plan, args, kwargs)
-        if plan.options.unique is not None:
-            holder = self._duplicates.in_the_way(lane, key, scope)
+        name = None
+        if plan.options.unique is not None and key is not None:
+            name = Key(lane.job, key)
+            holder = self._duplicates.in_the_way(lane, name, scope)
             if holder is not None:
                 replaces = lane.options.on_duplicate == "replace" and holder.state in _DELAYED
                 if replaces and at_once and needs_room:
@@ -274,7 +277,7 @@ class Admission:
             call.due = due
         if rest or when is not None or key is not None or in_batch or scope is not None:
             more = call.extra()
-            more.options, more.when, more.key = rest or None, when, key
+            more.options, more.when, more.key, more.name = rest or None, when, key, name
             more.in_batch, more.scope = in_batch, scope if key is not None else None
         return call, None if at_once else due, policy
 

@@ -6,6 +6,7 @@ import logging
 from functools import partial
 from typing import Any
 
+from ..places.keys import Key
 from ..places.lane import Lane
 from ..places.site import Site
 from ..values.arguments import HIDDEN
@@ -31,20 +32,19 @@ class Duplicates:
         self._clock, self._keys, self._taking = site.clock, site.keys, taking
         self._endings, self._steering = endings, steering
 
-    def in_the_way(self, lane: Lane, key: Any, scope: Scope | None) -> Call | None:
+    def in_the_way(self, lane: Lane, key: Key, scope: Scope | None) -> Call | None:
         """The job that a new one is a duplicate of: one that ends well if the new one's
         transaction does."""
-        name = (lane.job, key)
         if scope is None:
-            return self._keys.holder(name)
+            return self._keys.holder(key)
         if lane.options.on_duplicate == "replace":
             # The old one is to stay if the savepoint of the new one is rolled back, so only
             # one that goes with it is replaced before the commit.
-            return self._keys.holder((*name, scope))
-        holder = self._keys.holder(name)
+            return self._keys.holder(key, scope)
+        holder = self._keys.holder(key)
         for length in range(1, len(scope) + 1):
             if holder is None:  # what encloses the new one's savepoint holds for it too
-                holder = self._keys.holder((*name, scope[:length]))
+                holder = self._keys.holder(key, scope[:length])
         return holder
 
     def answer(
@@ -92,12 +92,12 @@ class Duplicates:
 
     def claim(self, call: Call) -> Call:
         """Put a new job under its key; another thread may have been faster meanwhile."""
-        lane, name = call.lane, self._keys.name(call)
+        lane, key = call.lane, call.extra().key
         while True:
             holder = self._keys.claim(call)
             if holder is call:
                 return call
-            answer = self.answer(holder, lane, name[1], call.args, call.named)
+            answer = self.answer(holder, lane, key, call.args, call.named)
             if answer is not None:
                 return answer
 
@@ -108,7 +108,6 @@ class Duplicates:
             return True
         self._keys.free(call)
         more.scope = None
-        name = self._keys.name(call)
         choice = lane.options.on_duplicate
         while lane.options.unique is not None:
             holder = self._keys.claim(call)
@@ -117,7 +116,7 @@ class Duplicates:
             if (
                 choice == "replace"
                 and not self._would_be_refused(call, due, holder)
-                and (self._replace(holder) or self._keys.holder(name) is not holder)
+                and (self._replace(holder) or self._keys.holder(more.name) is not holder)
             ):
                 continue  # it was cancelled, or has started or ended by itself
             self._endings.end(call, DISCARDED, f"a duplicate of {holder.id}", "duplicate")

@@ -54,7 +54,7 @@ class Endings:
             more.exception = None
             if more.planned:
                 self.give_back_start(call, now)
-            if more.key is not None:
+            if more.name is not None:
                 self._keys.free(call)  # nobody is to be given a job that has ended
         one, history = (call,), self._history.store(status)
         ended, pending = lane.ledger.ended[status].numbers, timings.durations.pending

@@ -22,7 +22,7 @@ __all__ = ["Queueing"]
 class Queueing:
     """Puts jobs that the caller owns into the queue of their class, or holds them.
 
-    Every way to a start looks at ``halted`` after the job has left the queue, and every enqueue
+    Every way to a start looks at ``paused`` and ``stopped`` after the job has left the queue, and every enqueue
     looks after the job has entered it; so none slips past a pause, or a stop.
     """
 
@@ -51,7 +51,7 @@ class Queueing:
         pool.offer()
         if self._waits.table:
             self._waits.look_again(call)
-        if lane.halted:  # since the look
+        if lane.paused or lane.stopped:  # since the look
             self.turned_away(call)
 
     def keep(self, call: Call) -> None:

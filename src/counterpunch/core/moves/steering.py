@@ -122,9 +122,6 @@ class Steering:
         self._registry.must_be_here(job, "it cannot be resumed")
         release = partial(self._queueing.release_hold, lane)
         lane.paused = False
-        lane.halted = False
-        if lane.stopped or lane.paused:  # the order matters: what came in between must be seen
-            lane.halted = True
         self._taking.surely(release)
 
     def cancel_all(self, job: type) -> int:

@@ -66,6 +66,10 @@ class Backlog:
         """Start one worker if there is a vacancy; False if no thread can be had."""
         return False
 
+    def resize(self, size: int) -> None:
+        """Change the number of workers."""
+        self.size = self.granted = size
+
     def level(self, priority: int) -> deque[Call]:
         """The queue of one priority, made on first use."""
         queue = self._by_priority.get(priority)

@@ -3,15 +3,38 @@
 Every key is taken by ``setdefault`` and given back by the one who owns the job, so no lock is
 needed and nobody takes away another job's. Jobs that are deferred to a transaction have keys of
 that transaction only, and claim the class's when it has been committed.
+
+The user's ``__hash__`` and ``__eq__`` are asked where a job is enqueued, and nowhere else needed: an
+object that cannot be hashed any more, once its job has deleted it, gives its key back all the same.
 """
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from ..values.handle import Call
+from ..values.hooks import report
 
-__all__ = ["Keys"]
+__all__ = ["Key", "Keys"]
+
+
+class Key:
+    """A class and an identity, hashed once."""
+
+    __slots__ = ("_hash", "_parts")
+
+    def __init__(self, job: Any, identity: tuple[Any, ...]) -> None:
+        self._parts = job, identity
+        self._hash = hash(self._parts)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        return isinstance(other, Key) and self._hash == other._hash and self._parts == other._parts
 
 
 class Keys:
@@ -22,8 +45,8 @@ class Keys:
     def __init__(self) -> None:
         self.table: dict[tuple[Any, ...], Call] = {}
 
-    def holder(self, name: tuple[Any, ...]) -> Call | None:
-        return self.table.get(name)
+    def holder(self, key: Key, *scope: Any) -> Call | None:
+        return self.table.get((key, *scope))
 
     def claim(self, call: Call) -> Call:
         """Put a job under its key, unless another one is there; the one that is now."""
@@ -32,7 +55,7 @@ class Keys:
     def free(self, call: Call) -> None:
         """The job no longer stands in the way of another of its identity."""
         more = call.more
-        if more is not None and more.key is not None:
+        if more is not None and more.name is not None:
             name = self.name(call)
             if self.table.get(name) is call:  # nobody else ever puts anything in its place
                 self.table.pop(name, None)
@@ -40,13 +63,15 @@ class Keys:
     def retake(self, call: Call) -> None:
         """The job waits again, and stands in the way again, unless another one already does."""
         more = call.more
-        if more is not None and more.key is not None:
-            self.claim(call)
+        if more is not None and more.name is not None:
+            try:
+                self.claim(call)
+            except Exception as exc:  # the user's: it must not cost the job its next attempt
+                report(logging.ERROR, "%r: its identity cannot be compared", call, exc_info=exc)
 
     @staticmethod
     def name(call: Call) -> tuple[Any, ...]:
         """Where the job stands. One that is deferred stands in nobody's way outside of its
         transaction: if that is rolled back, whoever got its handle would go away empty."""
         more = call.extra()
-        name = (call.lane.job, more.key)
-        return name if more.scope is None else (*name, more.scope)
+        return (more.name,) if more.scope is None else (more.name, more.scope)

@@ -84,7 +84,7 @@ class Lane:
 
     __slots__ = (
         "_pools", "announced", "away", "blocked", "bucket", "chance", "deferred",
-        "gate", "halted", "here", "history", "hold", "job", "keeper", "ledger", "left", "max_jobs",
+        "gate", "here", "history", "hold", "job", "keeper", "ledger", "left", "max_jobs",
         "monotonic", "moves", "numbers", "options", "overdue", "parked", "paused", "plan", "pool", "prefix",
         "queue", "recent", "retrying", "running", "scheduled", "scheduler", "sleepers", "stage",
         "starts", "stopped", "succeeds", "tickets", "timings", "tokens", "vacancies", "wake_one",
@@ -138,10 +138,9 @@ class Lane:
         #: that was granted. Granted, not begun: a thousand failures at once must not all be.
         self.recent: deque[bool] = deque(maxlen=100)
         self.paused = False
-        #: Set at the end of a drain: who queues or starts a job afterwards takes it back.
+        #: Set at the end of a drain: who queues or starts a job afterwards takes it back. Paused
+        #: or stopped: who has queued or taken a job asks ``Moves.turned_away``.
         self.stopped = False
-        #: Stopped or paused: who has queued or taken a job asks ``Moves.turned_away``.
-        self.halted = False
         self.bucket: TokenBucket | None = None
         self.ledger = Ledger(self.waiting, self._elsewhere, self.monotonic())
         # To be drawn from in one breath: the next number, an attempt, a success.
@@ -170,7 +169,6 @@ class Lane:
             self.paused = True
         else:
             self.stopped = True
-        self.halted = True
         self.gate.lane = None
 
     # The queue

@@ -84,7 +84,7 @@ def express_async(cls: Any, gate: Gate, plan: Plan) -> Callable[..., Handle[Any]
                         pass
             elif lane.vacancies:
                 lane.pool.start_worker()
-            if lane.halted:  # stopped or paused in between, by who may not have seen it
+            if lane.paused or lane.stopped:  # in between, by who may not have seen it
                 lane.moves.turned_away(call)
         except BaseException:
             left = lane.left

@@ -14,7 +14,7 @@ from contextvars import Context, copy_context
 from types import CodeType, CoroutineType
 from typing import TYPE_CHECKING, Any
 
-from .errors import InvalidOption, shorten
+from .errors import InvalidOption, interrupts, shorten
 from .handle import Call, Handle
 
 if TYPE_CHECKING:
@@ -181,10 +181,13 @@ def complain(what: str, handle: Call | None, exc: BaseException) -> None:
 
 
 def report(level: int, message: str, *args: object, **kwargs: Any) -> None:
-    """Log, whatever state logging is in: a handler that raises must not end a worker."""
+    """Log, whatever state logging is in: a handler that raises must not end a worker. What
+    ``interrupts`` goes on to the caller."""
     try:
         logger.log(level, message, *args, **kwargs)
     except BaseException as exc:
+        if interrupts(exc):
+            raise
         try:
             sys.stderr.write(f"counterpunch: logging failed ({type(exc).__name__}): {message}\n")
         except BaseException:  # stderr may be closed, or None under pythonw

@@ -11,7 +11,7 @@ class More:
     """Made when the first of its fields is needed."""
 
     __slots__ = (
-        "data", "error", "exception", "first_started", "in_batch", "kept", "key", "options",
+        "data", "error", "exception", "first_started", "in_batch", "kept", "key", "name", "options",
         "planned", "progress", "reason", "scope", "since", "timer", "when",
     )  # fmt: skip
 
@@ -24,6 +24,7 @@ class More:
         self.progress: tuple[float, float | None, str] | None = None
         self.data: dict[str, Any] | None = None
         self.key: tuple[Any, ...] | None = None  # of a class with an identity
+        self.name: Any = None  # the same as a ``Key``, of a unique class
         self.scope: tuple[Any, ...] | None = None  # the transaction, while deferred and unique
         self.in_batch = False  # not which: a remembered job would keep all its members
         self.kept: Any = None  # of an integration, for retry(); see _hooks

@@ -119,7 +119,7 @@ def admitted(call: Call, lane: Lane, forced: bool = False) -> bool:
     running, now = lane.running, lane.monotonic()
     call.attempt, call.started, call.state = call.attempt + 1, now, RUNNING
     running[call] = None  # last: from here on the drain may end it
-    if lane.halted and lane.moves.turned_away(call, True):
+    if (lane.paused or lane.stopped) and lane.moves.turned_away(call, True):
         return False  # the drain ended, or the class was paused, after it left the queue
     for _ in lane.starts:
         break
@@ -165,7 +165,7 @@ def execute_plain(call: Call, lane: Lane) -> None:
     call.started = started = lane.monotonic()
     call.state = RUNNING
     running[call] = None  # last: from here on the drain may end it
-    if lane.halted and lane.moves.turned_away(call, True):
+    if (lane.paused or lane.stopped) and lane.moves.turned_away(call, True):
         return  # the drain ended, or the class was paused, after it left the queue
     for _ in lane.starts:
         break

@@ -163,7 +163,7 @@ def execute_on_loop(event_loop: Callable[[], Loop], call: Call) -> None:
     the pool's thread waits for it."""
     lane: Lane = call.lane
     lane.running[call] = None  # from here on the drain sees it
-    if lane.halted and lane.moves.turned_away(call, True):
+    if (lane.paused or lane.stopped) and lane.moves.turned_away(call, True):
         return  # before anything is given to a loop that is about to close
     try:
         loop = event_loop()

@@ -52,6 +52,10 @@ class Registry:
             index, above = next(self._indexes), self._above
             made = Lane(self._site, job, plan, pool, index, above, above)
             lane = self.lanes.setdefault(job, made)
+            while lane.plan is not (plan := plan_of(job)):  # an option was set since the look
+                lane.adopt(plan)
+                if not lane.pool.shared:
+                    lane.pool.resize(plan.options.workers)
             if self._site.stage.phase is STOPPED:
                 lane.halt(paused=False)  # too late for the sweep to have seen it
             self._used(lane)
