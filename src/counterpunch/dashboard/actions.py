@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..core.port import TERMINAL, CounterpunchError, Handle, NotSupported, current
-from . import source
+from .job_data import retried
+from .overview_data import classes
 from .plain import clip
 
 __all__ = ["CLASS_ACTIONS", "JOB_ACTIONS", "NOTES", "Refused", "on_class", "on_job"]
@@ -38,7 +39,7 @@ def _retry(call: Handle[Any]) -> str:
     if not call.done():
         raise Refused("The job has not ended yet.")
     try:
-        source.retried[call] = call.retry().id
+        retried[call] = call.retry().id
     except (CounterpunchError, TypeError) as exc:  # QueueFull, ShuttingDown, a changed signature
         raise Refused(clip(str(exc))) from None
     return "retried"
@@ -103,7 +104,7 @@ def on_class(name: str, action: str) -> str | None:
     Raises:
         Refused: If the class cannot be steered from this process.
     """
-    cls = source.classes(current()).get(name)
+    cls = classes(current()).get(name)
     try:
         return None if cls is None else CLASS_ACTIONS[action](cls)
     except NotSupported as exc:  # its jobs run on an engine
