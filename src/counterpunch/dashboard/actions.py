@@ -76,25 +76,11 @@ def on_job(id: str, action: str) -> str | None:
     return None if call is None else JOB_ACTIONS[action](call)
 
 
-def _pause(cls: Any) -> str:
-    cls.pause()
-    return "paused"
-
-
-def _resume(cls: Any) -> str:
-    cls.resume()
-    return "resumed"
-
-
-def _cancel_all(cls: Any) -> str:
-    cls.cancel_all()
-    return "all-cancelled"
-
-
-CLASS_ACTIONS: Mapping[str, Callable[[Any], str]] = {
-    "pause": _pause,
-    "resume": _resume,
-    "cancel-all": _cancel_all,
+#: The method of a class, and the word.
+CLASS_ACTIONS: Mapping[str, tuple[str, str]] = {
+    "pause": ("pause", "paused"),
+    "resume": ("resume", "resumed"),
+    "cancel-all": ("cancel_all", "all-cancelled"),
 }
 
 
@@ -105,7 +91,11 @@ def on_class(name: str, action: str) -> str | None:
         Refused: If the class cannot be steered from this process.
     """
     cls = classes(current()).get(name)
+    if cls is None:
+        return None
+    method, word = CLASS_ACTIONS[action]
     try:
-        return None if cls is None else CLASS_ACTIONS[action](cls)
+        getattr(cls, method)()
     except NotSupported as exc:  # its jobs run on an engine
         raise Refused(clip(str(exc))) from None
+    return word

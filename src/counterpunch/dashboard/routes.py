@@ -42,11 +42,10 @@ def respond(request: Request, settings: Settings) -> Response:
     if settings.beacon is not None:
         settings.beacon.light()
     try:
-        response = _respond(request, settings)
+        return _respond(request, settings)
     except Exception as exc:
         report(logging.ERROR, "dashboard: %s failed", clip(request.path, 200), exc_info=exc)
         return failure(request, 500, "The page could not be made; the log says why.")
-    return response
 
 
 def _respond(request: Request, settings: Settings) -> Response:
@@ -80,14 +79,12 @@ Handler = Callable[[Asked], Response]
 
 def _route(parts: list[str]) -> tuple[tuple[str, ...], Handler] | None:
     match parts:
-        case [] | ["overview"]:
+        case []:
             return _READ, _overview
-        case [name] if name in LISTS:
-            return _READ, _listing
+        case [name] if name in _PAGES:
+            return _READ, _PAGES[name]
         case ["job", _]:
             return _READ, _job
-        case ["find" | "periodic" | "threads" | "health" | "metrics" | "processes" as name]:
-            return _READ, _SINGLE[name]
         case ["job", _, action] if action in actions.JOB_ACTIONS:
             return _WRITE, _act
         case ["class", action] if action in actions.CLASS_ACTIONS:
@@ -105,10 +102,6 @@ def _overview(asked: Asked) -> Response:
 def _listing(asked: Asked) -> Response:
     query = {name: value[:LENGTH] for name, value in asked.request.query.items()}
     return page(asked, listing(asked.parts[0], query, asked.settings.arguments), list_page)
-
-
-def _periodic(asked: Asked) -> Response:
-    return page(asked, periodic(), periodic_page)
 
 
 def _job(asked: Asked) -> Response:
@@ -153,9 +146,11 @@ def _processes(asked: Asked) -> Response:
     return page(asked, processes(settings.directory, settings.health(), problem), processes_page)
 
 
-_SINGLE: dict[str, Handler] = {
+_PAGES: dict[str, Handler] = {
+    "overview": _overview,
+    **dict.fromkeys(LISTS, _listing),
     "find": _find,
-    "periodic": _periodic,
+    "periodic": lambda asked: page(asked, periodic(), periodic_page),
     "threads": _threads,
     "health": _health,
     "metrics": _metrics,

@@ -17,16 +17,16 @@ from .sockets import Unsafe, directory
 __all__ = ["beacon_for", "processes", "snapshot"]
 
 #: One socket per directory, however many mounts ask for it.
-_beacons: dict[str | None, Beacon] = {}
+beacons: dict[str | None, Beacon] = {}
 
 _SUMS = ("running", "queued", "delayed", "failed_recently", "per_minute")
 
 
 def beacon_for(where: str | None, health: Callable[[], Health]) -> Beacon:
     """The beacon of a directory, made and registered with the first mount that asks for it."""
-    beacon = _beacons.get(where)
+    beacon = beacons.get(where)
     if beacon is None:
-        beacon = _beacons.setdefault(where, Beacon(where, lambda: snapshot(health())))
+        beacon = beacons.setdefault(where, Beacon(where, lambda: snapshot(health())))
         register(beacon)
     return beacon
 
