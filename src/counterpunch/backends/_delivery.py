@@ -16,14 +16,14 @@ from contextvars import Context
 from dataclasses import replace
 from typing import TypeVar
 
-from ..core.port import RemoteError, Status, accepting, admitted, broken, report
+from ..core.port import RemoteError, Retry, Status, accepting, admitted, broken, report
 from ._asked import Asked
 from ._attempt import AttemptHandle
-from ._encoding import decode, pack
-from ._message import Message, find_class
+from ._encoding import pack
+from ._message import Message, arguments_in, find_class
 from ._record import Record, closed, ended, failure_out, opening, value_out
 
-__all__ = ["STARTS", "Delivery"]
+__all__ = ["Delivery", "starts"]
 
 T = TypeVar("T")
 
@@ -36,6 +36,11 @@ EARLY = 0.5
 #: Seconds for which a worker that has an outcome tries to store it, and between two tries: a
 #: restart of the broker.
 PATIENCE, PAUSE = 30.0, 0.5
+
+
+def starts(retry: Retry | None) -> int:
+    """How often a job of this policy is started, workers that are killed included."""
+    return max(STARTS, 1 if retry is None else retry.max_attempts)
 
 
 class Delivery:
@@ -77,8 +82,7 @@ class Delivery:
             raise
         number = self._number()
         call.attempt = number - 1
-        retry = call.option("retry")
-        if number > max(STARTS, 1 if retry is None else retry.max_attempts, message.attempt):
+        if number > max(starts(call.option("retry")), message.attempt):
             reason = f"its worker was gone before it ended, {number - 1} times"
             call.lane.keeper.endings.end(call, Status.LOST, reason)
             self._save(call.record(Status.LOST))
@@ -100,8 +104,7 @@ class Delivery:
     def _unpacked(self) -> AttemptHandle:
         message = self.message
         job = find_class(message.job)
-        args = tuple(decode(value) for value in message.args)
-        kwargs = {name: decode(value) for name, value in message.kwargs.items()}
+        args, kwargs = arguments_in(message.args, message.kwargs)
         lane = accepting().lane(job)
         if lane.plan.check is None:
             raise TypeError(f"{job.__qualname__} cannot be run: {lane.plan.lacks}")

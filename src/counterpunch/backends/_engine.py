@@ -17,8 +17,8 @@ from typing import Any, cast
 from ..core.port import NotSupported, Status, current, seconds
 from ._bounded import Bounded
 from ._delivery import Delivery
-from ._encoding import decode, pack, unpack
-from ._message import Message, find_class, options_in
+from ._encoding import pack, unpack
+from ._message import Message, arguments_in, find_class, options_in
 from ._record import Record, closed, ended
 from ._remote import RemoteHandle
 from ._rules import refuse
@@ -168,8 +168,7 @@ class RemoteEngine:
         if record is None:
             return None
         lane = current().lane(find_class(record["job"]))
-        kwargs = {name: decode(value) for name, value in record["kwargs"].items()}
-        args = tuple(decode(value) for value in record["args"])
+        args, kwargs = arguments_in(record["args"], record["kwargs"])
         handle: RemoteHandle[Any] = RemoteHandle(self, lane, args, kwargs, record)
         handle.extra().options = options_in(record["options"]) or None
         return handle

@@ -11,7 +11,10 @@ from ..core.port import CounterpunchError, InvalidOption, Retry
 from ..define.job_function import job_class
 from ._encoding import decode, encode, pack, unpack
 
-__all__ = ["Message", "find_class", "find_exception", "options_in", "options_out", "path_of"]
+__all__ = [
+    "Message", "arguments_in", "find_class", "find_exception", "options_in", "options_out",
+    "path_of",
+]  # fmt: skip
 
 VERSION = 1
 
@@ -120,6 +123,12 @@ def _walk(found: Any, name: str) -> Any:
     for part in name.split("."):
         found = getattr(found, part)
     return found
+
+
+def arguments_in(args: list[Any], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """What a message or a record has of the arguments, decoded."""
+    named = {name: decode(value) for name, value in kwargs.items()}
+    return tuple(decode(value) for value in args), named
 
 
 # The options of one call. Exceptions go by import path, a retry policy by its values.

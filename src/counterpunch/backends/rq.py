@@ -35,7 +35,7 @@ from typing import Any
 from uuid import uuid4
 
 from ..core.port import InvalidOption, current, engines
-from ._delivery import STARTS
+from ._delivery import starts
 from ._drained import drain_threads
 from ._engine import RemoteEngine, load, positive
 from ._message import Message, find_class, options_in
@@ -139,8 +139,7 @@ def _starts(message: Message) -> int:
     """As often as ``deliver`` lets it start, and once more to be told that it is lost."""
     options = options_in(message.options)
     lane = current().lane(find_class(message.job))
-    retry = options.get("retry", lane.options.retry)
-    return max(STARTS, 1 if retry is None else retry.max_attempts)
+    return starts(options.get("retry", lane.options.retry))
 
 
 def _key(name: str) -> str:

@@ -69,23 +69,17 @@ def document(frame: Frame, title: str, *content: object, beside: Html | None = N
         id="main",
         tabindex="-1",
     )
-    ways = [
-        (" ", frame.link(f"/{name.lower()}", name)) for name in ("Threads", "Health", "Metrics")
-    ]
-    return _page(
-        frame.prefix,
-        f"{title} · {process['host']} · pid {process['pid']}",
-        tag(
-            "body",
-            tag("a.skip", "Skip to the content", href="#main"),
-            tag(
-                "header", _bar(frame), tag("nav", _menu(frame, here), aria_label="Pages", id="menu")
-            ),
-            main,
-            tag("footer", _scope(here), ways),
-            data_refresh=f"{frame.refresh:g}",
-        ),
+    nav = tag("nav", _menu(frame, here), aria_label="Pages", id="menu")
+    ways = [(" ", frame.link(f"/{way.lower()}", way)) for way in ("Threads", "Health", "Metrics")]
+    body = tag(
+        "body",
+        tag("a.skip", "Skip to the content", href="#main"),
+        tag("header", _bar(frame), nav),
+        main,
+        tag("footer", _scope(here), ways),
+        data_refresh=f"{frame.refresh:g}",
     )
+    return _page(frame.prefix, f"{title} · {process['host']} · pid {process['pid']}", body)
 
 
 def _scope(here: str) -> str:
@@ -165,14 +159,10 @@ def table(
     head = [tag("th", name or tag("span.hidden", "Actions"), scope="col") for name in shown]
     body = []
     for row in rows:
-        cells: list[Html] = []
-        for name, cell in shown.items():
-            if not cells:
-                cells.append(tag("th", cell(frame, row), scope="row"))
-            elif name:
-                cells.append(tag("td", cell(frame, row), data_label=name))
-            else:
-                cells.append(tag("td.actions", cell(frame, row)))
+        first, *rest = ((name, cell(frame, row)) for name, cell in shown.items())
+        cells = [tag("th", first[1], scope="row")]
+        for name, content in rest:
+            cells.append(tag("td" if name else "td.actions", content, data_label=name or None))
         body.append(tag("tr", cells))
     return tag(
         f"table.{kind}",
