@@ -30,7 +30,7 @@ from counterpunch import (
     Retry,
     Status,
 )
-from counterpunch.backends import _delivery
+from counterpunch.backends import _attempt, _delivery
 from counterpunch.backends._encoding import pack
 from counterpunch.backends._message import Message
 from counterpunch.core.process.in_force import current
@@ -279,7 +279,7 @@ def test_the_first_report_is_sent_at_once(engine: ListEngine, jobs: Any) -> None
 
 def test_a_hanging_store_holds_up_no_job(engine: ListEngine, jobs: Any, caplog: Any) -> None:
     """A report waits as long as any call, and does not come after the job's end."""
-    engine._bounded.seconds = 0.01
+    engine.bounded.seconds = 0.01
     handle = jobs.Reports.perform_async()
     message, write, gate = engine.take(), engine.write, threading.Event()
     texts: list[str] = []
@@ -293,7 +293,7 @@ def test_a_hanging_store_holds_up_no_job(engine: ListEngine, jobs: Any, caplog: 
 
     engine.write = hangs  # type: ignore[method-assign]
     deliver(engine, message)
-    engine._bounded.seconds = 20.0
+    engine.bounded.seconds = 20.0
     assert (handle.status, len(texts)) == (Status.SUCCEEDED, 3)
     assert "its progress was not stored" in caplog.text
 
@@ -383,7 +383,7 @@ def test_a_mark_set_just_after_the_start(
     engine: ListEngine, jobs: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The caller sees that it runs: False; the job sees the mark at its next look."""
-    monkeypatch.setattr(_delivery, "QUIET", 0.01)
+    monkeypatch.setattr(_attempt, "QUIET", 0.01)
     handle = jobs.Waits.perform_async("after")
     message = engine.take()
     running = threading.Event()

@@ -23,10 +23,10 @@ from counterpunch import (
     RemoteError,
     Status,
 )
-from counterpunch.backends import _remote
+from counterpunch.backends import _watch
 from counterpunch.backends._bounded import Bounded
 from counterpunch.backends._encoding import DEPTH, Unencodable, decode, encode, pack, unpack
-from counterpunch.backends._engine import OPTIONS
+from counterpunch.backends._rules import OPTIONS
 from counterpunch.define.options import DEFAULTS
 
 # What the handle says
@@ -73,7 +73,7 @@ def test_callbacks_survive_a_store_that_is_away(
     engine: ListEngine, jobs: Any, caplog: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They come once it answers again."""
-    monkeypatch.setattr(_remote, "LONGEST", 0.01)
+    monkeypatch.setattr(_watch, "PAUSE", 0.01)
     caplog.set_level(logging.WARNING)
     handle = jobs.Add.perform_async(1)
     called = threading.Event()
@@ -96,7 +96,7 @@ def test_one_warning_per_outage(
     engine: ListEngine, jobs: Any, caplog: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever is raised, the thread goes on; it does not fill the log meanwhile."""
-    monkeypatch.setattr(_remote, "LONGEST", 0.01)
+    monkeypatch.setattr(_watch, "PAUSE", 0.01)
     caplog.set_level(logging.WARNING)
     handle = jobs.Add.perform_async(1)
     called, enough = threading.Event(), threading.Event()
@@ -149,7 +149,7 @@ def test_an_end_is_not_taken_back(engine: ListEngine, jobs: Any) -> None:
 
 
 def test_an_enqueue_without_an_answer_may_have_happened(engine: ListEngine, jobs: Any) -> None:
-    gate, engine._bounded.seconds = threading.Event(), 0.01
+    gate, engine.bounded.seconds = threading.Event(), 0.01
     engine.write = lambda key, text: gate.wait(20)  # type: ignore
     with pytest.raises(BackendError, match="Add may not have been enqueued"):
         jobs.Add.perform_async(1)

@@ -192,7 +192,7 @@ def test_a_retry_from_the_dashboard_finds_the_flask_app_of_the_job(monkeypatch):
     flask = needs("flask")
     from counterpunch.integrations import flask as integration
 
-    monkeypatch.setattr(integration, "_apps", set())
+    monkeypatch.setattr(integration, "apps", set())
     apps = [flask.Flask("one"), flask.Flask("two")]
     for app in apps:
         integration.Counterpunch(app)

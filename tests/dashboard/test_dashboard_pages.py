@@ -100,7 +100,7 @@ def test_each_list_holds_its_jobs(yard):
     assert running["id"] == yard.running.id
     assert running["progress"] == {"done": 3, "total": 12, "message": "rows", "fraction": 0.25}
     assert "self.gate.wait(10)" in running["stack"]
-    assert "_execution.py" not in running["stack"]
+    assert "attempt.py" not in running["stack"]
     assert running["ran"] > 0
     assert running["arguments"] == "'first'"
     (waiting,) = client.json("/waiting")["jobs"]

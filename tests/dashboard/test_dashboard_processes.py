@@ -47,7 +47,7 @@ def where(tmp_path, request):
     """A private directory; what listens there ends with the test."""
     path = str(tmp_path / "sockets")
     yield path
-    beacon = snapshot._beacons.get(path)
+    beacon = snapshot.beacons.get(path)
     if beacon is not None:
         beacon.put_out()
 
@@ -148,7 +148,7 @@ def test_a_page_asked_for_at_the_very_end_leaves_no_socket(where):
     """The process is about to exit, and its server still answers."""
     client = Client(processes=where)
     client.get("/")
-    snapshot._beacons[where].put_out()
+    snapshot.beacons[where].put_out()
     assert client.get("/processes").status == 200
     assert names(where) == []
 

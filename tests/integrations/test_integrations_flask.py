@@ -48,9 +48,9 @@ class GateJob(Job):
 @pytest.fixture(autouse=True)
 def only_the_apps_of_this_test() -> Any:
     """Apps of other tests may wait for the collector; here each test starts with none."""
-    integration._apps.clear()
+    integration.apps.clear()
     yield
-    integration._apps.clear()
+    integration.apps.clear()
 
 
 def make_app(name: str) -> Flask:
@@ -451,6 +451,6 @@ def test_setting_up_is_idempotent_and_checks_its_argument() -> None:
     app = Flask("c")
     with app.app_context():
         extension.init_app(current_app)  # a proxy
-    assert app in integration._apps
+    assert app in integration.apps
     with pytest.raises(InvalidOption, match=r"Counterpunch: app='app' .* a Flask app"):
         Counterpunch("app")  # type: ignore[arg-type]

@@ -17,6 +17,7 @@ import pytest
 import counterpunch
 from counterpunch import InvalidOption, Job, Status, periodic, start
 from counterpunch.core.moves.admission import Admission
+from counterpunch.core.port import current, plan_of
 from counterpunch.recurring.classes import periodic_classes
 from counterpunch.recurring.host_lock import HostLock
 from counterpunch.recurring.periodic import next_due
@@ -223,7 +224,7 @@ def test_jitter_comes_from_the_injected_source_and_leaves_the_grid_alone() -> No
 
     with fake(now=NOON) as recorder:
         draws = iter((0.5, 0.25, 0.0, 0.75, 0.0))
-        recorder._runtime.chance.source = lambda: next(draws)
+        current().chance.source = lambda: next(draws)
         start()
         recorder.advance(400)
     assert runs == [120, 210, 300]
@@ -459,7 +460,7 @@ def test_a_lock_is_held_once_and_given_back_at_a_stop() -> None:
     for _ in range(2):
         start()
         assert ran.acquire(timeout=WAIT)
-        other = HostLock(AgainJob._plan.name)
+        other = HostLock(plan_of(AgainJob).name)
         assert not other.hold()
         counterpunch.shutdown(1)
         assert other.hold()
@@ -506,7 +507,7 @@ def test_a_forked_child_does_not_keep_the_lock() -> None:
         os._exit(0)
     try:
         counterpunch.shutdown(1)
-        lock = HostLock(ForkedJob._plan.name)
+        lock = HostLock(plan_of(ForkedJob).name)
         deadline = threading.Event()
         for _ in range(200):
             if lock.hold():

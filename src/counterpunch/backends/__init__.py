@@ -10,7 +10,8 @@ module named after it::
     class HeavyJob(Job):
         backend = CeleryBackend(app)                     # this one; the others stay in threads
 
-What is common to them: ``_engine`` (the caller's side), ``_remote`` (the handle),
-``_delivery`` (the worker's side), ``_message`` and ``_encoding`` (what goes over the wire),
-``_bounded`` (no call waits for a broker without limit).
+What is common to them: ``_engine``, made of ``_submission`` and ``_rules`` (the caller's side),
+``_remote`` and ``_watch`` (the handle) and ``_delivery`` and ``_attempt`` (the worker's side);
+``_message``, ``_record`` and ``_encoding`` (what goes over the wire), ``_bounded`` (no call waits
+for a broker without limit).
 """

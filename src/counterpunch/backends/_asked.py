@@ -1,26 +1,26 @@
-"""What a delivery and a remote handle ask of the engine that they belong to."""
+"""What a submission, a delivery and a remote handle ask of the engine that they belong to."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from collections.abc import Mapping
+from typing import Any, Protocol
 
+from ._bounded import Bounded
 from ._message import Message
 from ._record import Record
 
 __all__ = ["Asked"]
-
-T = TypeVar("T")
 
 
 class Asked(Protocol):
     """The side of an engine that looks after single jobs; ``RemoteEngine`` has it."""
 
     name: str
+    bounded: Bounded
 
     @property
     def keeps_results(self) -> bool: ...
-    def bounded(self, what: str, fn: Callable[[], T], /) -> T: ...
+    def refuse(self, owner: str, options: Mapping[str, Any], /) -> None: ...
     def marked(self, id: str, /) -> bool: ...
     def fetch(self, id: str, /) -> Record | None: ...
     def write(self, key: str, text: str, /) -> None: ...

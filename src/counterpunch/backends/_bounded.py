@@ -13,7 +13,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from typing import Any, TypeVar
 from weakref import ref
 
@@ -69,12 +69,8 @@ class Bounded:
             # Its frame holds no more of this object than that: a backend that nobody has any
             # longer leaves no thread behind, and no connection of a thread.
             owner = ref(self, lambda _: inbox.put(None))
-            helper = threading.Thread(
-                target=self._serve,
-                args=(inbox, self._idle, owner),
-                name=f"{self.name}-call",
-                daemon=True,
-            )
+            args, name = (inbox, self._idle, owner), f"{self.name}-call"
+            helper = threading.Thread(target=_serve, args=args, name=name, daemon=True)
             try:
                 helper.start()
             except RuntimeError as exc:
@@ -82,7 +78,7 @@ class Bounded:
                 if not (sys.is_finalizing() or "interpreter shutdown" in str(exc)):
                     self._going.pop()
                     raise BackendError(f"{what}: {exc}") from exc
-                self._run(*task)
+                _run(None, *task)
         try:
             failure, value = answer.get(timeout=self.seconds)
         except queue.Empty:
@@ -95,32 +91,29 @@ class Bounded:
         result: T = value
         return result
 
-    @staticmethod
-    def _serve(inbox: Any, idle: deque[Any], owner: ref[Bounded]) -> None:
-        while (task := inbox.get()) is not None:
-            context, fn, answer, going = task
-            kept = len(idle) < KEPT
-            before = (lambda: idle.append(inbox)) if kept else None
-            Bounded._run(context, fn, answer, going, before)
-            if not kept:
-                return
-            # The job's arguments are not kept while it is idle.
-            task = context = fn = answer = None
 
-    @staticmethod
-    def _run(
-        context: Any,
-        fn: Any,
-        answer: Any,
-        going: deque[None],
-        before: Callable[[], None] | None = None,
-    ) -> None:
-        outcome: tuple[BaseException | None, Any]
-        try:
-            outcome = (None, context.run(fn))
-        except BaseException as exc:
-            outcome = (exc, None)
-        going.pop()
-        if before is not None:
-            before()  # first, so that the caller's next call finds this helper idle
-        answer.put(outcome)
+def _serve(inbox: Any, idle: deque[Any], owner: ref[Bounded]) -> None:
+    while (task := inbox.get()) is not None:
+        kept = len(idle) < KEPT
+        _run((lambda: idle.append(inbox)) if kept else None, *task)
+        if not kept:
+            return
+        task = None  # the job's arguments are not kept while it is idle
+
+
+def _run(
+    before: Callable[[], None] | None,
+    context: Context,
+    fn: Callable[[], Any],
+    answer: Any,
+    going: deque[None],
+) -> None:
+    outcome: tuple[BaseException | None, Any]
+    try:
+        outcome = (None, context.run(fn))
+    except BaseException as exc:
+        outcome = (exc, None)
+    going.pop()
+    if before is not None:
+        before()  # first, so that the caller's next call finds this helper idle
+    answer.put(outcome)

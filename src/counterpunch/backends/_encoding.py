@@ -27,24 +27,23 @@ DEPTH = 100
 #: CPython writes and reads no int of more than 4300 digits by default.
 INT_BITS = 14_000
 
-_OUT: dict[type, tuple[str, Callable[[Any], Any]]] = {
-    datetime: ("datetime", datetime.isoformat),
-    date: ("date", date.isoformat),
-    time: ("time", time.isoformat),
-    timedelta: ("timedelta", lambda span: [span.days, span.seconds, span.microseconds]),
-    Decimal: ("decimal", str),
-    UUID: ("uuid", str),
-    bytes: ("bytes", lambda raw: b64encode(raw).decode("ascii")),
+#: Of each type: its name, and how a value of it becomes plain and is made again.
+_PLAIN: dict[type, tuple[str, Callable[[Any], Any], Callable[[Any], Any]]] = {
+    datetime: ("datetime", datetime.isoformat, datetime.fromisoformat),
+    date: ("date", date.isoformat, date.fromisoformat),
+    time: ("time", time.isoformat, time.fromisoformat),
+    timedelta: (
+        "timedelta",
+        lambda s: [s.days, s.seconds, s.microseconds],
+        lambda v: timedelta(*v),
+    ),
+    Decimal: ("decimal", str, Decimal),
+    UUID: ("uuid", str, UUID),
+    bytes: ("bytes", lambda raw: b64encode(raw).decode("ascii"), b64decode),
 }
 
 _IN: dict[str, Callable[[Any], Any]] = {
-    "datetime": datetime.fromisoformat,
-    "date": date.fromisoformat,
-    "time": time.fromisoformat,
-    "timedelta": lambda parts: timedelta(*parts),
-    "decimal": Decimal,
-    "uuid": UUID,
-    "bytes": b64decode,
+    **{name: made for name, _, made in _PLAIN.values()},
     "tuple": lambda items: tuple(decode(item) for item in items),
     "dict": lambda pairs: {key: decode(value) for key, value in pairs},
 }
@@ -93,8 +92,8 @@ def encode(value: Any, path: str, depth: int = 0) -> Any:
         return pairs if MARK not in pairs else {MARK: "dict", "v": list(pairs.items())}
     if kind is time and value.tzinfo is not None and value.utcoffset() is None:
         raise Unencodable(path, value, "without a date its zone has no offset from UTC")
-    if kind in _OUT:
-        name, out = _OUT[kind]
+    if kind in _PLAIN:
+        name, out, _ = _PLAIN[kind]
         return {MARK: name, "v": out(value)}
     why = f"{kind.__module__}.{kind.__qualname__} is no JSON value; pass an id or plain values"
     raise Unencodable(path, value, why)

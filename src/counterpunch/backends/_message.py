@@ -12,14 +12,9 @@ from ..define.job_function import job_class
 from ._encoding import decode, encode, pack, unpack
 
 __all__ = [
-    "Message",
-    "find_class",
-    "find_exception",
-    "options_in",
-    "options_out",
+    "Message", "arguments_in", "find_class", "find_exception", "options_in", "options_out",
     "path_of",
-    "reach",
-]
+]  # fmt: skip
 
 VERSION = 1
 
@@ -130,7 +125,16 @@ def _walk(found: Any, name: str) -> Any:
     return found
 
 
+def arguments_in(args: list[Any], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """What a message or a record has of the arguments, decoded."""
+    named = {name: decode(value) for name, value in kwargs.items()}
+    return tuple(decode(value) for value in args), named
+
+
 # The options of one call. Exceptions go by import path, a retry policy by its values.
+
+#: What a retry policy has exceptions in.
+_KINDS = ("on", "not_on")
 
 
 def options_out(owner: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -146,12 +150,9 @@ def options_out(owner: str, options: dict[str, Any]) -> dict[str, Any]:
                     "a Retry without a delay function, which cannot travel: set it on the class"
                 )
                 raise InvalidOption(owner, name, value, allowed)
-            out[name] = {
-                field: _exceptions_out(owner, field, getattr(value, field))
-                if field in ("on", "not_on")
-                else getattr(value, field)
-                for field in Retry.__slots__
-            }
+            out[name] = {field: getattr(value, field) for field in Retry.__slots__}
+            for field in _KINDS:
+                out[name][field] = _exceptions_out(owner, field, getattr(value, field))
         elif name == "discard_on":
             out[name] = _exceptions_out(owner, name, value)
         elif isinstance(value, frozenset):
@@ -165,7 +166,7 @@ def options_in(options: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in options.items():
         if name == "retry" and value is not None:
-            kinds = {field: _exceptions_in(value[field]) for field in ("on", "not_on")}
+            kinds = {field: _exceptions_in(value[field]) for field in _KINDS}
             found[name] = Retry(**{**value, **kinds})
         elif name == "discard_on":
             found[name] = _exceptions_in(options[name])

@@ -6,14 +6,18 @@ The caller writes it before the job is sent, the worker at every step; a job tha
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
-from ..core.port import TERMINAL, RemoteError, Status, shorten
+from ..core.port import TERMINAL, BackendError, RemoteError, Status, shorten
 from ._encoding import Unencodable, decode, encode
 from ._message import Message, find_exception
 
-__all__ = ["Record", "ended", "failure_in", "failure_out", "opening", "value_in", "value_out"]
+__all__ = [
+    "Record", "RecordGone", "closed", "ended", "failure_in", "failure_out", "opening", "value_in",
+    "value_out",
+]  # fmt: skip
 
 Record = dict[str, Any]
 
@@ -27,6 +31,10 @@ FIELDS = (
 )  # fmt: skip
 
 
+class RecordGone(BackendError):
+    """The result store has forgotten the job; it will not come back."""
+
+
 def opening(message: Message, status: Status) -> Record:
     """The record of a job that waits."""
     record: Record = dict.fromkeys(FIELDS)
@@ -35,6 +43,11 @@ def opening(message: Message, status: Status) -> Record:
     record["status"] = status.value
     record["attempt"] = message.attempt - 1
     return record
+
+
+def closed(record: Record, status: Status, reason: str | None) -> Record:
+    """The record of a job that has ended now, without having run to an end."""
+    return {**record, "status": status.value, "reason": reason, "finished": time.time()}
 
 
 def ended(record: Mapping[str, Any] | None) -> bool:

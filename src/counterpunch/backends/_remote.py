@@ -7,21 +7,13 @@ growing pauses. A terminal status is remembered and not asked for again.
 from __future__ import annotations
 
 import asyncio
-import logging
-import os
 import threading
-from collections import deque
 from collections.abc import Callable, Generator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..core.port import (
-    CANCELLED,
-    FAILED,
-    RUNNING,
-    SUCCEEDED,
     TERMINAL,
-    BackendError,
     CounterpunchError,
     Handle,
     Lane,
@@ -30,14 +22,14 @@ from ..core.port import (
     Status,
     fill,
     monotonic,
-    report,
     safely,
     time_limit,
 )
 from ..core.port import moment as moment_of
 from ._asked import Asked
 from ._encoding import decode
-from ._record import Record, failure_in, value_in
+from ._record import Record, RecordGone, closed, failure_in, value_in
+from ._watch import Watch
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -50,9 +42,7 @@ R = TypeVar("R")
 #: Seconds between two looks: the first pause, its growth, and the longest.
 FIRST, GROWTH, LONGEST = 0.01, 1.5, 0.25
 
-
-class RecordGone(BackendError):
-    """The result store has forgotten the job; it will not come back."""
+_watch = Watch()
 
 
 class RemoteHandle(Handle[R], Generic[R]):
@@ -64,11 +54,11 @@ class RemoteHandle(Handle[R], Generic[R]):
     four times a second; a process that ends calls nobody.
     """
 
-    __slots__ = ("_attempt", "_engine", "_id", "known", "pinned", "unsent")
+    __slots__ = ("_attempt", "_id", "engine", "known", "pinned", "unsent")
 
     def __init__(self, engine: Asked, lane: Lane, args: Any, kwargs: Any, record: Record) -> None:
         fill(self, lane, -1, args, kwargs, None, lane.monotonic())
-        self._engine = engine
+        self.engine = engine
         self._id: str = record["id"]
         self.pinned = False
         #: Holds one entry while a transaction decides whether the job is sent. Who takes it
@@ -89,9 +79,9 @@ class RemoteHandle(Handle[R], Generic[R]):
             return  # asked for before the end, by another thread
         self.known = record
         self._attempt = record["attempt"]
-        if state is SUCCEEDED and record["unstorable"] is None:
+        if state is Status.SUCCEEDED and record["unstorable"] is None:
             self.outcome = value_in(record)
-        elif state is FAILED:
+        elif state is Status.FAILED:
             self.outcome = failure_in(record)
         self.extra().reason = record["reason"]
         self.state = state  # last: who sees a terminal state reads the rest
@@ -100,10 +90,10 @@ class RemoteHandle(Handle[R], Generic[R]):
         """The record as it is now, unless it cannot change any more."""
         if self.pinned or self.state in TERMINAL or self.unsent:
             return self.known
-        record = self._engine.record_of(self._id, f"{self!r}")
+        record = self.engine.record_of(self._id, f"{self!r}")
         if record is None:
             raise RecordGone(
-                f"{self!r}: {self._engine.name} does not know it any longer; records are kept "
+                f"{self!r}: {self.engine.name} does not know it any longer; records are kept "
                 f"for as long as its result store is told to, see the backend's docstring"
             )
         self.learn(record)
@@ -183,14 +173,14 @@ class RemoteHandle(Handle[R], Generic[R]):
         return self.status in TERMINAL
 
     def running(self) -> bool:
-        return self.status is RUNNING
+        return self.status is Status.RUNNING
 
     def cancelled(self) -> bool:
-        return self.status is CANCELLED
+        return self.status is Status.CANCELLED
 
     def result(self, timeout: float | timedelta | None = None) -> R:
         self.wait(timeout)
-        if self.state is SUCCEEDED and self.known["unstorable"] is not None:
+        if self.state is Status.SUCCEEDED and self.known["unstorable"] is not None:
             raise CounterpunchError(
                 f"{self!r}: its return value cannot be stored: {self.known['unstorable']}"
             )
@@ -252,13 +242,13 @@ class RemoteHandle(Handle[R], Generic[R]):
         """True if the job will now never start (again); a running one is told, as in threads,
         and sees it within about a second."""
         if self.unsent.take():
-            self.learn({**self.known, "status": CANCELLED.value, "reason": "cancelled unsent"})
+            self.learn(closed(self.known, Status.CANCELLED, "cancelled unsent"))
             return True
-        return self._engine.cancel(self)
+        return self.engine.cancel(self)
 
     def reschedule(self, delay: float | timedelta) -> bool:
         raise NotSupported(
-            f"{self!r}: {self._engine.name} cannot change when a job is due; cancel() it and "
+            f"{self!r}: {self.engine.name} cannot change when a job is due; cancel() it and "
             f"enqueue it again with perform_in"
         )
 
@@ -268,57 +258,3 @@ class RemoteHandle(Handle[R], Generic[R]):
     def retry(self) -> Handle[R]:
         self.look()
         return super().retry()
-
-
-class _Watch:
-    """One thread that looks for the end of every handle with a done callback."""
-
-    def __init__(self) -> None:
-        self._pid = os.getpid()
-        self._watched: deque[tuple[RemoteHandle[Any], Callable[[Any], object]]] = deque()
-        self._lock = threading.Lock()
-        self._running = False
-
-    def add(self, handle: RemoteHandle[Any], fn: Callable[[Any], object]) -> None:
-        if self._pid != os.getpid():  # forked: its thread is the parent's, and so are its jobs
-            self.__init__()  # type: ignore[misc]
-        with self._lock:
-            self._watched.append((handle, fn))
-            if not self._running:
-                self._running = True
-                name = "counterpunch-watch"
-                try:
-                    threading.Thread(target=self._run, name=name, daemon=True).start()
-                except BaseException:
-                    self._running = False
-                    self._watched.pop()  # its own: who adds holds the lock
-                    raise
-
-    def _run(self) -> None:
-        rest, away = threading.Event(), False
-        while True:
-            failed = False
-            for _ in range(len(self._watched)):
-                handle, fn = entry = self._watched.popleft()
-                try:
-                    over = handle.done()
-                except RecordGone as exc:
-                    report(logging.WARNING, "a done callback is called without an end: %s", exc)
-                    over = True
-                except Exception as exc:  # whatever a client or a record comes with
-                    if not away:  # one warning per outage
-                        report(logging.WARNING, "a done callback waits on: %s", exc)
-                    away, failed, over = True, True, False
-                if over:
-                    safely("a done callback", handle, fn, handle)
-                else:
-                    self._watched.append(entry)
-            away = failed
-            with self._lock:
-                if not self._watched:
-                    self._running = False
-                    return
-            rest.wait(LONGEST)
-
-
-_watch = _Watch()

@@ -33,7 +33,7 @@ from typing import Any
 
 from ..core.port import InvalidOption, engines
 from ._drained import drain_threads
-from ._engine import RemoteEngine, load, results_kept
+from ._engine import RemoteEngine, load, positive
 from ._message import Message
 
 __all__ = ["DramatiqBackend"]
@@ -106,7 +106,7 @@ class DramatiqBackend(RemoteEngine):
         self.broker = broker
         self.queue = queue
         self.results = results
-        self.keep = results_kept("DramatiqBackend", keep)
+        self.keep = positive("DramatiqBackend", "keep", keep)
         if not any(isinstance(one, _Ours) for one in broker.middleware):
             broker.add_middleware(_Ours())
         for level in range(LEVELS):

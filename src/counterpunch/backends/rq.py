@@ -35,9 +35,9 @@ from typing import Any
 from uuid import uuid4
 
 from ..core.port import InvalidOption, current, engines
-from ._delivery import STARTS
+from ._delivery import starts
 from ._drained import drain_threads
-from ._engine import RemoteEngine, load, results_kept
+from ._engine import RemoteEngine, load, positive
 from ._message import Message, find_class, options_in
 
 __all__ = ["RQBackend", "perform"]
@@ -72,7 +72,7 @@ class RQBackend(RemoteEngine):
     def __init__(self, queue: Any, *, keep: float = 86_400.0, timeout: float = 5.0) -> None:
         super().__init__(timeout)
         if isinstance(queue, str):
-            seconds = self._bounded.seconds
+            seconds = self.bounded.seconds
             limits = {"socket_timeout": seconds, "socket_connect_timeout": seconds}
             try:
                 connection = redis.Redis.from_url(queue, **limits)
@@ -84,7 +84,7 @@ class RQBackend(RemoteEngine):
         if not isinstance(queue, rq.Queue):
             raise InvalidOption("RQBackend", "queue", queue, ALLOWED)
         self.queue = queue
-        self.keep = results_kept("RQBackend", keep)
+        self.keep = positive("RQBackend", "keep", keep)
         engines.add(self)
 
     def __repr__(self) -> str:
@@ -139,8 +139,7 @@ def _starts(message: Message) -> int:
     """As often as ``deliver`` lets it start, and once more to be told that it is lost."""
     options = options_in(message.options)
     lane = current().lane(find_class(message.job))
-    retry = options.get("retry", lane.options.retry)
-    return max(STARTS, 1 if retry is None else retry.max_attempts)
+    return starts(options.get("retry", lane.options.retry))
 
 
 def _key(name: str) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..core.port import TERMINAL, CounterpunchError, Handle, NotSupported, current
-from . import source
+from .job_data import retried
+from .overview_data import classes
 from .plain import clip
 
 __all__ = ["CLASS_ACTIONS", "JOB_ACTIONS", "NOTES", "Refused", "on_class", "on_job"]
@@ -38,7 +39,7 @@ def _retry(call: Handle[Any]) -> str:
     if not call.done():
         raise Refused("The job has not ended yet.")
     try:
-        source.retried[call] = call.retry().id
+        retried[call] = call.retry().id
     except (CounterpunchError, TypeError) as exc:  # QueueFull, ShuttingDown, a changed signature
         raise Refused(clip(str(exc))) from None
     return "retried"
@@ -75,25 +76,11 @@ def on_job(id: str, action: str) -> str | None:
     return None if call is None else JOB_ACTIONS[action](call)
 
 
-def _pause(cls: Any) -> str:
-    cls.pause()
-    return "paused"
-
-
-def _resume(cls: Any) -> str:
-    cls.resume()
-    return "resumed"
-
-
-def _cancel_all(cls: Any) -> str:
-    cls.cancel_all()
-    return "all-cancelled"
-
-
-CLASS_ACTIONS: Mapping[str, Callable[[Any], str]] = {
-    "pause": _pause,
-    "resume": _resume,
-    "cancel-all": _cancel_all,
+#: The method of a class, and the word.
+CLASS_ACTIONS: Mapping[str, tuple[str, str]] = {
+    "pause": ("pause", "paused"),
+    "resume": ("resume", "resumed"),
+    "cancel-all": ("cancel_all", "all-cancelled"),
 }
 
 
@@ -103,8 +90,12 @@ def on_class(name: str, action: str) -> str | None:
     Raises:
         Refused: If the class cannot be steered from this process.
     """
-    cls = source.classes(current()).get(name)
+    cls = classes(current()).get(name)
+    if cls is None:
+        return None
+    method, word = CLASS_ACTIONS[action]
     try:
-        return None if cls is None else CLASS_ACTIONS[action](cls)
+        getattr(cls, method)()
     except NotSupported as exc:  # its jobs run on an engine
         raise Refused(clip(str(exc))) from None
+    return word

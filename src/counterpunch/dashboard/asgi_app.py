@@ -6,9 +6,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Unpack
 
 from ..core.port import monotonic
-from .body import LINGER_BYTES, LINGER_SECONDS, too_large
+from .body import LINGER_BYTES, LINGER_SECONDS, answer, too_large
 from .message import MAX_BODY, Request, Response, fields
-from .routes import respond
 from .settings import Options, Settings, settings_of
 
 __all__ = ["asgi"]
@@ -44,26 +43,21 @@ def asgi(**options: Unpack[Options]) -> Callable[[Scope, Receive, Send], Awaitab
         elif scope["type"] == "http":
             request = _request(scope)
             body = await _body(request, receive)
-            if body is None:
-                return  # the client has left
-            if isinstance(body, Response):
-                response = body
-            else:
-                response = await _off_loop(Request(**{**vars(request), "body": body}), settings)
-            await _answer(request, response, send)
+            if body is not None:  # the client has not left
+                await _send(request, await _off_loop(request, body, settings), send)
 
     return app
 
 
-async def _off_loop(request: Request, settings: Settings) -> Response:
+async def _off_loop(request: Request, body: bytes | Response, settings: Settings) -> Response:
     """A page takes milliseconds; the loop's other requests need not wait for them."""
     import asyncio
 
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return respond(request, settings)  # another kind of loop (trio): right here
-    return await asyncio.to_thread(respond, request, settings)
+        return answer(request, body, settings)  # another kind of loop (trio): right here
+    return await asyncio.to_thread(answer, request, body, settings)
 
 
 def _request(scope: Scope) -> Request:
@@ -106,19 +100,10 @@ async def _body(request: Request, receive: Receive) -> bytes | Response | None:
             return body if size <= MAX_BODY else too_large(request)
 
 
-async def _answer(request: Request, response: Response, send: Send) -> None:
-    headers = [
-        ("Content-Type", response.content_type),
-        *response.headers,
-        ("Content-Length", str(len(response.body))),
-    ]
-    await send(
-        {
-            "type": "http.response.start",
-            "status": response.status,
-            "headers": [(n.lower().encode("latin-1"), v.encode("latin-1")) for n, v in headers],
-        }
-    )
+async def _send(request: Request, response: Response, send: Send) -> None:
+    headers = [(n.lower().encode("latin-1"), v.encode("latin-1")) for n, v in response.all_headers]
+    start = {"type": "http.response.start", "status": response.status, "headers": headers}
+    await send(start)
     body = b"" if request.method == "HEAD" else response.body
     await send({"type": "http.response.body", "body": body})
 

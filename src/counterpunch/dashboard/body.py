@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from ..core.port import monotonic
+from .answers import failure
 from .message import MAX_BODY, Request, Response
-from .routes import failure
+from .routes import respond
+from .settings import Settings
 
-__all__ = ["LINGER_BYTES", "LINGER_SECONDS", "refused_length", "too_large"]
+__all__ = ["LINGER_BYTES", "LINGER_SECONDS", "answer", "refused_length", "too_large"]
 
 #: A refused body is read all the same, and thrown away, for so long: many servers close the
 #: connection after the answer, the kernel then resets one with unread bytes, and the client
 #: does not see why. nginx lingers like this.
 LINGER_BYTES, LINGER_SECONDS = 1 << 26, 5.0
+
+
+def answer(request: Request, body: bytes | Response, settings: Settings) -> Response:
+    """The response to a request with this body, or the refusal that came in its place."""
+    if isinstance(body, Response):
+        return body
+    return respond(replace(request, body=body), settings)
 
 
 def refused_length(request: Request, length: str, stream: Any) -> Response | None:

@@ -1,85 +1,108 @@
-"""What several pages say of one job: each piece as it stands in a cell."""
+"""What several pages say of one job or class: each piece as it stands in a cell."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote
 
-from .frame import Frame
-from .markup import NONE, Html, join, tag
+from .frame import Frame, Row
+from .markup import NONE, Html, duration, join, tag, when
 
 __all__ = [
-    "arguments",
-    "attempt",
-    "buttons",
-    "details",
-    "identity",
-    "progress",
-    "small",
-    "state",
-]
+    "arguments", "attempt", "buttons", "code", "count", "details", "empty", "ended", "error",
+    "identity", "items", "job_link", "paused", "pausing", "progress", "small", "state",
+    "text_block",
+]  # fmt: skip
 
 
 def small(text: str) -> Html:
-    return tag("small", None, " " + text)
+    return tag("small", " " + text)
 
 
-def identity(frame: Frame, row: Mapping[str, Any]) -> Html:
-    return join(
-        frame.link(f"/job/{quote(row['id'], safe='')}", row["job"]),
-        tag("code", {"class": "id"}, row["id"]),
-        [tag("span", {"class": "tag"}, name) for name in row["tags"][:10]],
-    )
+def empty(text: str) -> Html:
+    return tag("p.empty", text)
 
 
-def arguments(row: Mapping[str, Any]) -> Html:
-    text = row["arguments"]
-    if text is None:
-        return tag("span", {"class": "zero"}, "hidden")
-    return tag("code", {"class": "arguments"}, text)
+def code(value: Any) -> Html:
+    """A plain value as text: a text as it is, the rest as Python would write it."""
+    return tag("code.arguments", value if isinstance(value, str) else repr(value))
 
 
-def attempt(row: Mapping[str, Any]) -> str:
-    most = row["max_attempts"]
-    return f"{row['attempt']} of {most}" if most and most > 1 else str(row["attempt"])
+def text_block(text: str) -> Html:
+    return tag("pre", text, tabindex="0")
 
 
-def state(row: Mapping[str, Any]) -> Html:
-    status = row["status"]
-    return tag("span", {"class": f"state {status}"}, status)
+def items(kind: str | None, lines: Iterable[object]) -> Html:
+    return tag("ul", [tag("li", line) for line in lines], class_=kind)
 
 
-def progress(row: Mapping[str, Any]) -> Html:
-    progress = row["progress"]
-    parts: list[object] = []
-    if row["cancelling"]:
-        parts.append(tag("span", {"class": "state cancelled"}, "asked to stop"))
-    if progress is not None:
-        fraction = progress["fraction"]
-        if fraction is not None:
-            label = f"Progress of {row['job']} {row['id']}"
-            bar = {"value": f"{fraction:.3f}", "max": "1", "aria-label": label}
-            parts.append(tag("progress", bar, f"{fraction:.0%}"))
-        done, total = progress["done"], progress["total"]
-        parts.append(tag("small", None, f"{done}" if total is None else f"{done} of {total}"))
-        if progress["message"]:
-            parts.append(tag("small", {"class": "message"}, f" · {progress['message']}"))
-    return join(parts) if parts else NONE
+def count(number: int, kind: str | None = None) -> Html:
+    return tag("span", f"{number:,}", class_=kind if number else "zero")
 
 
 def details(key: str, summary: object, text: str | None) -> Html:
     if not text:
         return NONE
-    return tag(
-        "details",
-        {"data-key": key},
-        tag("summary", None, summary),
-        tag("pre", {"tabindex": "0"}, text),
+    return tag("details", tag("summary", summary), text_block(text), data_key=key)
+
+
+# Of a job
+
+
+def job_link(frame: Frame, id: str, text: object) -> Html:
+    return frame.link(f"/job/{quote(id, safe='')}", text)
+
+
+def identity(frame: Frame, row: Row) -> Html:
+    return join(
+        job_link(frame, row["id"], row["job"]),
+        tag("code.id", row["id"]),
+        [tag("span.tag", name) for name in row["tags"][:10]],
     )
 
 
-def buttons(frame: Frame, row: Mapping[str, Any]) -> Html:
+def arguments(frame: Frame, row: Row) -> Html:
+    text = row["arguments"]
+    return tag("span.zero", "hidden") if text is None else code(text)
+
+
+def attempt(frame: Frame, row: Row) -> str:
+    most = row["max_attempts"]
+    return f"{row['attempt']} of {most}" if most and most > 1 else str(row["attempt"])
+
+
+def state(frame: Frame, row: Row) -> Html:
+    return tag(f"span.state {row['status']}", row["status"])
+
+
+def error(frame: Frame, row: Row) -> Html:
+    return tag("span.error", row["error"]) if row["error"] else NONE
+
+
+def ended(frame: Frame, row: Row) -> Html:
+    return when(row["finished_at"], duration(row["finished_ago"]) + " ago")
+
+
+def progress(frame: Frame, row: Row) -> Html:
+    progress = row["progress"]
+    parts: list[object] = []
+    if row["cancelling"]:
+        parts.append(tag("span.state cancelled", "asked to stop"))
+    if progress is not None:
+        fraction = progress["fraction"]
+        if fraction is not None:
+            label = f"Progress of {row['job']} {row['id']}"
+            bar = {"value": f"{fraction:.3f}", "max": "1", "aria_label": label}
+            parts.append(tag("progress", f"{fraction:.0%}", **bar))
+        done, total = progress["done"], progress["total"]
+        parts.append(tag("small", f"{done}" if total is None else f"{done} of {total}"))
+        if progress["message"]:
+            parts.append(tag("small.message", f" · {progress['message']}"))
+    return join(parts) if parts else NONE
+
+
+def buttons(frame: Frame, row: Row) -> Html:
     """The actions that make sense in the job's state."""
     if frame.token is None:
         return Html("")
@@ -95,4 +118,16 @@ def buttons(frame: Frame, row: Mapping[str, Any]) -> Html:
     if row["due_in"] is not None or (status == "running" and not row["cancelling"]):
         text = "Stop" if status == "running" else "Cancel"
         parts.append(frame.button(f"{path}/cancel", text, subject, "quiet"))
-    return tag("div", {"class": "buttons"}, parts)
+    return tag("div.buttons", parts)
+
+
+# Of a class
+
+
+def paused(row: Row) -> Html | None:
+    return tag("span.state paused", "paused") if row["paused"] else None
+
+
+def pausing(frame: Frame, row: Row) -> Html:
+    verb = "Resume" if row["paused"] else "Pause"
+    return frame.button(f"/class/{verb.lower()}", verb, row["job"], job=row["job"])

@@ -25,15 +25,14 @@ def chart(name: str, data: Mapping[str, Any]) -> Html:
     text = f"{name}, last {minutes} minutes: {sum(good):,} succeeded, {sum(bad):,} failed"
     if most:
         text += f"; at most {most:,} in {seconds:g} s"
-    return tag(
-        "svg",
-        _svg("chart", width, HEIGHT),
-        tag("title", None, text),
-        tag("path", {"class": "base", "d": f"M0 {HEIGHT - 0.5}H{width}"}),
-        tag("path", {"class": "good", "d": _bars([0] * len(good), good, most)})
-        if any(good)
-        else "",
-        tag("path", {"class": "bad", "d": _bars(good, bad, most)}) if any(bad) else "",
+    return _svg(
+        "chart",
+        width,
+        HEIGHT,
+        tag("title", text),
+        tag("path.base", d=f"M0 {HEIGHT - 0.5}H{width}"),
+        tag("path.good", d=_bars([0] * len(good), good, most)) if any(good) else None,
+        tag("path.bad", d=_bars(good, bad, most)) if any(bad) else None,
     )
 
 
@@ -52,22 +51,14 @@ def depth_chart(name: str, data: Mapping[str, Any]) -> Html | None:
     tops = [f"{DEPTH - depth / most * (DEPTH - 1):.1f}" for depth in depths]
     line = "".join(f"V{top}h{step}" for top in tops)
     width = len(depths) * step
-    return tag(
-        "svg",
-        _svg("depth", width, DEPTH),
-        tag("title", None, text),
-        tag("path", {"class": "area", "d": f"M0 {DEPTH}{line}V{DEPTH}z"}),
-    )
+    area = tag("path.area", d=f"M0 {DEPTH}{line}V{DEPTH}z")
+    return _svg("depth", width, DEPTH, tag("title", text), area)
 
 
-def _svg(kind: str, width: int, height: int) -> dict[str, str]:
-    """Of an image whose first child is its title: its name, and shown to who points at it."""
-    return {
-        "class": kind,
-        "role": "img",
-        "viewBox": f"0 0 {width} {height}",
-        "preserveAspectRatio": "none",  # as wide as a phone
-    }
+def _svg(kind: str, width: int, height: int, *content: Html | None) -> Html:
+    """An image whose first child is its title: its name, and shown to who points at it."""
+    box = {"viewBox": f"0 0 {width} {height}", "preserveAspectRatio": "none"}  # as wide as a phone
+    return tag(f"svg.{kind}", *content, role="img", **box)
 
 
 def _bars(below: list[int], values: list[int], most: int) -> str:

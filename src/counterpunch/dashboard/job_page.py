@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .cells import arguments, attempt, buttons, progress, small, state
+from .cells import arguments, attempt, buttons, code, progress, small, state, text_block
 from .frame import Frame, document
 from .markup import NONE, Html, duration, tag, when
 
@@ -13,97 +13,69 @@ __all__ = ["job_page"]
 
 
 def job_page(frame: Frame, data: Mapping[str, Any]) -> str:
-    facts: list[tuple[str, object]] = [
-        ("Id", tag("code", None, data["id"])),
-        ("Attempt", attempt(data) if data["attempt"] else "not started"),
-        ("Arguments", arguments(data)),
-        ("Priority", str(data["priority"])),
-        ("Tags", [tag("span", {"class": "tag"}, name) for name in data["tags"]] or NONE),
-        ("Pool", data["options"]["pool"] or "its own"),
-        ("Retry", tag("code", None, policy) if (policy := data["options"]["retry"]) else NONE),
-        ("Timeout", NONE if (limit := data["options"]["timeout"]) is None else duration(limit)),
-    ]
-    if data["result"] is not None:
-        facts.append(("Result", tag("code", {"class": "arguments"}, _value(data["result"]))))
-    if data["retried_as"]:
-        link = frame.link(f"/job/{data['retried_as']}", data["retried_as"])
-        facts.append(("Retried as", link))
     content: list[object] = [
-        tag("p", {"class": "lead"}, line) if (line := _progress_line(data)) else None,
+        tag("p.lead", progress(frame, data)) if data["progress"] or data["cancelling"] else None,
         buttons(frame, data),
-        tag("h2", None, "Timings"),
+        tag("h2", "Timings"),
         _story(data),
     ]
     if data["stack"]:
-        content += [
-            tag("h2", None, "Where it is"),
-            tag("pre", {"tabindex": "0"}, data["stack"]),
-        ]
+        content += [tag("h2", "Where it is"), text_block(data["stack"])]
     if data["traceback"]:
         title = "Error" if data["status"] in ("failed", "retrying") else "Reason"
-        content += [tag("h2", None, title), tag("pre", {"tabindex": "0"}, data["traceback"])]
+        content += [tag("h2", title), text_block(data["traceback"])]
     if data["data"]:
-        rows: list[tuple[str, object]] = [
-            (name, tag("code", {"class": "arguments"}, _value(value)))
-            for name, value in data["data"].items()
-        ]
-        content += [tag("h2", None, "Status data"), _facts(rows)]
-    content += [tag("h2", None, "About"), _facts(facts)]
-    return document(frame, data["job"], *content, beside=state(data))
+        shown = ((name, code(value)) for name, value in data["data"].items())
+        content += [tag("h2", "Status data"), _facts(shown)]
+    content += [tag("h2", "About"), _facts(_about(frame, data))]
+    return document(frame, data["job"], *content, beside=state(frame, data))
 
 
-def _progress_line(data: Mapping[str, Any]) -> Html | None:
-    return progress(data) if data["progress"] or data["cancelling"] else None
+def _about(frame: Frame, data: Mapping[str, Any]) -> list[tuple[str, object]]:
+    options, again = data["options"], data["retried_as"]
+    policy, limit = options["retry"], options["timeout"]
+    facts: list[tuple[str, object]] = [
+        ("Id", tag("code", data["id"])),
+        ("Attempt", attempt(frame, data) if data["attempt"] else "not started"),
+        ("Arguments", arguments(frame, data)),
+        ("Priority", data["priority"]),
+        ("Tags", [tag("span.tag", name) for name in data["tags"]] or NONE),
+        ("Pool", options["pool"] or "its own"),
+        ("Retry", tag("code", policy) if policy else NONE),
+        ("Timeout", NONE if limit is None else duration(limit)),
+    ]
+    if data["result"] is not None:
+        facts.append(("Result", code(data["result"])))
+    if again:
+        facts.append(("Retried as", frame.link(f"/job/{again}", again)))
+    return facts
 
 
 def _story(data: Mapping[str, Any]) -> Html:
     """Enqueued, due, started, ended: each with its time, and how long it took to get there."""
-    due = data["due_in"]
-    ran = f"after {duration(data['ran'])}"
+    due, waited, ran = data["due_in"], data["waited"], data["ran"]
     steps = [
-        ("Enqueued", data["enqueued_at"], duration(data["age"]) + " ago"),
-        ("Due", data["run_at"], "" if due is None or due <= 0 else f"in {duration(due)}"),
-        (
-            "Started",
-            data["started_at"],
-            "" if data["waited"] is None else f"waited {duration(data['waited'])}",
-        ),
-        (
-            data["status"].capitalize() if data["finished_at"] else "Ended",
-            data["finished_at"],
-            ran if data["finished_at"] and data["ran"] is not None else "",
-        ),
+        ("Enqueued", data["enqueued_at"], f"{duration(data['age'])} ago"),
+        ("Due", data["run_at"], f"in {duration(due)}" if due is not None and due > 0 else ""),
+        ("Started", data["started_at"], "" if waited is None else f"waited {duration(waited)}"),
     ]
-    if data["status"] == "running":
-        steps[-1] = ("Running", None, f"for {duration(data['ran'])}")
     if data["run_at"] == data["enqueued_at"]:
         del steps[1]
-    return tag(
-        "ol",
-        {"class": "story"},
-        [
-            tag(
-                "li",
-                {"class": None if moment or more else "open"},
-                tag("b", None, name),
-                " ",
-                "now" if name == "Running" else when(moment),
-                " ",
-                small(more) if more else None,
-            )
-            for name, moment, more in steps
-        ],
-    )
+    if data["status"] == "running":
+        steps.append(("Running", None, f"for {duration(ran)}"))
+    elif data["finished_at"]:
+        after = "" if ran is None else f"after {duration(ran)}"
+        steps.append((data["status"].capitalize(), data["finished_at"], after))
+    else:
+        steps.append(("Ended", None, ""))
+    lines = []
+    for name, moment, more in steps:
+        at = "now" if name == "Running" else when(moment)
+        kind = None if moment or more else "open"
+        note = small(more) if more else None
+        lines.append(tag("li", tag("b", name), " ", at, " ", note, class_=kind))
+    return tag("ol.story", lines)
 
 
-def _facts(rows: list[tuple[str, object]]) -> Html:
-    return tag(
-        "dl",
-        {"class": "facts"},
-        [tag("div", None, tag("dt", None, name), tag("dd", None, value)) for name, value in rows],
-    )
-
-
-def _value(value: Any) -> str:
-    """A plain value as text: a text as it is, the rest as Python would write it."""
-    return value if isinstance(value, str) else repr(value)
+def _facts(rows: Iterable[tuple[str, object]]) -> Html:
+    return tag("dl.facts", [tag("div", tag("dt", name), tag("dd", value)) for name, value in rows])

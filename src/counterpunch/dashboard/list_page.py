@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-from .cells import arguments, attempt, buttons, details, identity, progress, state
-from .frame import MENU, Frame, document, table
-from .markup import DASH, NONE, Html, duration, join, tag, when
+from . import cells
+from .frame import LISTS, Cell, Frame, Row, document, table
+from .markup import DASH, Html, duration, join, tag, when
 
 __all__ = ["list_page"]
 
@@ -20,142 +20,115 @@ _EMPTY = {
     "finished": "No finished job is remembered.",
 }
 
+_STATUSES = {
+    "scheduled": ("scheduled", "retrying", "deferred"),
+    "finished": ("succeeded", "failed", "cancelled", "discarded", "lost"),
+}
+
 
 def list_page(frame: Frame, data: Mapping[str, Any]) -> str:
-    name = data["list"]
-    title = next(text for path, text in MENU if path == name)
-    rows = data["jobs"]
+    name, rows = data["list"], data["jobs"]
     content = [_filters(frame, data)]
     if rows:
-        columns, cells = _COLUMNS[name]
-        if frame.token is not None:
-            columns = [*columns, ""]
-        lines = []
-        for row in rows:
-            line = [identity(frame, row), *cells(frame, row)]
-            if frame.token is not None:
-                line.append(buttons(frame, row))
-            lines.append(line)
-        content.append(table(f"{title} jobs", columns, lines, f"jobs {name}"))
+        columns = {"Job": cells.identity, **_COLUMNS[name], "": cells.buttons}
+        content.append(table(frame, f"{LISTS[name]} jobs", columns, rows, f"jobs {name}"))
         content.append(_pager(frame, data))
     else:
         filtered = any(data["filter"].values())
-        text = "No job fits the filter." if filtered else _EMPTY[name]
-        content.append(tag("p", {"class": "empty"}, text))
-    return document(frame, title, *content)
+        content.append(cells.empty("No job fits the filter." if filtered else _EMPTY[name]))
+    return document(frame, LISTS[name], *content)
 
 
 def _filters(frame: Frame, data: Mapping[str, Any]) -> Html:
     name, chosen = data["list"], data["filter"]
-    names = data["classes"]
-    statuses = {
-        "scheduled": ("scheduled", "retrying", "deferred"),
-        "finished": ("succeeded", "failed", "cancelled", "discarded", "lost"),
-    }.get(name, ())
-    parts = [_field("job", "Class", _select("job", chosen["job"], "all", names))]
-    if statuses:
-        select = _select("status", chosen["status"], "all", statuses)
+    parts = [_field("job", "Class", _select("job", chosen["job"], data["classes"]))]
+    if name in _STATUSES:
+        select = _select("status", chosen["status"], _STATUSES[name])
         parts.append(_field("status", "Status", select))
-    attributes = {"id": "tag", "name": "tag", "value": chosen["tag"] or None, "size": "12"}
-    parts.append(_field("tag", "Tag", tag("input", attributes)))
-    parts.append(tag("button", None, "Filter"))
+    field = tag("input", id="tag", name="tag", value=chosen["tag"] or None, size="12")
+    parts += [_field("tag", "Tag", field), tag("button", "Filter")]
     if any(chosen.values()):
         parts.append(frame.link(f"/{name}", "Clear"))
-    return tag("form", {"class": "filters", "action": f"{frame.prefix}/{name}"}, parts)
+    return tag("form.filters", parts, action=f"{frame.prefix}/{name}")
 
 
 def _field(name: str, text: str, control: Html) -> Html:
     """A label and its control, which stay together when the line breaks."""
-    return tag("span", None, tag("label", {"for": name}, text), " ", control)
+    return tag("span", tag("label", text, for_=name), " ", control)
 
 
-def _select(name: str, chosen: str, none: str, values: Any) -> Html:
-    return tag(
-        "select",
-        {"id": name, "name": name},
-        tag("option", {"value": ""}, none),
-        [tag("option", {"value": v, "selected": v == chosen}, v) for v in values],
-    )
+def _select(name: str, chosen: str, values: Iterable[str]) -> Html:
+    options = [tag("option", v, value=v, selected=v == chosen) for v in values]
+    return tag("select", tag("option", "all", value=""), options, id=name, name=name)
 
 
 def _pager(frame: Frame, data: Mapping[str, Any]) -> Html:
-    page, pages, total = data["page"], data["pages"], data["total"]
-    first = data["first"]
-    parts: list[object] = [f"{first:,}{DASH}{first + len(data['jobs']) - 1:,} of {total:,}"]
+    name, page, first = data["list"], data["page"], data["first"]
+    last = first + len(data["jobs"]) - 1
+    parts: list[object] = [f"{first:,}{DASH}{last:,} of {data['total']:,}"]
     kept = {name: value for name, value in data["filter"].items() if value}
-    for text, number, rel in (("Newer", page - 1, "prev"), ("Older", page + 1, "next")):
-        if data["list"] in ("running", "waiting", "scheduled"):
-            text = "Previous" if rel == "prev" else "Next"
-        if 1 <= number <= pages:
+    newest_first = name in ("failed", "finished")
+    before, after = ("Newer", "Older") if newest_first else ("Previous", "Next")
+    for text, number, rel in ((before, page - 1, "prev"), (after, page + 1, "next")):
+        if 1 <= number <= data["pages"]:
             query = urlencode({**kept, "page": number})
-            parts += [" ", frame.link(f"/{data['list']}?{query}", text, rel=rel)]
-    return tag("nav", {"class": "pager", "aria-label": "Pages of the list"}, parts)
+            parts += [" ", frame.link(f"/{name}?{query}", text, rel=rel)]
+    return tag("nav.pager", parts, aria_label="Pages of the list")
 
 
-def _running_cells(frame: Frame, row: Mapping[str, Any]) -> list[object]:
-    return [
-        arguments(row),
-        attempt(row),
-        when(row["started_at"], duration(row["ran"])),
-        progress(row),
-        details(f"stack-{row['id']}", "Stack", row.get("stack")),
-    ]
+def _ran(frame: Frame, row: Row) -> str:
+    return duration(row["ran"])
 
 
-def _waiting_cells(frame: Frame, row: Mapping[str, Any]) -> list[object]:
-    return [
-        arguments(row),
-        when(row["enqueued_at"], duration(row["waited"])),
-        str(row["priority"]),
-        attempt(row),
-    ]
+def _waited(frame: Frame, row: Row) -> str:
+    return duration(row["waited"])
 
 
-def _scheduled_cells(frame: Frame, row: Mapping[str, Any]) -> list[object]:
-    return [
-        state(row),
-        arguments(row),
-        when(row["run_at"], "in " + duration(row["due_in"])),
-        attempt(row),
-        tag("span", {"class": "error"}, row["error"]) if row["error"] else NONE,
-    ]
+def _running(frame: Frame, row: Row) -> Html:
+    return when(row["started_at"], duration(row["ran"]))
 
 
-def _finished_cells(frame: Frame, row: Mapping[str, Any]) -> list[object]:
-    return [
-        state(row),
-        arguments(row),
-        attempt(row),
-        duration(row["waited"]),
-        duration(row["ran"]),
-        when(row["finished_at"], duration(row["finished_ago"]) + " ago"),
-        tag("span", {"class": "error"}, row["error"]) if row["error"] else NONE,
-    ]
+def _queued(frame: Frame, row: Row) -> Html:
+    return when(row["enqueued_at"], duration(row["waited"]))
 
 
-def _failed_cells(frame: Frame, row: Mapping[str, Any]) -> list[object]:
+def _due(frame: Frame, row: Row) -> Html:
+    return when(row["run_at"], "in " + duration(row["due_in"]))
+
+
+def _stack(frame: Frame, row: Row) -> Html:
+    return cells.details(f"stack-{row['id']}", "Stack", row.get("stack"))
+
+
+def _failure(frame: Frame, row: Row) -> Html:
+    return tag("span.error", row["error"] or row["status"])
+
+
+def _ended_and_retried(frame: Frame, row: Row) -> Html:
     again = row["retried_as"]
-    return [
-        tag("span", {"class": "error"}, row["error"] or row["status"]),
-        arguments(row),
-        attempt(row),
-        duration(row["ran"]),
-        join(
-            when(row["finished_at"], duration(row["finished_ago"]) + " ago"),
-            tag("small", None, " retried as ", frame.link(f"/job/{again}", again))
-            if again
-            else None,
-        ),
-    ]
+    link = tag("small", " retried as ", frame.link(f"/job/{again}", again)) if again else None
+    return join(cells.ended(frame, row), link)
 
 
-_COLUMNS: dict[str, tuple[list[str], Any]] = {
-    "running": (["Job", "Arguments", "Attempt", "For", "Progress", "Stack"], _running_cells),
-    "waiting": (["Job", "Arguments", "For", "Priority", "Attempts"], _waiting_cells),
-    "scheduled": (["Job", "Status", "Arguments", "Due", "Attempts", "Error"], _scheduled_cells),
-    "failed": (["Job", "Error", "Arguments", "Attempts", "Ran", "Ended"], _failed_cells),
-    "finished": (
-        ["Job", "Status", "Arguments", "Attempts", "Waited", "Ran", "Ended", "Error"],
-        _finished_cells,
-    ),
-}
+_COLUMNS: dict[str, dict[str, Cell]] = {
+    "running": {
+        "Arguments": cells.arguments, "Attempt": cells.attempt, "For": _running,
+        "Progress": cells.progress, "Stack": _stack,
+    },
+    "waiting": {
+        "Arguments": cells.arguments, "For": _queued,
+        "Priority": lambda frame, row: row["priority"], "Attempts": cells.attempt,
+    },
+    "scheduled": {
+        "Status": cells.state, "Arguments": cells.arguments, "Due": _due,
+        "Attempts": cells.attempt, "Error": cells.error,
+    },
+    "failed": {
+        "Error": _failure, "Arguments": cells.arguments, "Attempts": cells.attempt,
+        "Ran": _ran, "Ended": _ended_and_retried,
+    },
+    "finished": {
+        "Status": cells.state, "Arguments": cells.arguments, "Attempts": cells.attempt,
+        "Waited": _waited, "Ran": _ran, "Ended": cells.ended, "Error": cells.error,
+    },
+}  # fmt: skip

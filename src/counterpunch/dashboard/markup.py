@@ -21,18 +21,23 @@ class Html(str):
 Child = Any  # None, str, Html, int, float, or a list of such
 
 
-def tag(name: str, attributes: dict[str, Any] | None = None, *children: Child) -> Html:
-    """One element. An attribute that is None or False is left out, True has no value."""
+def tag(name: str, /, *children: Child, **attributes: Any) -> Html:
+    """One element: ``tag("p.lead", "text", id="first")``.
+
+    What follows the dot is its class. An attribute that is None or False is left out, True has
+    no value; its name is written as Python allows: ``for_``, ``aria_label``.
+    """
+    name, _, kind = name.partition(".")
     parts = [f"<{name}"]
-    for key, value in (attributes or {}).items():
+    for key, value in {"class": kind or None, **attributes}.items():
         if value is True:
             parts.append(f" {key}")
         elif value is not None and value is not False:
+            key = key.rstrip("_").replace("_", "-")
             parts.append(f' {key}="{escape(str(value))}"')
     parts.append(">")
     if name not in _VOID:
-        parts.append(join(*children))
-        parts.append(f"</{name}>")
+        parts += [join(*children), f"</{name}>"]
     return Html("".join(parts))
 
 
@@ -50,7 +55,7 @@ def join(*children: Child) -> Html:
 
 
 #: In place of a value that there is not.
-NONE = tag("span", {"class": "zero"}, DASH)
+NONE = tag("span.zero", DASH)
 
 
 def duration(seconds: float | None) -> str:
@@ -78,4 +83,4 @@ def when(moment: str | None, text: str | None = None) -> Html:
     if moment is None:
         return NONE
     shown = text if text is not None else f"{moment[:10]} {moment[11:19]} UTC"
-    return tag("time", {"datetime": moment, "title": moment}, shown)
+    return tag("time", shown, datetime=moment, title=moment)

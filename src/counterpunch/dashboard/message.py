@@ -77,6 +77,12 @@ class Response:
     content_type: str = "text/html; charset=utf-8"
     headers: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def all_headers(self) -> list[tuple[str, str]]:
+        """Those that follow from the body included."""
+        length = ("Content-Length", str(len(self.body)))
+        return [("Content-Type", self.content_type), *self.headers, length]
+
 
 def fields(text: str) -> dict[str, str]:
     """URL-encoded fields, the last value of each name; none at all of a text with too many."""

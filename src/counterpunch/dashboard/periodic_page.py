@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
-from .cells import small, state
-from .frame import Frame, document, table
+from .cells import empty, items, job_link, paused, pausing, small, state
+from .frame import Cell, Frame, Row, document, table
 from .markup import NONE, Html, duration, join, tag, when
 
 __all__ = ["periodic_page"]
@@ -17,37 +17,41 @@ def periodic_page(frame: Frame, data: Mapping[str, Any]) -> str:
     rows = data["periodic"]
     if not rows:
         text = "No periodic job is armed in this process: start() arms classes with every or cron."
-        return document(frame, "Periodic", tag("p", {"class": "empty"}, text))
-    columns = ["Class", "Schedule", "Next", "Then", "Runs in", "Latest"]
-    if frame.token is not None:
-        columns.append("")
-    lines = []
-    for row in rows:
-        name, latest = row["job"], row["latest"]
-        schedule = f"every {_period(row['every'])}" if row["every"] else row["cron"]
-        cells: list[object] = [
-            join(
-                frame.link("/finished?" + urlencode({"job": name}), name),
-                tag("span", {"class": "state paused"}, "paused") if row["paused"] else None,
-            ),
-            join(tag("code", None, schedule), None if row["every"] else small(row["timezone"])),
-            when(row["next_runs"][0], "in " + duration(row["next_in"])),
-            tag("ul", {"class": "plain"}, [tag("li", None, when(m)) for m in row["next_runs"][1:]]),
-            f"one process per {row['once_per']}" if row["once_per"] == "host" else "each process",
-            _latest(frame, latest),
-        ]
-        if frame.token is not None:
-            verb = "Resume" if row["paused"] else "Pause"
-            cells.append(frame.button(f"/class/{verb.lower()}", verb, name, job=name))
-        lines.append(cells)
-    return document(frame, "Periodic", table("Periodic classes", columns, lines, "jobs periodic"))
+        return document(frame, "Periodic", empty(text))
+    shown = table(frame, "Periodic classes", _COLUMNS, rows, "jobs periodic")
+    return document(frame, "Periodic", shown)
 
 
-def _period(seconds: float) -> str:
-    return f"{seconds:g} s" if seconds < 60 else duration(seconds)
+def _name(frame: Frame, row: Row) -> Html:
+    query = urlencode({"job": row["job"]})
+    return join(frame.link(f"/finished?{query}", row["job"]), paused(row))
 
 
-def _latest(frame: Frame, latest: Mapping[str, Any] | None) -> Html:
-    if latest is None:
-        return NONE
-    return frame.link(f"/job/{quote(latest['id'], safe='')}", state(latest))
+def _schedule(frame: Frame, row: Row) -> Html:
+    every = row["every"]
+    if not every:
+        return join(tag("code", row["cron"]), small(row["timezone"]))
+    return tag("code", f"every {f'{every:g} s' if every < 60 else duration(every)}")
+
+
+def _next(frame: Frame, row: Row) -> Html:
+    return when(row["next_runs"][0], "in " + duration(row["next_in"]))
+
+
+def _then(frame: Frame, row: Row) -> Html:
+    return items("plain", map(when, row["next_runs"][1:]))
+
+
+def _runs_in(frame: Frame, row: Row) -> str:
+    return "one process per host" if row["once_per"] == "host" else "each process"
+
+
+def _latest(frame: Frame, row: Row) -> Html:
+    latest = row["latest"]
+    return NONE if latest is None else job_link(frame, latest["id"], state(frame, latest))
+
+
+_COLUMNS: dict[str, Cell] = {
+    "Class": _name, "Schedule": _schedule, "Next": _next, "Then": _then, "Runs in": _runs_in,
+    "Latest": _latest, "": pausing,
+}  # fmt: skip

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..observe.health import Health
-from . import source
 from .beacon import Beacon, register
+from .overview_data import delayed, overview
 from .peers import gather
 from .plain import clip
 from .process import birth, process
@@ -17,23 +17,23 @@ from .sockets import Unsafe, directory
 __all__ = ["beacon_for", "processes", "snapshot"]
 
 #: One socket per directory, however many mounts ask for it.
-_beacons: dict[str | None, Beacon] = {}
+beacons: dict[str | None, Beacon] = {}
 
 _SUMS = ("running", "queued", "delayed", "failed_recently", "per_minute")
 
 
 def beacon_for(where: str | None, health: Callable[[], Health]) -> Beacon:
     """The beacon of a directory, made and registered with the first mount that asks for it."""
-    beacon = _beacons.get(where)
+    beacon = beacons.get(where)
     if beacon is None:
-        beacon = _beacons.setdefault(where, Beacon(where, lambda: snapshot(health())))
+        beacon = beacons.setdefault(where, Beacon(where, lambda: snapshot(health())))
         register(beacon)
     return beacon
 
 
 def snapshot(health: Health) -> dict[str, Any]:
     """What ``peers`` expects of a process: numbers only, no argument and no error of a job."""
-    found = source.overview(health)
+    found = overview(health)
     total = found["total"]
     return {
         "process": found["process"],
@@ -62,7 +62,7 @@ def _short(row: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "running": status["running"],
         "queued": status["queued"],
-        "delayed": status["scheduled"] + status["retrying"] + status["deferred"],
+        "delayed": delayed(status),
         "per_minute": row["per_minute"],
         "oldest_wait": row["oldest_wait"],
     }

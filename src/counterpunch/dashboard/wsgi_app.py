@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Unpack
 
-from .body import refused_length
+from .answers import failure
+from .body import answer, refused_length
 from .message import PHRASES, Request, Response, fields
-from .routes import failure, respond
 from .settings import Options, settings_of
 
 __all__ = ["wsgi"]
@@ -29,17 +29,15 @@ def wsgi(**options: Unpack[Options]) -> WSGIApp:
     settings = settings_of(options)
 
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        request, refusal = _request(environ)
-        response = refusal or respond(request, settings)
-        headers = [("Content-Type", response.content_type), *response.headers]
-        headers.append(("Content-Length", str(len(response.body))))
-        start_response(f"{response.status} {PHRASES[response.status]}", headers)
+        request = _request(environ)
+        response = answer(request, _body(request), settings)
+        start_response(f"{response.status} {PHRASES[response.status]}", response.all_headers)
         return [b"" if request.method == "HEAD" else response.body]
 
     return app
 
 
-def _request(environ: dict[str, Any]) -> tuple[Request, Response | None]:
+def _request(environ: dict[str, Any]) -> Request:
     headers = {
         name[5:].replace("_", "-").lower(): value
         for name, value in environ.items()
@@ -47,7 +45,7 @@ def _request(environ: dict[str, Any]) -> tuple[Request, Response | None]:
     }
     headers["content-type"] = environ.get("CONTENT_TYPE") or ""
     prefix = _decoded(environ.get("SCRIPT_NAME", "")).strip("/")
-    bare = Request(
+    return Request(
         method=environ["REQUEST_METHOD"].upper(),
         path="/" + _decoded(environ.get("PATH_INFO", "")).lstrip("/"),
         prefix=prefix and f"/{prefix}",
@@ -56,16 +54,18 @@ def _request(environ: dict[str, Any]) -> tuple[Request, Response | None]:
         scheme=environ.get("wsgi.url_scheme", "http"),
         raw=environ,
     )
-    if bare.method in ("GET", "HEAD"):
-        return bare, None
-    if "transfer-encoding" in headers:  # WSGI has no way to say where such a body ends
-        return bare, failure(bare, 411, "The length of the request body is missing.")
-    length = environ.get("CONTENT_LENGTH") or "0"
-    refusal = refused_length(bare, length, environ["wsgi.input"])
+
+
+def _body(request: Request) -> bytes | Response:
+    if request.method in ("GET", "HEAD"):
+        return b""
+    if "transfer-encoding" in request.headers:  # WSGI cannot say where such a body ends
+        return failure(request, 411, "The length of the request body is missing.")
+    length, stream = request.raw.get("CONTENT_LENGTH") or "0", request.raw["wsgi.input"]
+    refusal = refused_length(request, length, stream)
     if refusal is not None:
-        return bare, refusal
-    body = environ["wsgi.input"].read(int(length)) if int(length) else b""
-    return Request(**{**vars(bare), "body": body}), None
+        return refusal
+    return stream.read(int(length)) if int(length) else b""
 
 
 def _decoded(text: str) -> str:

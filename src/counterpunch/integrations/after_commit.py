@@ -52,18 +52,16 @@ def _is_sqlalchemy(value: Any) -> bool:
 
 
 def _transaction(owner: str, value: Any) -> commit.Transaction | None:
+    found: commit.Transaction | None = None
     if value is True or isinstance(value, str):
         try:
             django = import_module("counterpunch.integrations.django.transactions")
         except ImportError as exc:
             raise InvalidOption(owner, "after_commit", value, f"{ALLOWED} ({exc})") from exc
-        found: commit.Transaction = django.database(owner, value)
-        return found
-    if _is_sqlalchemy(value):
-        sqlalchemy = import_module("counterpunch.integrations.sqlalchemy")
-        found = sqlalchemy.session(owner, value)
-        return found
-    return None
+        found = django.database(owner, value)
+    elif _is_sqlalchemy(value):
+        found = import_module("counterpunch.integrations.sqlalchemy").session(owner, value)
+    return found
 
 
 commit.finders.append(_transaction)

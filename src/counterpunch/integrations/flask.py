@@ -29,7 +29,7 @@ _app: ContextVar[Flask] = ContextVar("counterpunch_flask_app")
 #: The app in which a job that is retried was first enqueued, around that second enqueue.
 _first: ContextVar[Flask | None] = ContextVar("counterpunch_flask_first_app")
 #: Every app that was set up. Weak: an app factory under test makes many.
-_apps: WeakSet[Flask] = WeakSet()
+apps: WeakSet[Flask] = WeakSet()
 #: Where Flask keeps its contexts, which all have an ``app``: that of the app first, because
 #: it is what ``current_app`` means; then that of the request, which Flask 3.2 has no more.
 _CONTEXTS: tuple[ContextVar[Any], ...] = tuple(
@@ -73,7 +73,7 @@ class Counterpunch:
         if "counterpunch" in app.extensions:
             return
         app.extensions["counterpunch"] = self
-        _apps.add(app)
+        apps.add(app)
 
 
 def request_begins(app: Flask, **kwargs: object) -> None:
@@ -99,21 +99,21 @@ def without_request(copy: Callable[[], Context]) -> Callable[[], Context]:
 
     def copy_context() -> Context:
         context = copy()
-        app = context.get(_first)
+        app = context.get(_first) or _current(context.get)
         if app is None:
-            for variable in _CONTEXTS:
-                held = context.get(variable)
-                if held is not None:
-                    app = held.app
-                    break
-            else:
-                return context
+            return context
         # A variable cannot be taken out of a Context: the others go into a new one.
         kept = Context()
         kept.run(_fill, context, app)
         return kept
 
     return copy_context
+
+
+def _current(get: Callable[[ContextVar[Any]], Any]) -> Flask | None:
+    """The app of whichever of Flask's contexts is there."""
+    held = (get(variable) for variable in _CONTEXTS)
+    return next((one.app for one in held if one is not None), None)
 
 
 def _fill(context: Context, app: Flask) -> None:
@@ -127,8 +127,7 @@ def with_the_app(fresh: Callable[[], Context | None]) -> Callable[[], Context | 
     """The same for a class that wants no context variables of its caller."""
 
     def fresh_context() -> Context | None:
-        held = next(filter(None, (variable.get(None) for variable in _CONTEXTS)), None)
-        app = _first.get(None) or (_app.get(None) if held is None else held.app)
+        app = _first.get(None) or _current(lambda variable: variable.get(None)) or _app.get(None)
         context = fresh()
         if app is not None:
             context = Context() if context is None else context
@@ -139,7 +138,7 @@ def with_the_app(fresh: Callable[[], Context | None]) -> Callable[[], Context | 
 
 
 def keep_the_app(context: Context) -> Callable[[], AbstractContextManager[None]] | None:
-    """As a job ends: what leads a retry of it back to its app. Weak, as ``_apps``."""
+    """As a job ends: what leads a retry of it back to its app. Weak, as ``apps``."""
     app = context.get(_app)
     return None if app is None else partial(_enqueued_in, ref(app))
 
@@ -157,6 +156,6 @@ def app_context(handle: Handle[Any]) -> AbstractContextManager[Any]:
     """Around an attempt, on the job's thread: a fresh app context."""
     app = _app.get(None)
     if app is None:
-        apps = list(_apps)
-        app = apps[0] if len(apps) == 1 else None
+        known = list(apps)
+        app = known[0] if len(known) == 1 else None
     return nullcontext() if app is None else app.app_context()

@@ -7,58 +7,18 @@ wall of the time zone shows; an *instant* is aware and in UTC.
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from calendar import monthrange
 from dataclasses import dataclass, field
-from datetime import MAXYEAR, UTC, date, datetime, time, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
-from ..core.port import shorten
+from .cron_line import Line, read, refusal
 
 __all__ = ["Cron"]
-
-_MINUTE = timedelta(minutes=1)
 
 # A shift of this much or more is a zone changing sides (Pacific/Apia, 2011), not summer time.
 # Source: cron(8) of cronie, "Daylight Saving Time and other time changes".
 _CORRECTION = timedelta(hours=3)
 
-_NICKNAMES = {
-    "@yearly": "0 0 1 1 *",
-    "@annually": "0 0 1 1 *",
-    "@monthly": "0 0 1 * *",
-    "@weekly": "0 0 * * 0",
-    "@daily": "0 0 * * *",
-    "@midnight": "0 0 * * *",
-    "@hourly": "0 * * * *",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class _Field:
-    """One of the five fields: its name, its inclusive bounds, its names from ``low`` on."""
-
-    name: str
-    low: int
-    high: int
-    allowed: str
-    names: tuple[str, ...] = ()
-
-
-_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
-_WEEKDAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
-
-_FIELDS = (
-    _Field("minute", 0, 59, "0-59"),
-    _Field("hour", 0, 23, "0-23"),
-    _Field("day-of-month", 1, 31, "1-31"),
-    _Field("month", 1, 12, "1-12 or JAN-DEC", _MONTHS),
-    _Field("day-of-week", 0, 7, "0-7 (0 and 7 are Sunday) or SUN-SAT", _WEEKDAYS),
-)
-
-_EXPRESSIONS = (
-    f"five fields ({' '.join(one.name for one in _FIELDS)}) or one of {', '.join(_NICKNAMES)}"
-)
 _ZONES = (
     "an IANA time zone name such as 'UTC' or 'Europe/Berlin'"
     " (names other than 'UTC' need the system's time zone data or the tzdata package)"
@@ -112,45 +72,15 @@ class Cron:
     expression: str
     timezone: str = "UTC"
     _zone: tzinfo = field(init=False, repr=False, compare=False)
-    # True if the line follows elapsed time over a change to or from summer time.
-    _wildcard: bool = field(init=False, repr=False, compare=False)
-    # True if a day named by either of the two day fields will do.
-    _either_day: bool = field(init=False, repr=False, compare=False)
-    _minutes: tuple[int, ...] = field(init=False, repr=False, compare=False)
-    _hours: tuple[int, ...] = field(init=False, repr=False, compare=False)
-    _months: tuple[int, ...] = field(init=False, repr=False, compare=False)
-    # Bit n stands for day n of a month; bit 0 is never set.
-    _days: int = field(init=False, repr=False, compare=False)
-    # The same for the days of the week, in a month whose first day is a Monday, a Tuesday...
-    _weekdays: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    _line: Line = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        texts = _split(self.expression)
-        minutes, hours, days, months, weekdays = map(_parse_field, _FIELDS, texts)
-        either_day = not texts[2].startswith("*") and not texts[4].startswith("*")
-        # A leap year, because 29 February does come round, on any day of the week.
-        longest = max(monthrange(2000, month)[1] for month in months)
-        if not either_day and min(days) > longest:
-            allowed = f"1-{longest}, the days that month {texts[3]!r} has"
-            raise _refusal("day-of-month", texts[2], allowed)
-
+        line = read(self.expression)
         # The class is frozen, so what is derived is set past its own guard.
         put = object.__setattr__
-        put(self, "expression", " ".join(self.expression.split()))
+        put(self, "expression", line.expression)
         put(self, "_zone", _find_zone(self.timezone))
-        put(self, "_wildcard", texts[0].startswith("*") or texts[1].startswith("*"))
-        put(self, "_either_day", either_day)
-        put(self, "_minutes", tuple(sorted(minutes)))
-        put(self, "_hours", tuple(sorted(hours)))
-        put(self, "_months", tuple(sorted(months)))
-        put(self, "_days", sum(1 << day for day in days))
-        # cron counts the days of the week from Sunday (0 and 7), Python from Monday (0).
-        named = {(number - 1) % 7 for number in weekdays}
-        by_first = [
-            sum(1 << day for day in range(1, 32) if (first + day - 1) % 7 in named)
-            for first in range(7)
-        ]
-        put(self, "_weekdays", tuple(by_first))
+        put(self, "_line", line)
 
     def __str__(self) -> str:
         return self.expression
@@ -170,18 +100,18 @@ class Cron:
         """
         if moment.utcoffset() is None:
             allowed = "an aware datetime; add a zone, e.g. datetime.now(timezone.utc)"
-            raise _refusal("moment", moment, allowed)
+            raise refusal("moment", moment, allowed)
         moment = moment.astimezone(UTC)
         local = moment.astimezone(self._zone)
         wall = local.replace(tzinfo=None)
         before, after = self._offsets(wall)
         if before > after:
             # The wall clock shows this time twice. Within a repeated hour, instants are not
-            # in the order of wall times, which is all that _next_wall knows about.
+            # in the order of wall times, which is all that Line.next_after knows about.
             elapsed = self._follows_elapsed_time(before - after)
             change = self._change(wall, before, after)
             if elapsed and local.fold == 0:
-                candidate = _instant(self._next_wall(wall), before)
+                candidate = _instant(self._line.next_after(wall), before)
                 if candidate < change:
                     return candidate
                 wall = _just_before(change, after)  # from the start of the second pass
@@ -189,7 +119,7 @@ class Cron:
                 wall = _just_before(change, before)  # past it: the first pass has run all
 
         while True:
-            wall = self._next_wall(wall)
+            wall = self._line.next_after(wall)
             before, after = self._offsets(wall)
             instant = _instant(wall, before)
             if before == after:
@@ -209,7 +139,7 @@ class Cron:
             OverflowError: If there are fewer before the year 10000.
         """
         if count < 0:
-            raise _refusal("count", count, "0 or more")
+            raise refusal("count", count, "0 or more")
         instants: list[datetime] = []
         for _ in range(count):
             moment = self.next_after(moment)
@@ -218,7 +148,7 @@ class Cron:
 
     def _follows_elapsed_time(self, shift: timedelta) -> bool:
         """True if nothing is made up or left out when the clock is shifted by ``shift``."""
-        return self._wildcard or shift >= _CORRECTION
+        return self._line.wildcard or shift >= _CORRECTION
 
     def _offsets(self, wall: datetime) -> tuple[timedelta, timedelta]:
         """The UTC offsets before and after the change that ``wall`` is ambiguous by.
@@ -246,55 +176,14 @@ class Cron:
                 high = middle
         return start + timedelta(seconds=high)
 
-    def _next_wall(self, wall: datetime) -> datetime:
-        """The first wall time after ``wall`` that the fields match; clock changes aside."""
-        start = wall + _MINUTE  # its seconds are not looked at
-        today = start.date()
-        day = self._next_day(today)
-        if day == today:
-            minute = bisect_left(self._minutes, start.minute)
-            hour = bisect_left(self._hours, start.hour)
-            if hour < len(self._hours):
-                if self._hours[hour] > start.hour:
-                    minute = 0
-                elif minute == len(self._minutes):
-                    minute, hour = 0, hour + 1
-            if hour < len(self._hours):
-                return datetime.combine(day, time(self._hours[hour], self._minutes[minute]))
-            day = self._next_day(today + timedelta(days=1))
-        return datetime.combine(day, time(self._hours[0], self._minutes[0]))
-
-    def _next_day(self, start: date) -> date:
-        """The first date, ``start`` or later, that the day and month fields match."""
-        # A month is one step, and only months that the line names are looked at: the rarest
-        # line, 29 February on one day of the week, takes 40 steps (over a year like 2100).
-        for year in range(start.year, MAXYEAR + 1):
-            for month in self._months:
-                if year == start.year and month < start.month:
-                    continue
-                first_weekday, length = monthrange(year, month)
-                days = self._weekdays[first_weekday]
-                days = days | self._days if self._either_day else days & self._days
-                days &= (1 << length + 1) - 1
-                if year == start.year and month == start.month:
-                    days &= -1 << start.day
-                if days:
-                    lowest = (days & -days).bit_length() - 1
-                    return date(year, month, lowest)
-        raise OverflowError(f"cron {self.expression!r}: no run before the year {MAXYEAR + 1}")
-
 
 def _instant(wall: datetime, offset: timedelta) -> datetime:
     return (wall - offset).replace(tzinfo=UTC)
 
 
 def _just_before(instant: datetime, offset: timedelta) -> datetime:
-    """The wall time from which ``_next_wall`` finds the one at ``instant`` itself, or later."""
+    """The wall time after which ``Line.next_after`` finds that of ``instant``, or a later one."""
     return instant.replace(tzinfo=None) + offset - datetime.resolution
-
-
-def _refusal(name: str, value: object, allowed: str) -> ValueError:
-    return ValueError(f"{name}: {shorten(value)} is not valid; allowed: {allowed}")
 
 
 def _find_zone(name: str) -> tzinfo:
@@ -304,70 +193,4 @@ def _find_zone(name: str) -> tzinfo:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError, TypeError):
         # KeyError: not found; ValueError: '../x'; OSError: the name of a folder, 'America'.
-        raise _refusal("timezone", name, _ZONES) from None
-
-
-def _split(expression: str) -> list[str]:
-    """The texts of the five fields."""
-    if not isinstance(expression, str):
-        raise _refusal("expression", expression, _EXPRESSIONS)
-    texts = expression.split()
-    if len(texts) == 1 and texts[0].startswith("@"):
-        nickname = texts[0].lower()
-        if nickname == "@reboot":
-            allowed = f"{_EXPRESSIONS}; for a run at start-up, enqueue the job there"
-            raise _refusal("expression", expression, allowed)
-        texts = _NICKNAMES.get(nickname, "").split()
-    if len(texts) != len(_FIELDS):
-        raise _refusal("expression", expression, _EXPRESSIONS)
-    return texts
-
-
-def _parse_field(one: _Field, text: str) -> set[int]:
-    """The numbers that a field names; never empty."""
-    numbers: set[int] = set()
-    for part in text.split(","):
-        if not part:
-            raise _refusal(one.name, text, "a list without empty entries")
-        numbers.update(_parse_part(one, part))
-    return numbers
-
-
-def _parse_part(one: _Field, part: str) -> range:
-    """The numbers that one entry of a list names; never empty."""
-    base, slash, step = part.partition("/")
-    first, dash, last = base.partition("-")
-    if base == "*":
-        low, high = one.low, one.high
-    else:
-        low = _parse_number(one, first, part)
-        high = _parse_number(one, last, part) if dash else low
-        if slash and not dash:
-            # Other crons run 5/15 at 5 only, or from 5 on; cronie refuses it, as we do.
-            raise _refusal(one.name, part, "a step after * or a range: */n or a-b/n")
-        if one.name == "day-of-week" and high == 0 < low:
-            high = 7  # FRI-SUN: as a name, Sunday is 0
-        if high < low:
-            # cronie takes it without a word and never runs it; crontab(5) forbids it.
-            split = f"{first}-{one.high},{one.low}-{last}"
-            raise _refusal(one.name, part, f"a range from low to high; split it: {split!r}")
-    if not slash:
-        return range(low, high + 1)
-    if not _is_number(step) or int(step) == 0:
-        raise _refusal(one.name, part, "a step of 1 or more")
-    return range(low, high + 1, int(step))
-
-
-def _parse_number(one: _Field, text: str, part: str) -> int:
-    if text.upper() in one.names:
-        return one.names.index(text.upper()) + one.low
-    if not _is_number(text) or not one.low <= int(text) <= one.high:
-        allowed = f"{one.allowed}, written as *, n, a-b, */n, a-b/n or a list of these"
-        raise _refusal(one.name, part, allowed)
-    return int(text)
-
-
-def _is_number(text: str) -> bool:
-    # Plain digits only (int() also takes '+5', '1_0' and the digits of other scripts), and
-    # few enough of them for int(), which refuses thousands with a message of its own.
-    return text.isascii() and text.isdigit() and len(text) <= 100
+        raise refusal("timezone", name, _ZONES) from None

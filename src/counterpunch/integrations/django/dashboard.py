@@ -8,9 +8,8 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import re_path
 from django.views.decorators.csrf import csrf_exempt
 
-from ...dashboard.body import refused_length, too_large
+from ...dashboard.body import answer, refused_length, too_large
 from ...dashboard.message import MAX_BODY, PHRASES, Request, Response, fields
-from ...dashboard.routes import respond
 from ...dashboard.settings import Options, settings_of
 
 __all__ = ["urls"]
@@ -49,34 +48,28 @@ def urls(**options: Unpack[Options]) -> tuple[list[Any], str, str]:
             scheme=request.scheme or "http",
             raw=request,
         )
-        if asked.method in ("GET", "HEAD"):
-            response = respond(asked, settings)
-        else:
-            body = _body(asked, request)
-            if isinstance(body, Response):
-                response = body
-            else:
-                response = respond(Request(**{**vars(asked), "body": body}), settings)
-        answer = HttpResponse(
-            response.body,
-            content_type=response.content_type,
-            status=response.status,
-            reason=PHRASES[response.status],
-        )
-        for name, value in response.headers:
-            if name == "Set-Cookie":
-                answer.cookies.load(value)  # where Django and its test client look for it
-            else:
-                answer[name] = value
-        return answer
+        return _translated(answer(asked, _body(asked, request), settings))
 
     # It checks a token of its own, which also works without Django's middleware.
     pattern = re_path(r"^(?P<below>.*)$", csrf_exempt(view), name="dashboard")
     return [pattern], "counterpunch", "counterpunch"
 
 
+def _translated(response: Response) -> HttpResponse:
+    status, reason = response.status, PHRASES[response.status]
+    answer = HttpResponse(response.body, response.content_type, status, reason)
+    for name, value in response.headers:
+        if name == "Set-Cookie":
+            answer.cookies.load(value)  # where Django and its test client look for it
+        else:
+            answer[name] = value
+    return answer
+
+
 def _body(asked: Request, request: HttpRequest) -> bytes | Response:
     """Bounded here, whatever DATA_UPLOAD_MAX_MEMORY_SIZE allows the rest of the site."""
+    if asked.method in ("GET", "HEAD"):
+        return b""
     length = request.META.get("CONTENT_LENGTH")
     if length:
         return refused_length(asked, length, request) or request.body

@@ -1,0 +1,92 @@
+"""The forms of an answer: a page, JSON, a redirect, or why there is none."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+from urllib.parse import quote, urlencode
+
+from . import security
+from .actions import NOTES
+from .frame import Frame, failure_page
+from .list_data import badges
+from .message import Request, Response
+from .settings import Settings
+
+__all__ = ["LENGTH", "Asked", "as_json", "failure", "page", "redirect", "wants_json"]
+
+LENGTH = 200  # characters of an id, a class or a page in an address
+
+
+class Asked(NamedTuple):
+    """A request, and what was found out about it so far."""
+
+    request: Request
+    settings: Settings
+    parts: list[str]  # of the path, without the ending
+    wants_json: bool
+    writes: bool  # the one who asks may change things
+
+
+def page(
+    asked: Asked, data: Mapping[str, Any], render: Callable[[Frame, Mapping[str, Any]], str]
+) -> Response:
+    """The data of a page as it was asked for: as JSON, or rendered."""
+    if asked.wants_json:
+        return as_json(data)
+    request, token, extra = asked.request, None, []
+    if asked.writes:
+        token = security.token_of(request)
+        extra.append(security.cookie(request, token))
+    query = urlencode([(n, v[:LENGTH]) for n, v in request.query.items() if n != "note"])
+    frame = Frame(
+        prefix=quote(request.prefix),
+        here=request.path + (f"?{query}" if query else ""),
+        process=data["process"],
+        token=token,
+        refresh=asked.settings.refresh,
+        note=NOTES.get(request.query.get("note", "")),
+        counts=badges(),
+        together=asked.settings.beacon is not None,
+    )
+    return _html(render(frame, data), 200, *extra)
+
+
+def failure(request: Request, status: int, text: str, *extra: tuple[str, str]) -> Response:
+    """An answer that says why there is no other."""
+    if wants_json(request):
+        return as_json({"error": text}, status, *extra)
+    return _html(failure_page(quote(request.prefix), status, text), status, *extra)
+
+
+def _html(text: str, status: int, *extra: tuple[str, str]) -> Response:
+    # A lone surrogate, which a job's text may hold, cannot be encoded.
+    body = text.encode("utf-8", "backslashreplace")
+    return Response(status, body, headers=(*security.HEADERS, *extra))
+
+
+def as_json(data: Any, status: int = 200, *extra: tuple[str, str]) -> Response:
+    body = json.dumps(data, allow_nan=False).encode()
+    return Response(status, body, "application/json", (*security.HEADERS, *extra))
+
+
+def redirect(request: Request, path: str) -> Response:
+    headers = (*security.HEADERS, ("Location", quote(request.prefix) + path))
+    return Response(303, b"", "text/plain; charset=utf-8", headers)
+
+
+def wants_json(request: Request) -> bool:
+    """By the ending of the path, or because ``Accept`` ranks JSON above HTML."""
+    if request.path.endswith(".json"):
+        return True
+    weights = {"application/json": 0.0, "text/html": 0.0}
+    for part in request.headers.get("accept", "").lower().split(","):
+        kind, *parameters = (piece.strip() for piece in part.split(";"))
+        if kind in weights:
+            quality = next((p[2:] for p in parameters if p.startswith("q=")), "1")
+            try:
+                weights[kind] = float(quality)
+            except ValueError:
+                weights[kind] = 0.0
+    return weights["application/json"] > weights["text/html"]
