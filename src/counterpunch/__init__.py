@@ -7,34 +7,29 @@ what a restart loses, and for what is kept.
 
 from typing import TYPE_CHECKING
 
-from .core.port import (
+from .core.port import quiet, shutdown, start, wait_idle
+from .core.values.counts import Stats
+from .core.values.current import current_job
+from .core.values.errors import (
     BackendError,
     Cancelled,
     CounterpunchError,
     Discard,
     Discarded,
     Duplicate,
-    Handle,
     InvalidOption,
     Lost,
     NotSupported,
     QueueFull,
-    Rate,
     RemoteError,
-    Retry,
-    ShutdownReport,
     ShuttingDown,
-    Stats,
-    Status,
-    around_enqueue,
-    around_perform,
-    current_job,
-    on_error,
-    quiet,
-    shutdown,
-    start,
-    wait_idle,
 )
+from .core.values.handle import Handle
+from .core.values.hooks import around_enqueue, around_perform, on_error
+from .core.values.rate import Rate
+from .core.values.retry import Retry
+from .core.values.stage import ShutdownReport
+from .core.values.status import Status
 from .define.configure import configure
 from .define.job_class import Job
 from .define.job_function import job

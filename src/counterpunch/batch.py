@@ -11,29 +11,14 @@ from threading import get_ident
 from types import TracebackType
 from typing import Any
 
-from .core.port import (
-    INTERRUPTED,
-    SUCCEEDED,
-    TERMINAL,
-    CounterpunchError,
-    Handle,
-    InvalidOption,
-    OpenBatch,
-    Parking,
-    Permits,
-    Runtime,
-    Sleeper,
-    accepting,
-    again,
-    current_batch,
-    current_job,
-    interrupts,
-    open_batches,
-    plan_of,
-    process,
-    report,
-    time_limit,
-)
+from .core.port import INTERRUPTED, Parking, Permits, Runtime, Sleeper, accepting, again
+from .core.values.current import OpenBatch, current_batch, current_job, open_batches
+from .core.values.errors import CounterpunchError, InvalidOption, interrupts
+from .core.values.handle import Handle
+from .core.values.hooks import process, report
+from .core.values.plan import plan_of
+from .core.values.status import SUCCEEDED, TERMINAL
+from .core.values.times import time_limit
 from .define.job_function import job_class
 from .define.using import Using
 

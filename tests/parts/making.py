@@ -11,6 +11,7 @@ from typing import Any
 
 from counterpunch import Job
 from counterpunch.core.moves.admission import Admission
+from counterpunch.core.moves.deferring import Deferring
 from counterpunch.core.moves.duplicates import Duplicates
 from counterpunch.core.moves.endings import Endings
 from counterpunch.core.moves.performing import Performing
@@ -211,9 +212,13 @@ class Parts:
     def admission(self, mode: Any = None) -> Admission:
         """The long way of an enqueue."""
         me: Any = self
+        mode = mode or Mode()
+        deferring = Deferring(
+            self.site, mode, self.taking, self.endings, self.waiting, self.duplicates
+        )
         made = Admission(
             self.site,
-            mode or Mode(),
+            mode,
             self.taking,
             me,
             self.whereabouts,
@@ -221,6 +226,7 @@ class Parts:
             self.queueing,
             self.waiting,
             self.duplicates,
+            deferring,
             self.room,
             self.opened.append,
         )

@@ -8,6 +8,7 @@ import pytest
 from making import Parts, call, job, meanwhile, running, where
 
 from counterpunch import Rate
+from counterpunch.core.places.keys import Key
 from counterpunch.core.values.handle import Call
 from counterpunch.core.values.status import (
     CANCELLED,

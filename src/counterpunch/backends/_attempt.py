@@ -9,7 +9,12 @@ import time
 from contextvars import Context
 from typing import Any
 
-from ..core.port import Handle, Lane, More, Status, fill, report
+from ..core.port import Lane
+from ..core.values.handle import Handle
+from ..core.values.hooks import report
+from ..core.values.more import More
+from ..core.values.record import fill
+from ..core.values.status import Status
 from ._asked import Asked
 from ._encoding import Unencodable, decode, encode, pack
 from ._message import Message, options_in

@@ -17,7 +17,7 @@ from contextvars import Context, copy_context
 from typing import Any, TypeVar
 from weakref import ref
 
-from ..core.port import BackendError
+from ..core.values.errors import BackendError
 
 __all__ = ["Bounded"]
 

@@ -16,7 +16,11 @@ from contextvars import Context
 from dataclasses import replace
 from typing import TypeVar
 
-from ..core.port import RemoteError, Retry, Status, accepting, admitted, broken, report
+from ..core.port import accepting, admitted, broken
+from ..core.values.errors import RemoteError
+from ..core.values.hooks import report
+from ..core.values.retry import Retry
+from ..core.values.status import Status
 from ._asked import Asked
 from ._attempt import AttemptHandle
 from ._encoding import pack

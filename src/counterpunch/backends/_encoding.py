@@ -17,7 +17,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from ..core.port import shorten
+from ..core.values.errors import shorten
 
 __all__ = ["Unencodable", "decode", "encode", "pack", "unpack"]
 

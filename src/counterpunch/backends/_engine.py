@@ -14,7 +14,10 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, cast
 
-from ..core.port import NotSupported, Status, current, seconds
+from ..core.port import current
+from ..core.values.checks import seconds
+from ..core.values.errors import NotSupported
+from ..core.values.status import Status
 from ._bounded import Bounded
 from ._delivery import Delivery
 from ._encoding import pack, unpack

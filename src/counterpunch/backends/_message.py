@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from importlib import import_module
 from typing import Any
 
-from ..core.port import CounterpunchError, InvalidOption, Retry
+from ..core.values.errors import CounterpunchError, InvalidOption
+from ..core.values.retry import Retry
 from ..define.job_function import job_class
 from ._encoding import decode, encode, pack, unpack
 

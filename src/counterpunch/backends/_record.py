@@ -10,7 +10,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from ..core.port import TERMINAL, BackendError, RemoteError, Status, shorten
+from ..core.values.errors import BackendError, RemoteError, shorten
+from ..core.values.status import TERMINAL, Status
 from ._encoding import Unencodable, decode, encode
 from ._message import Message, find_exception
 

@@ -12,20 +12,15 @@ from collections.abc import Callable, Generator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ..core.port import (
-    TERMINAL,
-    CounterpunchError,
-    Handle,
-    Lane,
-    NotSupported,
-    Permits,
-    Status,
-    fill,
-    monotonic,
-    safely,
-    time_limit,
-)
-from ..core.port import moment as moment_of
+from ..core.port import Lane, Permits
+from ..core.values.clock import moment as moment_of
+from ..core.values.clock import monotonic
+from ..core.values.errors import CounterpunchError, NotSupported
+from ..core.values.handle import Handle
+from ..core.values.hooks import safely
+from ..core.values.record import fill
+from ..core.values.status import TERMINAL, Status
+from ..core.values.times import time_limit
 from ._asked import Asked
 from ._encoding import decode
 from ._record import Record, RecordGone, closed, failure_in, value_in

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ..core.port import InvalidOption
+from ..core.values.errors import InvalidOption
 from .protocol import Capabilities
 
 __all__ = ["OPTIONS", "Rule", "refuse"]

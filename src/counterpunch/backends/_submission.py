@@ -11,22 +11,15 @@ import time
 import uuid
 from typing import Any
 
-from ..core.port import (
-    NO_KWARGS,
-    TERMINAL,
-    CounterpunchError,
-    NotSupported,
-    Status,
-    commit,
-    config,
-    current,
-    current_batch,
-    due_at,
-    due_in,
-    process,
-    report,
-    safely,
-)
+from ..core.port import current
+from ..core.values import commit
+from ..core.values.config import config
+from ..core.values.current import current_batch
+from ..core.values.errors import CounterpunchError, NotSupported
+from ..core.values.hooks import process, report, safely
+from ..core.values.record import NO_KWARGS
+from ..core.values.status import TERMINAL, Status
+from ..core.values.times import due_at, due_in
 from ._asked import Asked
 from ._encoding import Unencodable, encode, pack
 from ._message import Message, options_out, path_of

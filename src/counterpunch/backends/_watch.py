@@ -9,7 +9,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from ..core.port import Handle, report, safely
+from ..core.values.handle import Handle
+from ..core.values.hooks import report, safely
 from ._record import RecordGone
 
 __all__ = ["Watch"]

@@ -42,7 +42,8 @@ from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
-from ..core.port import InvalidOption, engines
+from ..core.values.backend import engines
+from ..core.values.errors import InvalidOption
 from ._drained import drain_threads
 from ._engine import RemoteEngine, load
 from ._message import Message

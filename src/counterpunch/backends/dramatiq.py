@@ -31,7 +31,8 @@ import math
 import threading
 from typing import Any
 
-from ..core.port import InvalidOption, engines
+from ..core.values.backend import engines
+from ..core.values.errors import InvalidOption
 from ._drained import drain_threads
 from ._engine import RemoteEngine, load, positive
 from ._message import Message

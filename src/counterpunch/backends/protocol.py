@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from ..core.port import Handle, accepting
+from ..core.port import accepting
+from ..core.values.handle import Handle
 
 __all__ = ["Backend", "Capabilities", "Engine", "InProcess"]
 

@@ -34,7 +34,9 @@ from datetime import datetime, timezone
 from typing import Any
 from uuid import uuid4
 
-from ..core.port import InvalidOption, current, engines
+from ..core.port import current
+from ..core.values.backend import engines
+from ..core.values.errors import InvalidOption
 from ._delivery import starts
 from ._drained import drain_threads
 from ._engine import RemoteEngine, load, positive

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..core.port import TERMINAL, CounterpunchError, Handle, NotSupported, current
+from ..core.port import current
+from ..core.values.errors import CounterpunchError, NotSupported
+from ..core.values.handle import Handle
+from ..core.values.status import TERMINAL
 from .job_data import retried
 from .overview_data import classes
 from .plain import clip

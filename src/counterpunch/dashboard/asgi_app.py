@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Unpack
 
-from ..core.port import monotonic
+from ..core.values.clock import monotonic
 from .body import LINGER_BYTES, LINGER_SECONDS, answer, too_large
 from .message import MAX_BODY, Request, Response, fields
 from .settings import Options, Settings, settings_of

@@ -20,7 +20,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from ..core.port import process, report
+from ..core.values.hooks import process, report
 from .process import birth
 from .sockets import Unsafe, directory, name_of
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ..core.port import monotonic
+from ..core.values.clock import monotonic
 from .answers import failure
 from .message import MAX_BODY, Request, Response
 from .routes import respond

@@ -6,7 +6,10 @@ from datetime import datetime
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from ..core.port import TERMINAL, Handle, Runtime, Status, current, shown_arguments
+from ..core.port import Runtime, current
+from ..core.values.arguments import shown_arguments
+from ..core.values.handle import Handle
+from ..core.values.status import TERMINAL, Status
 from ..observe.dump import stacks
 from .plain import clip, plain, show
 from .process import process

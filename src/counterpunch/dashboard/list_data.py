@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping
 from heapq import nsmallest
 from typing import Any
 
-from ..core.port import Handle, Lane, Runtime, Status, current
+from ..core.port import Lane, Runtime, current
+from ..core.values.handle import Handle
+from ..core.values.status import Status
 from ..observe.dump import stacks
 from ..observe.queries import stats
 from .job_data import row

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..core.port import SLOT_SECONDS, Counts, Lane, Runtime, Status, current
+from ..core.port import SLOT_SECONDS, Lane, Runtime, current
+from ..core.values.counts import Counts
+from ..core.values.status import Status
 from ..observe import chart
 from ..observe.health import Health
 from ..observe.queries import class_names, stats

@@ -13,7 +13,7 @@ import selectors
 import socket
 from typing import Any, NamedTuple
 
-from ..core.port import monotonic
+from ..core.values.clock import monotonic
 from .beacon import LIMIT, peer_of
 from .sockets import Address, addresses
 

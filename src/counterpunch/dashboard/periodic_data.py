@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core.port import current, plan_of
+from ..core.port import current
+from ..core.values.plan import plan_of
 from ..recurring.periodic import Entry
 from ..recurring.periodic import periodic as armed_entries
 from .job_data import iso

@@ -7,7 +7,8 @@ import sys
 from datetime import datetime, timezone
 from typing import Any
 
-from ..core.port import SystemClock, current
+from ..core.port import current
+from ..core.values.clock import SystemClock
 from .plain import clip
 
 __all__ = ["birth", "process"]

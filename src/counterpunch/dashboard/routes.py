@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
-from ..core.port import report
+from ..core.values.hooks import report
 from ..observe.dump import dump
 from ..observe.metrics import CONTENT_TYPE, metrics
 from . import actions, security

@@ -7,7 +7,7 @@ import logging
 import re
 from urllib.parse import quote, urlsplit
 
-from ..core.port import report
+from ..core.values.hooks import report
 from .message import Request
 from .settings import Settings
 

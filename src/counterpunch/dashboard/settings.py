@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
-from ..core.port import InvalidOption, flag, seconds
+from ..core.values.checks import flag, seconds
+from ..core.values.errors import InvalidOption
 from ..observe.health import Health, health
 from .beacon import Beacon
 from .message import Request

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any, Literal, TypedDict
 
-from ..core.port import Retry
+from ..core.values.retry import Retry
 
 __all__ = ["PerCall"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from ..core.port import InvalidOption
+from ..core.values.errors import InvalidOption
 from .job_class import Job
 from .planning import gives_coroutine
 

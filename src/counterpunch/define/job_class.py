@@ -6,20 +6,14 @@ import logging
 from collections.abc import Hashable, Iterable, Iterator, Sized
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..core.port import (
-    NO_COUNTS,
-    TERMINAL,
-    Cancelled,
-    CounterpunchError,
-    Counts,
-    Handle,
-    Status,
-    accepting,
-    current,
-    due_at,
-    hashable,
-    plan_of,
-)
+from ..core.port import accepting, current
+from ..core.values.checks import hashable
+from ..core.values.counts import NO_COUNTS, Counts
+from ..core.values.errors import Cancelled, CounterpunchError
+from ..core.values.handle import Handle
+from ..core.values.plan import plan_of
+from ..core.values.status import TERMINAL, Status
+from ..core.values.times import due_at
 from .job_meta import JobMeta
 from .options import DEFAULTS
 from .using import Using, bulk
@@ -30,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from datetime import timedelta
 
-    from ..core.port import Rate, Retry
+    from ..core.values.rate import Rate
+    from ..core.values.retry import Retry
     from .signatures import (
         PerformAsync,
         PerformAt,

@@ -6,7 +6,8 @@ from collections.abc import Callable, Coroutine, Iterable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
-from ..core.port import Handle, InvalidOption
+from ..core.values.errors import InvalidOption
+from ..core.values.handle import Handle
 from .job_class import Job
 from .job_meta import JobMeta
 from .options import DEFAULTS

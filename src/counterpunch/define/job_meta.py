@@ -7,15 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from ..core.port import (
-    Gate,
-    InvalidOption,
-    Plan,
-    express_async,
-    express_in,
-    plan_of,
-    redefined,
-)
+from ..core.port import Gate, express_async, express_in, redefined
+from ..core.values.errors import InvalidOption
+from ..core.values.plan import Plan, plan_of
 from ..recurring.classes import defined, periodic_classes
 from .options import DEFAULTS
 from .planning import HOOKS, plan_for

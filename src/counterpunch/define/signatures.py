@@ -18,7 +18,7 @@ from typing import (
     overload,
 )
 
-from ..core.port import Handle
+from ..core.values.handle import Handle
 from .calls import PerCall
 from .using import Using
 

@@ -6,15 +6,11 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
-from ..core.port import (
-    PER_CALL,
-    Handle,
-    InvalidOption,
-    accepting,
-    due_at,
-    due_in,
-    shorten,
-)
+from ..core.port import accepting
+from ..core.values.errors import InvalidOption, shorten
+from ..core.values.handle import Handle
+from ..core.values.per_call import PER_CALL
+from ..core.values.times import due_at, due_in
 from ..integrations import after_commit
 
 if TYPE_CHECKING:

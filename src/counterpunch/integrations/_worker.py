@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core.port import Handle
+from ..core.values.handle import Handle
 
 __all__ = ["on_a_worker"]
 

@@ -9,7 +9,8 @@ import inspect
 from importlib import import_module
 from typing import Any
 
-from ..core.port import InvalidOption, commit
+from ..core.values import commit
+from ..core.values.errors import InvalidOption
 
 __all__ = ["ALLOWED", "check"]
 

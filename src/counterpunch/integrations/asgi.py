@@ -16,7 +16,9 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, NoReturn
 
-from ..core.port import InvalidOption, report, shutdown, start
+from ..core.port import shutdown, start
+from ..core.values.errors import InvalidOption
+from ..core.values.hooks import report
 
 __all__ = ["lifespan", "wrap"]
 

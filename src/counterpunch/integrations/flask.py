@@ -19,7 +19,9 @@ from flask import Flask, request_started
 from flask import globals as flask_globals
 from werkzeug.local import LocalProxy
 
-from ..core.port import Handle, InvalidOption, process
+from ..core.values.errors import InvalidOption
+from ..core.values.handle import Handle
+from ..core.values.hooks import process
 from ._serving import serving
 
 __all__ = ["Counterpunch"]

@@ -8,7 +8,10 @@ import threading
 from types import FrameType
 from typing import Any, NoReturn
 
-from ..core.port import InvalidOption, config, installed, monotonic
+from ..core.port import installed
+from ..core.values.clock import monotonic
+from ..core.values.config import config
+from ..core.values.errors import InvalidOption
 
 __all__ = ["REPEAT_SECONDS"]
 

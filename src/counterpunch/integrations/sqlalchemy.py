@@ -17,7 +17,9 @@ from weakref import ref
 from sqlalchemy import event
 from sqlalchemy.orm import Session, scoped_session
 
-from ..core.port import Handle, InvalidOption, process
+from ..core.values.errors import InvalidOption
+from ..core.values.handle import Handle
+from ..core.values.hooks import process
 from ._worker import on_a_worker
 
 __all__ = ["remove_around_jobs", "session"]

@@ -6,7 +6,9 @@ import logging
 import sys
 import threading
 
-from ..core.port import config, installed, report
+from ..core.port import installed
+from ..core.values.config import config
+from ..core.values.hooks import report
 
 __all__ = ["unsaved_under_uvicorn"]
 

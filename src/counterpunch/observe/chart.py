@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import NamedTuple
 
-from ..core.places.timings import SLOT_SECONDS, SLOTS, Timings
+from ..core.port import SLOT_SECONDS, SLOTS, Timings
 from ..core.values.counts import Sample
 
 __all__ = ["Slot", "depths", "recent"]

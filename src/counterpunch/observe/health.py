@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ..core.port import DRAINING, OPEN, InvalidOption, Lane, Runtime, current, seconds, whole
+from ..core.port import Lane, Runtime, current
+from ..core.values.checks import seconds, whole
+from ..core.values.errors import InvalidOption
+from ..core.values.stage import DRAINING, OPEN
 from .chart import recent
 
 __all__ = ["Health", "health"]

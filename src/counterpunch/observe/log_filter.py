@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from ..core.port import current_call
+from ..core.values.current import current as current_call
 
 __all__ = ["JobLogFilter"]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from ..core.port import BOUNDS, Counts, Times, current
+from ..core.port import current
+from ..core.values.counts import BOUNDS, Counts, Times
 from .health import health
 from .queries import stats
 

@@ -7,22 +7,14 @@ from operator import add
 from types import MappingProxyType
 from typing import Any
 
-from ..core.port import (
-    NO_COUNTS,
-    BackendError,
-    Counts,
-    Discards,
-    Handle,
-    InvalidOption,
-    Runtime,
-    Stats,
-    Status,
-    WorkerCounts,
-    current,
-    engines,
-    hashable,
-    plan_of,
-)
+from ..core.port import Runtime, current
+from ..core.values.backend import engines
+from ..core.values.checks import hashable
+from ..core.values.counts import NO_COUNTS, Counts, Discards, Stats, WorkerCounts
+from ..core.values.errors import BackendError, InvalidOption
+from ..core.values.handle import Handle
+from ..core.values.plan import plan_of
+from ..core.values.status import Status
 from ..define.job_function import job_class
 
 __all__ = ["class_names", "find", "jobs", "stats"]

@@ -13,16 +13,9 @@ import _thread
 import logging
 from typing import Any
 
-from ..core.places.lane import Lane
-from ..core.places.permits import Permits
-from ..core.places.scheduler import Timer
-from ..core.places.site import Site
-from ..core.places.timings import SLOT_SECONDS
-from ..core.port import installed
+from ..core.port import SLOT_SECONDS, Lane, Permits, Registry, Site, Stacks, Timer, installed
 from ..core.values.config import config
 from ..core.values.hooks import report
-from ..core.workers.registry import Registry
-from ..core.workers.stacks import Stacks
 
 __all__ = ["Watchdog"]
 

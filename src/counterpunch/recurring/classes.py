@@ -6,7 +6,9 @@ import os
 import weakref
 from typing import Any
 
-from ..core.port import OPEN, Runtime, installed, plan_of
+from ..core.port import Runtime, installed
+from ..core.values.plan import plan_of
+from ..core.values.stage import OPEN
 
 __all__ = ["check_pool", "defined", "periodic_classes"]
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from datetime import MAXYEAR, date, datetime, time, timedelta
 from typing import NamedTuple
 
-from ..core.port import shorten
+from ..core.values.errors import shorten
 
 __all__ = ["Line", "read", "refusal"]
 

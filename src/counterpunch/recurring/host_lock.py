@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 
-from ..core.port import report
+from ..core.values.hooks import report
 
 __all__ = ["HostLock"]
 

@@ -12,20 +12,13 @@ from contextvars import Context
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from ..core.port import (
-    OPEN,
-    TERMINAL,
-    Clockwork,
-    Handle,
-    Runtime,
-    Timer,
-    current,
-    moment,
-    on_start,
-    plan_of,
-    process,
-    report,
-)
+from ..core.port import Clockwork, Runtime, Timer, current, on_start
+from ..core.values.clock import moment
+from ..core.values.handle import Handle
+from ..core.values.hooks import process, report
+from ..core.values.plan import plan_of
+from ..core.values.stage import OPEN
+from ..core.values.status import TERMINAL
 from ..define.job_class import Job
 from .classes import check_pool, periodic_classes
 from .host_lock import HostLock

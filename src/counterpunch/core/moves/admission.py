@@ -23,10 +23,11 @@ from ..values.hooks import context_for, enter_around, process, report
 from ..values.mode import Mode
 from ..values.plan import identity_of
 from ..values.record import NO_KWARGS
-from ..values.status import DEFERRED, DISCARDED, RETRYING, SCHEDULED, TERMINAL, checked_move
+from ..values.status import DEFERRED, DISCARDED, RETRYING, SCHEDULED, TERMINAL
 from ..values.times import due_at, due_in
 from ..workers.registry import Registry
 from ..workers.whereabouts import Whereabouts
+from .deferring import Deferring
 from .duplicates import Duplicates
 from .endings import Endings
 from .queueing import Queueing
@@ -61,13 +62,15 @@ class Admission:
         queueing: Queueing,
         waiting: Waiting,
         duplicates: Duplicates,
+        deferring: Deferring,
         room: Room,
         open_gate: Callable[[Lane], object],
     ) -> None:
         self._stage, self._clock, self._keys, self._mode = site.stage, site.clock, site.keys, mode
         self._taking, self._registry, self._whereabouts = taking, registry, whereabouts
         self._endings, self._queueing, self._waiting = endings, queueing, waiting
-        self._duplicates, self._room, self._open_gate = duplicates, room, open_gate
+        self._duplicates, self._deferring = duplicates, deferring
+        self._room, self._open_gate = room, open_gate
 
     def enqueue(
         self,
@@ -77,11 +80,10 @@ class Admission:
         options: dict[str, Any] | None = None,
         inside: list[Any] | None = None,
     ) -> Handle[Any]:
-        """Check, build and place one job; everything the short path leaves out.
+        """Check, build and place one job.
 
         ``inside`` marks an enqueue of the library itself, such as a batch's callback: never
-        refused, and lost with the rest if the process has stopped. The job is put into it as
-        soon as it is accepted, so that an interruption leaves no doubt.
+        refused. The job is put into it once it is accepted: an interruption leaves no doubt.
 
         Raises:
             TypeError: If the arguments do not fit ``perform``.
@@ -100,9 +102,8 @@ class Admission:
                 return taken
         deferral = None
         if options is not None and "after_commit" in options:
-            options = dict(options)
-            session = options.pop("after_commit")
-            deferral = commit.defer(self.undefer, job.__qualname__, session)
+            session = (options := dict(options)).pop("after_commit")
+            deferral = commit.defer(self._deferring.follow, job.__qualname__, session)
         try:
             scope = None if deferral is None else deferral.scope
             call, due, policy = self._build(lane, args, kwargs, options, inside is not None, scope)
@@ -156,7 +157,7 @@ class Admission:
                 if deferral is None:
                     self._place(call, due)
                 else:
-                    self._defer(call, due, deferral)
+                    self._deferring.defer(call, due, deferral)
                 self._mode.placed(call)
         except BaseException:
             left = lane.left
@@ -204,32 +205,6 @@ class Admission:
             self._waiting.schedule(call, due)
         elif call.lane.bucket is None or not self._waiting.hold_back(call):
             self._queueing.push(call)
-
-    def _defer(self, call: Handle[Any], due: float | None, deferral: Deferral) -> None:
-        lane: Lane = call.lane
-        state = checked_move(call.state, DEFERRED)
-        call.state = state
-        lane.deferred[call] = None
-        deferral.hold(call, due)
-        if lane.stopped:  # the drain ended in between and may not have seen it
-            late = partial(self._endings.lose, reason="it arrived as the process stopped")
-            self._taking.out_of(call, lane.deferred, follow=late)
-
-    def undefer(self, call: Handle[Any], due: float | None, dropped: str | None) -> None:
-        """The transaction of a deferred job has ended: queue it, schedule it, or, if there is
-        a reason to, drop it. Not one that was cancelled, or lost in the drain."""
-        follow = partial(self._follow_commit, due=due, dropped=dropped)
-        if self._taking.out_of(call, call.lane.deferred, follow=follow) and dropped is None:
-            self._mode.placed(call)
-
-    def _follow_commit(self, call: Handle[Any], due: float | None, dropped: str | None) -> None:
-        if dropped is not None:
-            self._endings.end(call, DISCARDED, dropped, "rolled_back")
-        elif self._duplicates.may_follow(call, due):
-            if due is not None and due > self._clock.monotonic():
-                self._waiting.schedule(call, due)
-            else:
-                self._waiting.admit(call)
 
     def _build(
         self,

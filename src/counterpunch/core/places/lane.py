@@ -10,7 +10,8 @@ from operator import attrgetter
 from typing import Any, Protocol
 
 from ..values.counts import Counts
-from ..values.handle import Call, Keeper
+from ..values.handle import Call
+from ..values.keeper import Keeper
 from ..values.options import Options
 from ..values.plan import Plan
 from ..values.rate import TokenBucket

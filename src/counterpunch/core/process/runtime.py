@@ -12,6 +12,7 @@ import os
 from typing import Any, Protocol
 
 from ..moves.admission import Admission
+from ..moves.deferring import Deferring
 from ..moves.duplicates import Duplicates
 from ..moves.endings import Endings
 from ..moves.overrun import Overrun
@@ -115,6 +116,7 @@ class Runtime:
         )
         room = Room(site, self.here, endings, waiting)
         duplicates = Duplicates(site, taking, endings, self.steering)
+        deferring = Deferring(site, self.mode, taking, endings, waiting, duplicates)
         self.admission = Admission(
             site,
             self.mode,
@@ -125,6 +127,7 @@ class Runtime:
             queueing,
             waiting,
             duplicates,
+            deferring,
             room,
             open_gate,
         )

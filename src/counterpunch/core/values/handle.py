@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextvars import Context
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from .clock import moment
 from .errors import Cancelled, CounterpunchError, Discarded, Lost
+from .keeper import Keeper
 from .overrides import Overrides
 from .record import Record, fill
 from .status import CANCELLED, DISCARDED, FAILED, RUNNING, SUCCEEDED, TERMINAL, Status
@@ -20,27 +21,9 @@ from .times import due_in, time_limit
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-__all__ = ["Call", "Handle", "Keeper", "new_handle"]
+__all__ = ["Call", "Handle", "new_handle"]
 
 R = TypeVar("R")
-
-
-class Keeper(Protocol):
-    """What a handle asks of the process that its job is in."""
-
-    @property
-    def wall_offset(self) -> float:
-        """What an instant of the monotonic clock lacks to epoch seconds."""
-        ...
-
-    def cancel(self, call: Any, /) -> bool: ...
-    def reschedule(self, call: Any, seconds: float, /) -> bool: ...
-    def again(self, call: Any, options: dict[str, Any] | None, /) -> Any: ...
-    def watch(self, call: Any, fn: Callable[[Any], object], /) -> None: ...
-    def unwatch(self, call: Any, fn: Callable[[Any], object], /) -> None: ...
-    def before_wait(self, call: Any, /) -> None: ...
-    def wait(self, call: Any, limit: float | None, /) -> bool: ...
-    def shared_pool(self, name: str, owner: str, /) -> Any: ...
 
 
 class Handle(Record, Generic[R]):
@@ -208,54 +191,18 @@ class Handle(Record, Generic[R]):
         the exception ``Cancelled``; the future itself is then not ``cancelled()``, which
         ``asyncio.wrap_future`` would take for a cancellation of the task that waits.
         """
-        from concurrent.futures import Future
+        from .future import future_of  # late, as below
 
-        future: Future[R] = Future()
-
-        def settle(handle: Handle[R]) -> None:
-            if not future.set_running_or_notify_cancel():
-                return
-            if handle.state is SUCCEEDED:
-                future.set_result(handle.outcome)
-            else:
-                future.set_exception(handle.failure())
-
-        self.add_done_callback(settle)
-        return future
+        return future_of(self)
 
     def __await__(self) -> Generator[Any, None, R]:
         """``await handle``: as ``result()``, without blocking the event loop.
 
         Cancelling the waiting task leaves the job alone.
         """
-        import asyncio
+        from .future import awaited  # late: it needs asyncio
 
-        loop = asyncio.get_running_loop()
-        waiter = loop.create_future()
-
-        def arrived() -> None:
-            if not waiter.done():
-                waiter.set_result(None)
-
-        def ended(_: object) -> None:
-            try:
-                loop.call_soon_threadsafe(arrived)
-            except RuntimeError:
-                pass  # the loop was closed meanwhile; nobody waits any more
-
-        ended.again = True  # type: ignore[attr-defined]  # see ``watchers``
-        keeper = self.lane.keeper
-        if self.state not in TERMINAL:
-            keeper.before_wait(self)
-            keeper.watch(self, ended)
-            try:
-                yield from waiter
-            finally:
-                keeper.unwatch(self, ended)
-        try:
-            return self.result(0)
-        finally:
-            del self  # as in ``result``
+        return awaited(self)
 
     # Steering it
 

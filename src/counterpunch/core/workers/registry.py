@@ -11,7 +11,7 @@ from ..places.site import Site
 from ..values.backend import engine_of
 from ..values.config import config
 from ..values.errors import InvalidOption, NotSupported
-from ..values.handle import Keeper
+from ..values.keeper import Keeper
 from ..values.plan import Plan, plan_of
 from ..values.stage import STOPPED
 from .crew import Crew

@@ -9,7 +9,8 @@ from typing import Any
 from asgiref.sync import AsyncToSync, SyncToAsync, ThreadSensitiveContext
 from django.db import close_old_connections, connections, reset_queries
 
-from ...core.port import Handle, process
+from ...core.values.handle import Handle
+from ...core.values.hooks import process
 from .._worker import on_a_worker
 
 __all__ = ["connections_of_a_job", "install"]

@@ -42,7 +42,10 @@ from django.utils import timezone
 from django.utils.json import normalize_json
 from django.utils.module_loading import import_string
 
-from ...core.port import RUNNING, SUCCEEDED, TERMINAL, Handle, InvalidOption, config
+from ...core.values.config import config
+from ...core.values.errors import InvalidOption
+from ...core.values.handle import Handle
+from ...core.values.status import RUNNING, SUCCEEDED, TERMINAL
 from ...define.job_class import Job
 from ...define.job_meta import JobMeta
 from ...observe.queries import find

@@ -10,7 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.utils.connection import ConnectionDoesNotExist
 
-from ...core.port import InvalidOption
+from ...core.values.errors import InvalidOption
 from .connections import install
 
 __all__ = ["Database", "database"]

@@ -1,45 +1,21 @@
-"""Test modes: run jobs at once (``inline``), or record them and run them on demand (``fake``).
-
-Each mode puts a runtime without threads in front of the real one, for the code inside the
-``with`` and for every thread that code starts. Everything else is the pipeline of
-production: the same checks, middleware, hooks, retries and counters. Nothing is patched,
-and ``stats()``, ``find()`` and ``jobs()`` show the mode's own jobs meanwhile.
-"""
+"""What ``fake()`` gives: the recorded jobs, and the means to run them."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from functools import partial
-from itertools import count
 from typing import Any
-from weakref import WeakKeyDictionary
 
-from .core.port import (
-    DEFERRED,
-    FAILED,
-    LOST,
-    QUEUED,
-    RETRYING,
-    SCHEDULED,
-    TERMINAL,
-    CounterpunchError,
-    Handle,
-    InvalidOption,
-    Mode,
-    Runtime,
-    VirtualClock,
-    due_at,
-    due_in,
-    installed,
-    moment,
-    shorten,
-)
-from .define.job_function import job_class
+from ..core.port import Runtime
+from ..core.values.clock import moment
+from ..core.values.errors import CounterpunchError, InvalidOption, shorten
+from ..core.values.handle import Handle
+from ..core.values.status import FAILED, QUEUED
+from ..core.values.times import due_in
+from ..define.job_function import job_class
+from .modes import UNCOMMITTED, Recording, reraise
 
-__all__ = ["DRAIN_LIMIT", "Fake", "fake", "inline"]
+__all__ = ["DRAIN_LIMIT", "Fake"]
 
 #: A drain of ``fake()`` runs no more attempts than this: a job that always enqueues itself
 #: again would otherwise never let the test end.
@@ -50,68 +26,10 @@ LISTED = 10
 ROUNDING = 1e-6
 
 
-#: What is said of a job that waits for a transaction.
-UNCOMMITTED = (
-    "waits for its transaction to commit (after_commit); Django's TestCase never commits: put "
-    "`with self.captureOnCommitCallbacks(execute=True):` around what enqueues it"
-)
-
-
-class _TestMode(Mode):
-    """A runtime without threads; jobs run on the thread that says so."""
-
-    def __init__(self, start: float | None = None) -> None:
-        self.clock = VirtualClock(start)
-        self.runtime = Runtime(threads=False, clock=self.clock, mode=self)
-
-    def before_wait(self, call: Any) -> None:
-        if call.state is DEFERRED:
-            raise CounterpunchError(f"{call!r} {UNCOMMITTED}")
-
-
-class _Inline(_TestMode):
-    """Runs each job where it is enqueued, to its end."""
-
-    name = "inline"
-
-    def placed(self, call: Handle[Any]) -> None:
-        """Run it to its terminal status; raise its own exception if it failed."""
-        runtime = self.runtime
-        while call.state not in TERMINAL:
-            if call.state in (SCHEDULED, RETRYING):
-                self.clock.move_to(call.due)  # delays are not waited for
-                runtime.reschedule(call, 0.0)
-            if call.state is not QUEUED or not runtime.withdraw(call, runtime.here.run):
-                return  # deferred, or another thread is at it
-        _reraise(call)
-
-
-class _Recording(_TestMode):
-    """Keeps each job until it is told to run it."""
-
-    name = "fake"
-
-    def __init__(self, start: float | None) -> None:
-        super().__init__(start)
-        #: How many enqueues came before: in virtual time many jobs have the same instant.
-        self.order: WeakKeyDictionary[Handle[Any], int] = WeakKeyDictionary()
-        self._enqueues = count()
-
-    def placed(self, call: Handle[Any]) -> None:
-        self.order.setdefault(call, next(self._enqueues))
-
-    def before_wait(self, call: Any) -> None:
-        super().before_wait(call)
-        raise CounterpunchError(
-            f"{call!r} waits in testing.fake(), where nothing runs by itself: call drain(), "
-            f"perform_one() or advance(seconds) before waiting for its result"
-        )
-
-
 class Fake:
     """What ``fake()`` gives: the recorded jobs, and the means to run them."""
 
-    def __init__(self, mode: _Recording) -> None:
+    def __init__(self, mode: Recording) -> None:
         self._runtime, self._clock, self._orders = mode.runtime, mode.clock, mode.order
 
     @property
@@ -152,7 +70,7 @@ class Fake:
         failures: list[Handle[Any]] = []
         ran = self._drain(limit, failures)
         if failures:
-            _reraise(failures[0])
+            reraise(failures[0])
         return ran
 
     def perform_one(self, job: Any = None) -> Handle[Any]:
@@ -170,7 +88,7 @@ class Fake:
             wanted = call.state is QUEUED and (cls is None or call.job is cls)
             run = self._runtime.here.run
             if wanted and not call.lane.paused and self._runtime.withdraw(call, run):
-                _reraise(call)
+                reraise(call)
                 return call
         name = "job" if cls is None else cls.__qualname__
         raise CounterpunchError(f"no {name} is queued; waiting: {self._listing()}")
@@ -194,7 +112,7 @@ class Fake:
             ran = self._drain(limit, failures, ran)
         self._clock.move_to(end)
         if failures:
-            _reraise(failures[0])
+            reraise(failures[0])
         return ran
 
     def clear(self) -> None:
@@ -310,69 +228,3 @@ def _next_instant(runtime: Runtime, instant: float) -> float:
             return instant
         instant += step
         step *= 2
-
-
-def _reraise(call: Handle[Any]) -> None:
-    if call.state is FAILED:
-        raise call.outcome
-
-
-_modes_lock = threading.Lock()
-
-
-@contextmanager
-def _mode(runtime: Runtime) -> Iterator[None]:
-    with _modes_lock:
-        installed.modes = (*installed.modes, runtime)
-    for each in installed.all():
-        each.registry.close_gates()
-    try:
-        yield
-    finally:
-        with _modes_lock:
-            installed.modes = tuple(mode for mode in installed.modes if mode is not runtime)
-        runtime.registry.close_gates()
-        while _drop_waiting(runtime):  # a batch that ends with them may enqueue its callback
-            pass
-
-
-def _drop_waiting(runtime: Runtime) -> bool:
-    dropped = False
-    end = partial(runtime.endings.end, status=LOST, reason="the test mode ended before it ran")
-    for lane in runtime.registry.all():
-        for call in runtime.whereabouts.live(lane):
-            if call.state not in TERMINAL and runtime.steering.take_back(call, end):
-                dropped = True
-    return dropped
-
-
-@contextmanager
-def inline() -> Iterator[None]:
-    """Run each job where it is enqueued, on that thread, to its end.
-
-    The enqueue returns the finished handle. Delays are not waited for, retries follow at
-    once, up to ``max_attempts``; a job that then has failed raises its own exception to
-    the caller of the enqueue. Jobs enqueued by a job run inline too. May be nested.
-
-    Nothing watches ``timeout`` here, nor under ``fake()``: virtual time stands still while a
-    job runs. A job that loops until ``self.cancelled`` needs a limit of its own in a test.
-    """
-    with _mode(_Inline().runtime):
-        yield
-
-
-@contextmanager
-def fake(now: datetime | float | None = None) -> Iterator[Fake]:
-    """Record enqueued jobs; they run on this thread when the test says so, in virtual time.
-
-    Args:
-        now: What the virtual wall clock shows first: an aware datetime, or epoch seconds.
-            Default: the real time.
-
-    Yields:
-        A ``Fake``: ``jobs``, ``drain()``, ``perform_one()``, ``advance(seconds)``,
-        ``clear()``, ``assert_enqueued(...)``. What still waits at the end is dropped.
-    """
-    mode = _Recording(None if now is None else due_at("fake", now))
-    with _mode(mode.runtime):
-        yield Fake(mode)

@@ -1,0 +1,51 @@
+"""Test modes: run jobs at once (``inline``), or record them and run them on demand (``fake``).
+
+Each mode puts a runtime without threads in front of the real one, for the code inside the
+``with`` and for every thread that code starts. Everything else is the pipeline of
+production: the same checks, middleware, hooks, retries and counters. Nothing is patched,
+and ``stats()``, ``find()`` and ``jobs()`` show the mode's own jobs meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+from ..core.values.times import due_at
+from .modes import Inline, Recording, in_front
+from .recorder import DRAIN_LIMIT, Fake
+
+__all__ = ["DRAIN_LIMIT", "Fake", "fake", "inline"]
+
+
+@contextmanager
+def inline() -> Iterator[None]:
+    """Run each job where it is enqueued, on that thread, to its end.
+
+    The enqueue returns the finished handle. Delays are not waited for, retries follow at
+    once, up to ``max_attempts``; a job that then has failed raises its own exception to
+    the caller of the enqueue. Jobs enqueued by a job run inline too. May be nested.
+
+    Nothing watches ``timeout`` here, nor under ``fake()``: virtual time stands still while a
+    job runs. A job that loops until ``self.cancelled`` needs a limit of its own in a test.
+    """
+    with in_front(Inline().runtime):
+        yield
+
+
+@contextmanager
+def fake(now: datetime | float | None = None) -> Iterator[Fake]:
+    """Record enqueued jobs; they run on this thread when the test says so, in virtual time.
+
+    Args:
+        now: What the virtual wall clock shows first: an aware datetime, or epoch seconds.
+            Default: the real time.
+
+    Yields:
+        A ``Fake``: ``jobs``, ``drain()``, ``perform_one()``, ``advance(seconds)``,
+        ``clear()``, ``assert_enqueued(...)``. What still waits at the end is dropped.
+    """
+    mode = Recording(None if now is None else due_at("fake", now))
+    with in_front(mode.runtime):
+        yield Fake(mode)

@@ -1,0 +1,111 @@
+"""What the test modes do another way, and how one is put in front of the runtime in force."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from itertools import count
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from ..core.port import Runtime, installed
+from ..core.values.clock import VirtualClock
+from ..core.values.errors import CounterpunchError
+from ..core.values.handle import Handle
+from ..core.values.mode import Mode
+from ..core.values.status import DEFERRED, FAILED, LOST, QUEUED, RETRYING, SCHEDULED, TERMINAL
+
+__all__ = ["UNCOMMITTED", "Inline", "Recording", "in_front", "reraise"]
+
+#: What is said of a job that waits for a transaction.
+UNCOMMITTED = (
+    "waits for its transaction to commit (after_commit); Django's TestCase never commits: put "
+    "`with self.captureOnCommitCallbacks(execute=True):` around what enqueues it"
+)
+
+
+class _TestMode(Mode):
+    """A runtime without threads; jobs run on the thread that says so."""
+
+    def __init__(self, start: float | None = None) -> None:
+        self.clock = VirtualClock(start)
+        self.runtime = Runtime(threads=False, clock=self.clock, mode=self)
+
+    def before_wait(self, call: Any) -> None:
+        if call.state is DEFERRED:
+            raise CounterpunchError(f"{call!r} {UNCOMMITTED}")
+
+
+class Inline(_TestMode):
+    """Runs each job where it is enqueued, to its end."""
+
+    name = "inline"
+
+    def placed(self, call: Handle[Any]) -> None:
+        """Run it to its terminal status; raise its own exception if it failed."""
+        runtime = self.runtime
+        while call.state not in TERMINAL:
+            if call.state in (SCHEDULED, RETRYING):
+                self.clock.move_to(call.due)  # delays are not waited for
+                runtime.reschedule(call, 0.0)
+            if call.state is not QUEUED or not runtime.withdraw(call, runtime.here.run):
+                return  # deferred, or another thread is at it
+        reraise(call)
+
+
+class Recording(_TestMode):
+    """Keeps each job until it is told to run it."""
+
+    name = "fake"
+
+    def __init__(self, start: float | None) -> None:
+        super().__init__(start)
+        #: How many enqueues came before: in virtual time many jobs have the same instant.
+        self.order: WeakKeyDictionary[Handle[Any], int] = WeakKeyDictionary()
+        self._enqueues = count()
+
+    def placed(self, call: Handle[Any]) -> None:
+        self.order.setdefault(call, next(self._enqueues))
+
+    def before_wait(self, call: Any) -> None:
+        super().before_wait(call)
+        raise CounterpunchError(
+            f"{call!r} waits in testing.fake(), where nothing runs by itself: call drain(), "
+            f"perform_one() or advance(seconds) before waiting for its result"
+        )
+
+
+def reraise(call: Handle[Any]) -> None:
+    if call.state is FAILED:
+        raise call.outcome
+
+
+_modes_lock = threading.Lock()
+
+
+@contextmanager
+def in_front(runtime: Runtime) -> Iterator[None]:
+    with _modes_lock:
+        installed.modes = (*installed.modes, runtime)
+    for each in installed.all():
+        each.registry.close_gates()
+    try:
+        yield
+    finally:
+        with _modes_lock:
+            installed.modes = tuple(mode for mode in installed.modes if mode is not runtime)
+        runtime.registry.close_gates()
+        while _drop_waiting(runtime):  # a batch that ends with them may enqueue its callback
+            pass
+
+
+def _drop_waiting(runtime: Runtime) -> bool:
+    dropped = False
+    end = partial(runtime.endings.end, status=LOST, reason="the test mode ended before it ran")
+    for lane in runtime.registry.all():
+        for call in runtime.whereabouts.live(lane):
+            if call.state not in TERMINAL and runtime.steering.take_back(call, end):
+                dropped = True
+    return dropped
