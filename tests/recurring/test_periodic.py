@@ -17,7 +17,8 @@ import pytest
 import counterpunch
 from counterpunch import InvalidOption, Job, Status, periodic, start
 from counterpunch.core.moves.admission import Admission
-from counterpunch.core.port import current, plan_of
+from counterpunch.core.port import current
+from counterpunch.core.values.plan import plan_of
 from counterpunch.recurring.classes import periodic_classes
 from counterpunch.recurring.host_lock import HostLock
 from counterpunch.recurring.periodic import next_due

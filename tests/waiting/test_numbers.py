@@ -188,7 +188,7 @@ def test_minus_zero_is_zero() -> None:
     ):
         assert math.copysign(1, value) == 1
     configure(history_ttl=-0.0)
-    assert math.copysign(1, counterpunch.core.port.config.history_ttl or 0.0) == 1
+    assert math.copysign(1, counterpunch.core.values.config.config.history_ttl or 0.0) == 1
 
 
 @pytest.mark.parametrize(

@@ -45,11 +45,8 @@ INTERRUPTED = "its enqueue was interrupted"
 
 
 class Admission:
-    """Everything of an enqueue that the short path in ``express`` leaves out.
-
-    Args:
-        open_gate: Called with a lane whose next enqueue may take the short path.
-    """
+    """Everything of an enqueue that the short path in ``express`` leaves out. ``open_gate`` is called
+    with a lane whose next enqueue may take the short path."""
 
     def __init__(
         self,
@@ -98,16 +95,16 @@ class Admission:
         if self._stage.threads:  # a test mode stays in front of an engine
             engine = engine_of(lane.options, config.backend)
             if engine is not None:
-                taken: Handle[Any] = engine.enqueue(job, args, kwargs, options)
-                return taken
+                return engine.enqueue(job, args, kwargs, options)  # type: ignore[no-any-return]
         deferral = None
         if options is not None and "after_commit" in options:
             session = (options := dict(options)).pop("after_commit")
             deferral = commit.defer(self._deferring.follow, job.__qualname__, session)
         try:
             scope = None if deferral is None else deferral.scope
-            call, due, policy = self._build(lane, args, kwargs, options, inside is not None, scope)
-            if call.outcome is NOT_ACCEPTED:
+            own = inside is not None
+            call, due, policy, new = self._build(lane, args, kwargs, options, own, scope)
+            if new:
                 call = self._accept(call, due, policy, deferral, [] if inside is None else inside)
         finally:
             if lane.blocked:
@@ -126,7 +123,7 @@ class Admission:
         deferral: Deferral | None,
         hand: list[Any],
     ) -> Handle[Any]:
-        """Number a job, which counts it, and place it; the older one, if it is a duplicate."""
+        """Number a job, which counts it, and place it; or the one that it is a duplicate of."""
         lane: Lane = call.lane
         unique = lane.options.unique is not None
         numbers = lane.ledger.drawn.numbers if unique else lane.numbers
@@ -182,8 +179,8 @@ class Admission:
     def tick(self, job: type, context: Context | None) -> Handle[Any]:
         """On the scheduler's thread: a periodic job is due, to run in a copy of ``context``.
 
-        No user code runs there, so no enqueue middleware, hook or identity function does;
-        a full queue is answered as for any job that falls due, without blocking.
+        No user code runs there: no enqueue middleware, hook or identity function. A full queue is
+        answered as for any job that falls due, without blocking.
         """
         lane = self._registry.lane(job)
         own = None if context is None else context.copy()
@@ -214,9 +211,10 @@ class Admission:
         options: dict[str, Any] | None,
         inside: bool,
         scope: Scope | None,
-    ) -> tuple[Handle[Any], float | None, str | None]:
+    ) -> tuple[Handle[Any], float | None, str | None, bool]:
         """A job that is checked, when it is due (None: now), and the policy to apply to it if
-        the queue is full. It is nowhere yet, or is the one that it is a duplicate of."""
+        the queue is full. It is nowhere yet; False at last if it is somebody else's, of which
+        the new one is a duplicate."""
         plan, owner = lane.plan, lane.job.__qualname__
         needs_room = scope is None and not inside
         if plan.check is None:
@@ -240,7 +238,7 @@ class Admission:
                     self._room.ask(lane)
                 duplicate = self._duplicates.answer(holder, lane, key, args, kwargs)
                 if duplicate is not None:
-                    return duplicate, None, None
+                    return duplicate, None, None, False
         policy = self._room.ask(lane) if at_once and needs_room else None
         context = context_for(plan.options.context)
         # Its number comes last: up to here nothing was accepted, and a number is counted.
@@ -254,7 +252,7 @@ class Admission:
             more = call.extra()
             more.options, more.when, more.key, more.name = rest or None, when, key, name
             more.in_batch, more.scope = in_batch, scope if key is not None else None
-        return call, None if at_once else due, policy
+        return call, None if at_once else due, policy, True
 
     def _due(
         self, owner: str, options: dict[str, Any] | None
