@@ -120,9 +120,10 @@ def test_who_waits_for_idleness_hears_of_a_thread_that_does_not_start(
         monkeypatch.setattr(Loop, "call", lambda *args: False)  # it was closed meanwhile
         pool.offer()
     else:
-        with monkeypatch.context() as patch, pytest.raises(Boom):
+        with monkeypatch.context() as patch:
             patch.setattr(threading.Thread, "start", interrupted)
-            Sync.perform_in(1000)
+            with pytest.raises(Boom):
+                Sync.perform_in(1000)
     assert resting.done.wait(LONG)
 
 
@@ -140,9 +141,10 @@ def test_who_waits_for_idleness_hears_of_a_job_that_its_caller_has_left(
         raise Boom
 
     async def leave() -> None:
-        with monkeypatch.context() as patch, pytest.raises(Boom):
+        with monkeypatch.context() as patch:
             patch.setattr(threading.Thread, "join", interrupted)
-            Alone.perform_now()
+            with pytest.raises(Boom):
+                Alone.perform_now()
 
     resting = Resting(monkeypatch)
     asyncio.run(leave())

@@ -166,7 +166,7 @@ def test_two_who_repair_do_it_once() -> None:
         done.append(None)
         one.taking.repair()
 
-    one.site.left.append((entry, 0))
+    one.site.left.append((entry, (), 0))
     one.taking.repair()
     assert done == [None]
 
@@ -182,7 +182,7 @@ def test_what_fails_again_and_again_is_given_up(
         tried.append(None)
         raise LookupError
 
-    one.site.left.append((entry, 0))
+    one.site.left.append((entry, (), 0))
     with caplog.at_level(logging.CRITICAL, "counterpunch"):
         for _ in range(4):
             with pytest.raises(LookupError):

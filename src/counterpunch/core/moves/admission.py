@@ -6,7 +6,6 @@ import contextlib
 import logging
 from collections.abc import Callable
 from contextvars import Context
-from functools import partial
 from typing import Any
 
 from ..places.keys import Key
@@ -45,8 +44,8 @@ INTERRUPTED = "its enqueue was interrupted"
 
 
 class Admission:
-    """Everything of an enqueue that the short path in ``express`` leaves out. ``open_gate`` is called
-    with a lane whose next enqueue may take the short path."""
+    """Everything of an enqueue that the short path in ``express`` leaves out; ``open_gate`` is
+    called with a lane whose next enqueue may take that."""
 
     def __init__(
         self,
@@ -158,7 +157,7 @@ class Admission:
                 self._mode.placed(call)
         except BaseException:
             left = lane.left
-            left += ((partial(self.interrupted, call), 0),)
+            left += ((self.interrupted, (call,), 0),)
             self._taking.repair()
             raise
         return call
@@ -192,7 +191,7 @@ class Admission:
             self._waiting.admit(call)
         except BaseException:
             left = lane.left
-            left += ((partial(self.interrupted, call), 0),)
+            left += ((self.interrupted, (call,), 0),)
             raise
         return call
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from ..places.lane import Lane
@@ -59,7 +58,7 @@ class PerformNow:
             self._here.run(call, final=True)
         except BaseException:
             left = lane.left
-            left += ((partial(self._interrupted, call), 0),)
+            left += ((self._interrupted, (call,), 0),)
             lane.moves.repair()
             raise
         if call.state is FAILED:

@@ -63,8 +63,23 @@ class Performing:
 
     def settle(self, call: Call, status: Status) -> None:
         """After an attempt: end the job, or let it wait for the next one."""
-        # Not there: the drain gave it up as lost; that was its one ending.
-        self._taking.out_of(call, call.lane.running, follow=partial(self._settle, status=status))
+        running, taken = call.lane.running, False
+        try:
+            try:
+                del running[call]
+                taken = True
+            except KeyError:
+                return  # the drain gave it up as lost; that was its one ending
+            self._settle(call, status)
+        except BaseException:
+            if taken:  # as in ``taking``, without a call more
+                left = call.lane.left
+                left += ((self._settle_again, (call, status), 0),)
+                self._taking.repair()
+            raise
+
+    def _settle_again(self, call: Call, status: Status) -> None:
+        self._taking.go_on(call, partial(self._settle, status=status))
 
     def _settle(self, call: Call, status: Status) -> None:
         lane: Lane = call.lane

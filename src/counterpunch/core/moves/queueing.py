@@ -22,8 +22,8 @@ __all__ = ["Queueing"]
 class Queueing:
     """Puts jobs that the caller owns into the queue of their class, or holds them.
 
-    Every way to a start looks at ``paused`` and ``stopped`` after the job has left the queue, and every enqueue
-    looks after the job has entered it; so none slips past a pause, or a stop.
+    Every way to a start looks at ``paused`` and ``stopped`` after the job has left the queue, and
+    every enqueue looks after the job has entered it; so none slips past a pause, or a stop.
     """
 
     def __init__(self, site: Site, taking: Taking, endings: Endings, waits: Waits) -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any
 
 from ..places.lane import Lane
@@ -39,7 +38,7 @@ class Taking:
         self._left, self._resting = site.left, site.resting
         self._scheduler, self._watchers = site.scheduler, site.watchers
         self._whereabouts = whereabouts
-        self._next: Iterator[tuple[Callable[[], object], int]]
+        self._next: Iterator[tuple[Callable[..., object], tuple[Any, ...], int]]
         self._next = iter(self._left.popleft, _NEVER)
 
     def out_of(self, call: Call, *tables: dict[Call, None], follow: Follow) -> bool:
@@ -58,7 +57,7 @@ class Taking:
         except BaseException:
             if taken:
                 left = self._left
-                left += ((partial(self._go_on, call, follow), 0),)
+                left += ((self.go_on, (call, follow), 0),)
                 self.repair()
             raise
         return taken
@@ -81,7 +80,7 @@ class Taking:
         except BaseException:
             if hand:
                 left = self._left
-                left += ((partial(self._go_on, call, follow), 0),)
+                left += ((self.go_on, (call, follow), 0),)
                 self.repair()
             raise
         return bool(hand)
@@ -95,7 +94,7 @@ class Taking:
             follow(call)
         except BaseException:
             left = self._left
-            left += ((partial(self._go_on, call, follow), 0),)
+            left += ((self.go_on, (call, follow), 0),)
             self.repair()
             raise
 
@@ -105,11 +104,11 @@ class Taking:
             step()
         except BaseException:
             left = self._left
-            left += ((step, 0),)
+            left += ((step, (), 0),)
             self.repair()
             raise
 
-    def _go_on(self, call: Call, follow: Follow) -> None:
+    def go_on(self, call: Call, follow: Follow) -> None:
         """What was to follow was broken off somewhere."""
         lane: Lane = call.lane
         if call.state not in TERMINAL and not self._whereabouts.holds(call):
@@ -140,11 +139,11 @@ class Taking:
                 except IndexError:
                     return  # somebody else is at it
                 if entry is not None:
-                    entry[0]()
+                    entry[0](*entry[1])
             except BaseException as exc:
-                if entry is not None and entry[1] < TRIES:
+                if entry is not None and entry[2] < TRIES:
                     left = self._left
-                    left += ((entry[0], entry[1] + 1),)
+                    left += ((entry[0], entry[1], entry[2] + 1),)
                 elif entry is not None:
                     report(logging.CRITICAL, "%r fails, and is given up", entry[0], exc_info=exc)
                 raise

@@ -4,8 +4,8 @@ Every key is taken by ``setdefault`` and given back by the one who owns the job,
 needed and nobody takes away another job's. Jobs that are deferred to a transaction have keys of
 that transaction only, and claim the class's when it has been committed.
 
-The user's ``__hash__`` and ``__eq__`` are asked where a job is enqueued, and nowhere else needed: an
-object that cannot be hashed any more, once its job has deleted it, gives its key back all the same.
+The user's ``__hash__`` and ``__eq__`` are asked where a job is enqueued: an object that cannot be
+hashed any more, once its job has deleted it, gives its key back all the same.
 """
 
 from __future__ import annotations

@@ -86,8 +86,9 @@ class Lane:
     __slots__ = (
         "_pools", "announced", "away", "blocked", "bucket", "chance", "deferred",
         "gate", "here", "history", "hold", "job", "keeper", "ledger", "left", "max_jobs",
-        "monotonic", "moves", "numbers", "options", "overdue", "parked", "paused", "plan", "pool", "prefix",
-        "queue", "recent", "retrying", "running", "scheduled", "scheduler", "sleepers", "stage",
+        "monotonic", "moves", "numbers", "options", "overdue", "parked", "paused", "plan", "pool",
+        "prefix", "queue", "recent", "retrying", "running", "scheduled", "scheduler", "sleepers",
+        "stage",
         "starts", "stopped", "succeeds", "tickets", "timings", "tokens", "vacancies", "wake_one",
         "watchers",
     )  # fmt: skip

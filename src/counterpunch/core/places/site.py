@@ -46,7 +46,7 @@ class Site:
         #: falls asleep, and so does the scheduler.
         self.resting = self.scheduler.resters
         #: What an interruption has left to be carried out, see ``moves.taking``: each a function
-        #: that may be called again, and how often it was.
-        self.left: deque[tuple[Callable[[], object], int]] = deque()
+        #: that may be called again, its arguments, and how often it was called.
+        self.left: deque[tuple[Callable[..., object], tuple[Any, ...], int]] = deque()
         #: By class, and the shared ones by name.
         self.pools: dict[object, Any] = {}

@@ -77,7 +77,14 @@ class Timings:
     """What the lane of a class records about time; ``note`` is the hot path."""
 
     __slots__ = (
-        "depths", "_ended", "ring", "_waiting", "discards", "durations", "note", "retries",
+        "_ended",
+        "_waiting",
+        "depths",
+        "discards",
+        "durations",
+        "note",
+        "retries",
+        "ring",
         "tick",
     )  # fmt: skip
 

@@ -71,11 +71,10 @@ def express_async(cls: Any, gate: Gate, plan: Plan) -> Callable[..., Handle[Any]
         call.state = QUEUED
         call.attempt = 0
         call.started = call.finished = call.outcome = call.more = None
-        queue, one = lane.queue, (call,)
         try:
             for call.number in lane.numbers:  # in one breath: accepted and queued, see ``record``
                 break
-            queue += one
+            lane.queue.append(call)
             if lane.sleepers:
                 if len(lane.parked) <= len(lane.sleepers):  # this is Parking.nudge()
                     try:
@@ -88,7 +87,7 @@ def express_async(cls: Any, gate: Gate, plan: Plan) -> Callable[..., Handle[Any]
                 lane.moves.turned_away(call)
         except BaseException:
             left = lane.left
-            left += ((lambda: lane.moves.interrupted(call), 0),)
+            left += ((lane.moves.interrupted, (call,), 0),)
             lane.moves.repair()
             raise
         return call
@@ -127,20 +126,19 @@ def express_in(cls: Any, gate: Gate, plan: Plan) -> Callable[..., Handle[Any]]:
         call.state = SCHEDULED
         call.attempt = 0
         call.started = call.finished = call.outcome = call.more = None
-        scheduler, scheduled, one = lane.scheduler, lane.scheduled, (call,)
-        inbox = scheduler.inbox
+        scheduler = lane.scheduler
         try:
             for call.number in lane.numbers:  # as above
                 break
-            scheduled[call] = None
-            inbox += one
+            lane.scheduled[call] = None
+            scheduler.inbox.append(call)
             if due < scheduler.next_look:
                 scheduler.hurry()
             if lane.stage.phase is not OPEN:  # the stop began in between
                 lane.moves.settle_delayed(call)
         except BaseException:
             left = lane.left
-            left += ((lambda: lane.moves.interrupted(call), 0),)
+            left += ((lane.moves.interrupted, (call,), 0),)
             lane.moves.repair()
             raise
         return call

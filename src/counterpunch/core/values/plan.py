@@ -19,8 +19,8 @@ class Plan:
     by ``define``."""
 
     __slots__ = (
-        "after", "bare", "before", "check", "guarded", "hooked", "is_async", "lacks", "most", "name",
-        "on_enqueue", "on_error", "on_failure", "on_success", "options", "plain",
+        "after", "bare", "before", "check", "guarded", "hooked", "is_async", "lacks", "most",
+        "name", "on_enqueue", "on_error", "on_failure", "on_success", "options", "plain",
     )  # fmt: skip
 
     name: str  # with its module

@@ -128,7 +128,7 @@ class _Log(deque[float]):
         if self.taken != seen:
             return False
         self.taken += 1  # in one breath with the next line, see ``record``
-        self += one  # noqa: PLW0642
+        self += one
         while len(self) > self._limit:
             self.popleft()
         return True

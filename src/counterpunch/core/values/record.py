@@ -15,9 +15,10 @@ SystemExit, a request timeout by SIGALRM, an exception set in a worker's thread.
 as a Python function is entered, as a loop jumps back, and after a call; not between two statements
 that do none of these. So what belongs together is written without a call: ``del table[call]`` takes
 out (KeyError: somebody else has it), ``table[call] = None`` puts in, ``queue += one`` appends,
-``for call.number in numbers: break`` draws, ``for hand.call in taker: break`` takes the next one. A
-job that was taken out and not yet put down is noted likewise, and the note is carried out by whoever
-comes next; see ``moves.taking``.
+``for call.number in numbers: break`` draws, ``for hand.call in taker: break`` takes the next one;
+and the last step may be a call into C, for an exception comes after it. A job that was taken out
+and not yet put down is noted likewise, and the note is carried out by whoever comes next; see
+``moves.taking``.
 """
 
 from __future__ import annotations

@@ -193,7 +193,7 @@ def execute_plain(call: Call, lane: Lane) -> None:
         timings.sample(now)
     if tokens.cancels:
         tokens.cancels.discard(call)
-    pending, ended, one = timings.durations.pending, history.ended, (call,)
+    pending, ended = timings.durations.pending, history.ended
     try:
         del running[call]
     except KeyError:
@@ -203,7 +203,7 @@ def execute_plain(call: Call, lane: Lane) -> None:
     for number in lane.succeeds:
         break
     call.context, call.finished, call.state = None, now, SUCCEEDED
-    ended += one
+    ended.append(call)
     if not number & FOLD_MASK:
         timings.durations.fold()
     if now >= history.look_back:

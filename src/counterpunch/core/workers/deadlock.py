@@ -201,8 +201,8 @@ class Waits:
                 else:
                     execute(call, True)
             except BaseException as exc:  # not the user's; noted before anything is called
-                left, broken_off = call.lane.left, exc
-                left += ((lambda: call.lane.moves.rescue(call, broken_off), 0),)
+                left = call.lane.left
+                left += ((call.lane.moves.rescue, (call, exc), 0),)
                 raise
             finally:
                 wait.helping = None

@@ -57,8 +57,8 @@ class Here:
         except BaseException as exc:
             # Not the user's code, whose exceptions end the attempt. It is noted before anything
             # is called, see ``record``.
-            left, broken_off = call.lane.left, exc
-            left += ((lambda: self._rescue(call, broken_off), 0),)
+            left = call.lane.left
+            left += ((self._rescue, (call, exc), 0),)
             call.lane.moves.repair()
             raise
 

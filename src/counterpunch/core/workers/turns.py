@@ -26,6 +26,9 @@ class Turn(NamedTuple):
     failure: BaseException | None
 
 
+_NOTHING: Any = contextlib.nullcontext()
+
+
 class Interrupted(BaseException):
     """A Ctrl-C during somebody's turn: raised at the caller's, once the job is settled."""
 
@@ -40,7 +43,7 @@ def turns(call: Call, lane: Lane, job: Any, told: Turn, final: bool) -> Generato
     if told.failure is None and not lane.plan.hooked:
         return
     late = None
-    with _around_hooks(call):
+    with _around_hooks(call) if process.around_hooks else _NOTHING:
         for name, fn, args in _in_order(call, lane, job, told):
             try:
                 yield fn(*args)
@@ -80,9 +83,6 @@ def _in_order(
 @contextlib.contextmanager
 def _around_hooks(call: Call) -> Iterator[None]:
     """What integrations put around hooks. Their failures are logged; the hooks run anyway."""
-    if not process.around_hooks:
-        yield
-        return
     stack = contextlib.ExitStack()
     for around in process.around_hooks:
         safely("around_hooks", call, lambda around=around: stack.enter_context(around(call)))
