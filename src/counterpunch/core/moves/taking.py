@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from itertools import repeat, starmap
 from typing import Any
 
 from ..places.lane import Lane
@@ -28,7 +29,6 @@ Follow = Callable[[Any], object]
 
 #: What was broken off so often has a defect, and is given up.
 TRIES = 100
-_NEVER: Any = object()
 
 
 class Taking:
@@ -39,7 +39,7 @@ class Taking:
         self._scheduler, self._watchers = site.scheduler, site.watchers
         self._whereabouts = whereabouts
         self._next: Iterator[tuple[Callable[..., object], tuple[Any, ...], int]]
-        self._next = iter(self._left.popleft, _NEVER)
+        self._next = starmap(self._left.popleft, repeat(()))
 
     def out_of(self, call: Call, *tables: dict[Call, None], follow: Follow) -> bool:
         """Take a job out of the table that it is in; False if it is in none of them."""

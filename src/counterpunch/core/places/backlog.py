@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any
+from itertools import starmap
 
 from ..values.handle import Call
 from .parking import Parking, Sleeper
@@ -13,7 +13,7 @@ from .permits import Permits
 
 __all__ = ["Backlog", "Worker"]
 
-_NEVER: Any = object()
+_ENDLESS = itertools.repeat(())
 
 
 class Worker:
@@ -81,7 +81,7 @@ class Backlog:
         # written one after the other, so one of them may be somebody else's: both are looked at.
         while not len(self.levels) == len(self.ways) == len(self._by_priority):
             ordered = sorted(self._by_priority.copy().items(), reverse=True)
-            self.ways = tuple((queue, iter(queue.popleft, _NEVER)) for _, queue in ordered)
+            self.ways = tuple((queue, starmap(queue.popleft, _ENDLESS)) for _, queue in ordered)
             self.levels = tuple(queue for _, queue in ordered)
             if len(self.levels) > 1:
                 self._spread(self)  # the short path of an enqueue counts one queue only

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from itertools import islice
-from typing import Any
+from itertools import islice, repeat, starmap
 
 __all__ = ["Permits"]
-
-_NEVER: Any = object()
 
 
 class Permits(deque[None]):
@@ -23,7 +20,7 @@ class Permits(deque[None]):
         super().__init__([None] * count)
         #: ``for _ in permits.taker: break`` takes one in one breath, see ``record``. IndexError:
         #: there is none.
-        self.taker: Iterator[None] = iter(self.pop, _NEVER)
+        self.taker: Iterator[None] = starmap(self.pop, repeat(()))
 
     def give(self) -> None:
         """One more."""
@@ -42,7 +39,7 @@ class Permits(deque[None]):
         between and lose it: it is here or in ``hand``. False if there is none.
         """
         try:
-            hand.extend(islice(iter(self.pop, _NEVER), 1))
+            hand.extend(islice(self.taker, 1))
         except IndexError:
             return False
         return True

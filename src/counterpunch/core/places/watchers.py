@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import repeat, starmap
 from typing import Any, TypeVar
 
 from ..values.errors import interrupts
@@ -15,7 +16,6 @@ from .parking import Parking, Sleeper
 __all__ = ["Watcher", "Watchers", "again"]
 
 F = TypeVar("F", bound=Callable[..., object])
-_NEVER: Any = object()
 
 Watcher = Callable[[Any], object]
 
@@ -83,7 +83,7 @@ class Watchers:
 
 
 def _tell(call: Call, watchers: deque[Watcher]) -> None:
-    taker: Iterator[Watcher] = iter(watchers.popleft, _NEVER)
+    taker: Iterator[Watcher] = starmap(watchers.popleft, repeat(()))
     while watchers:
         fn: Watcher | None = None
         try:
