@@ -41,6 +41,8 @@ def _replace(old: Runtime | None) -> Runtime:
     """
     heirs = installed.heirs if old is None else old.heirs
     runtime = installed.runtime = heirs.setdefault(os.getpid(), Runtime())
+    if installed.ending:
+        runtime.stage.enter(STOPPED)
     if old is not None:
         installed.heirs = {}  # nothing keeps the first runtime of the process alive
         old.registry.close_gates()

@@ -15,6 +15,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 
 from ..values.checks import seconds
@@ -109,7 +110,7 @@ def _at_exit() -> None:
         installed.ending = True
         runtime = installed.runtime
         if runtime is None or runtime.pid != os.getpid():
-            runtime = installed.runtime = Runtime()
+            return  # one that comes now is made stopped, see ``in_force``
         if runtime.registry.lanes or runtime.stage.phase is not OPEN:
             try:
                 drain(runtime, config.shutdown_timeout, leaving=True)
@@ -118,7 +119,8 @@ def _at_exit() -> None:
         else:
             runtime.stage.enter(STOPPED)
     except BaseException as exc:
-        report(logging.ERROR, "the drain at exit failed", exc_info=exc)
+        with suppress(BaseException):
+            report(logging.ERROR, "the drain at exit failed", exc_info=exc)
 
 
 def _register() -> None:
