@@ -5,7 +5,6 @@ Looked at without importing anything; the integration is imported with the first
 
 from __future__ import annotations
 
-import inspect
 from importlib import import_module
 from typing import Any
 
@@ -38,8 +37,10 @@ def _takes_both(defer: Any) -> bool:
     instead of ``db.session``, has a ``defer`` too, SQLAlchemy's option for a column."""
     if not callable(defer):
         return False
+    from inspect import signature  # rarely asked for, and long to import
+
     try:
-        inspect.signature(defer).bind(None, None)
+        signature(defer).bind(None, None)
     except TypeError:
         return False
     except ValueError:
