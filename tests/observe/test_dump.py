@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import threading
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import pytest
 
 import counterpunch
 from counterpunch import Job, testing
 from counterpunch.core.process.in_force import current
+from counterpunch.observe.dump import stacks
 
 SOON = 10.0  # seconds
 
@@ -117,3 +124,59 @@ def test_no_argument_is_shown():
     handle.result(SOON)
     assert handle.id in text
     assert "hunter2" not in text
+
+
+class Local:
+    """In a frame; its end can be seen."""
+
+
+LOOKS: dict[str, Callable[[Any], object]] = {
+    "dump": lambda handle: counterpunch.dump(),
+    "running page": lambda handle: stacks(),
+    "overrun": lambda handle: current().stacks.whole_of(handle),
+    "watchdog": lambda handle: current().stacks.describe(current().whereabouts.workers(), 0.0),
+}
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["beside it", "inside it"])
+@pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
+def test_a_look_keeps_no_frame(look: Callable[[Any], object], inside: bool) -> None:
+    """What the job that was looked at had in its locals goes with it, without a collection."""
+    kept: list[weakref.ref[Local]] = []
+    looked, entered = threading.Event(), threading.Event()
+
+    class Seen(Job):
+        def perform(self) -> None:
+            local = Local()
+            kept.append(weakref.ref(local))
+            if inside:
+                look(self.handle)
+                looked.set()
+            entered.set()
+            assert looked.wait(SOON)
+
+    gc.collect()
+    gc.disable()
+    try:
+        handle = Seen.perform_async()
+        assert entered.wait(SOON)
+        if not inside:
+            look(handle)
+            looked.set()
+        handle.result(SOON)
+        assert [ref() for ref in kept] == [None]
+    finally:
+        gc.enable()
+
+
+def test_a_job_that_looks_shows_itself() -> None:
+    """Its own frames are part of the text."""
+
+    class Looking(Job):
+        def perform(self) -> str:
+            return counterpunch.dump()
+
+    text = Looking.perform_async().result(SOON)
+    block = next(b for b in text.split("\n\n") if "Looking" in b and "attempt 1" in b)
+    assert "in perform" in block
+    assert "in dump" in block

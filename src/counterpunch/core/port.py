@@ -34,11 +34,11 @@ from .process.runtime import Clockwork, Runtime
 from .workers.attempt import admitted
 from .workers.outcome import broken
 from .workers.registry import Registry
-from .workers.stacks import Stacks, text_of
+from .workers.stacks import Stacks
 
 __all__ = [
     "Clockwork", "Gate", "INTERRUPTED", "Lane", "Parking", "Permits", "Registry", "Runtime",
     "SLOTS", "SLOT_SECONDS", "Site", "Sleeper", "Stacks", "Timer", "Timings", "Worker",
     "accepting", "admitted", "again", "broken", "current", "express_async", "express_in",
-    "installed", "on_start", "quiet", "redefined", "shutdown", "start", "text_of", "wait_idle",
+    "installed", "on_start", "quiet", "redefined", "shutdown", "start", "wait_idle",
 ]  # fmt: skip

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import sys
-import traceback
 from typing import Any
 
-from ..core.port import current, text_of
+from ..core.port import current
 
 __all__ = ["dump", "stacks"]
 
@@ -23,13 +21,10 @@ def dump() -> str:
     runtime = current()
     blocks = [f"counterpunch, process {os.getpid()}, {runtime.stage.phase}\n"]
     blocks += runtime.stacks.describe(runtime.whereabouts.workers(), runtime.clock.monotonic())
-    frames = sys._current_frames()
     for thread in (*runtime.loops.threads(), runtime.scheduler.thread):
         if thread is not None:
-            frame = frames.get(thread.ident or 0)
-            stack = [] if frame is None else list(traceback.extract_stack(frame))
             state = "alive" if thread.is_alive() else "dead"
-            blocks.append(f"{thread.name}: {state}\n" + text_of(stack))
+            blocks.append(f"{thread.name}: {state}\n" + runtime.stacks.of_thread(thread.ident))
     if len(blocks) == 1:
         blocks.append("no threads\n")
     return "\n".join(blocks)
@@ -38,10 +33,5 @@ def dump() -> str:
 def stacks() -> dict[Any, str]:
     """The stack of each job that a worker is at, from its own first frame on."""
     runtime = current()
-    frames = sys._current_frames()
-    found: dict[Any, str] = {}
-    for worker in runtime.whereabouts.workers():
-        call = worker.call
-        if call is not None:
-            found[call] = runtime.stacks.of(call, worker, frames)
+    found: dict[Any, str] = runtime.stacks.running(runtime.whereabouts.workers())
     return found

@@ -1,4 +1,8 @@
-"""Where jobs are right now, as text. Nothing of a frame's values is shown."""
+"""Where jobs are right now, as text. Nothing of a frame's values is shown.
+
+``sys._current_frames`` gives the frame of the one who asks, too, and so a circle: what it gave is
+cleared before that one returns, or all threads' locals would live on until a full collection.
+"""
 
 from __future__ import annotations
 
@@ -32,36 +36,56 @@ class Stacks:
     def describe(self, workers: Iterable[Worker], now: float) -> list[str]:
         """A block of text per worker, by name: the job it is at, and its whole stack."""
         frames = sys._current_frames()
-        blocks = []
-        for worker in sorted(workers, key=lambda worker: worker.name):
-            call = worker.call
-            if call is None:
-                is_task = worker.ident in self._loops.idents()
-                stack = "" if is_task else text_of(_whole(frames.get(worker.ident or 0)))
-                blocks.append(f"{worker.name}: idle\n{stack}")
-                continue
-            since = "" if call.started is None else f" for {now - call.started:.3g} s"
-            head = (
-                f"{worker.name}: {call.job.__qualname__} {call.id} attempt {call.attempt}{since}\n"
-            )
-            blocks.append(head + text_of(self._of(call, worker.ident, frames)))
-        return blocks
+        try:
+            ordered = sorted(workers, key=lambda worker: worker.name)
+            return [self._described(worker, now, frames) for worker in ordered]
+        finally:
+            frames.clear()
+
+    def _described(self, worker: Worker, now: float, frames: Frames) -> str:
+        call = worker.call
+        if call is None:
+            is_task = worker.ident in self._loops.idents()
+            stack = "" if is_task else _text(_whole(frames.get(worker.ident or 0)))
+            return f"{worker.name}: idle\n{stack}"
+        since = "" if call.started is None else f" for {now - call.started:.3g} s"
+        head = f"{worker.name}: {call.job.__qualname__} {call.id} attempt {call.attempt}{since}\n"
+        return head + _text(self._of(call, worker.ident, frames))
 
     def whole_of(self, call: Call) -> str:
         """The stack of the thread, or the chain of awaits, that a running job is on."""
         frames = sys._current_frames()
-        for worker in list(call.lane.home(call).workers):
-            if worker.call is call:
-                return text_of(self._of(call, worker.ident, frames))
-        for ident, calls in list(self._here.runs.items()):
-            if call in calls:  # on the thread of whoever enqueued it, or of an engine's worker
-                summary = self._of(call, ident, frames)
-                return text_of(_from_perform(summary) if call.foreign else summary)
-        return "  (no thread of its own)\n"
+        try:
+            for worker in list(call.lane.home(call).workers):
+                if worker.call is call:
+                    return _text(self._of(call, worker.ident, frames))
+            for ident, calls in list(self._here.runs.items()):
+                if call in calls:  # on the thread of whoever enqueued it, or of an engine's worker
+                    summary = self._of(call, ident, frames)
+                    return _text(_from_perform(summary) if call.foreign else summary)
+            return "  (no thread of its own)\n"
+        finally:
+            frames.clear()
 
-    def of(self, call: Call, worker: Worker, frames: Frames) -> str:
-        """The same from the job's own first frame on."""
-        return text_of(_from_perform(self._of(call, worker.ident, frames)))
+    def running(self, workers: Iterable[Worker]) -> dict[Call, str]:
+        """The stack of each job that one of the workers is at, from its own first frame on."""
+        frames = sys._current_frames()
+        try:
+            return {
+                call: _text(_from_perform(self._of(call, worker.ident, frames)))
+                for worker in workers
+                if (call := worker.call) is not None
+            }
+        finally:
+            frames.clear()
+
+    def of_thread(self, ident: int | None) -> str:
+        """The stack of a thread that runs no job."""
+        frames = sys._current_frames()
+        try:
+            return _text(_whole(frames.get(ident or 0)))
+        finally:
+            frames.clear()
 
     def _of(self, call: Call, ident: int | None, frames: Frames) -> Summary:
         if call.lane.plan.is_async:
@@ -82,7 +106,7 @@ def _from_perform(summary: Summary) -> Summary:
     return summary
 
 
-def text_of(summary: Summary) -> str:
+def _text(summary: Summary) -> str:
     """As a traceback prints it."""
     return "".join(traceback.format_list(summary)) or "  (no stack)\n"
 
