@@ -14,8 +14,10 @@ from doors import door as door
 
 import counterpunch
 from counterpunch import Job, Status, testing
+from counterpunch.core.places.history import History
 from counterpunch.core.places.lane import Lane
 from counterpunch.core.values.hooks import process
+from counterpunch.core.workers.whereabouts import Whereabouts
 
 # find, history
 
@@ -89,6 +91,38 @@ def test_a_job_that_starts_while_one_looks_for_it_is_seen(
     assert second.status is Status.RUNNING
     assert found.count(first) == 1
     hold.set()
+
+
+def test_latest_and_in_progress_put_nothing_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One look through the class, however many jobs it has."""
+
+    def refused(_: object) -> None:
+        raise AssertionError("everything was put in order")
+
+    class Named(Job):
+        @staticmethod
+        def identity(name: str) -> str:
+            return name
+
+        def perform(self, name: str) -> None: ...
+
+    with testing.fake() as recorder:
+        old = Named.perform_async("a")
+        recorder.drain()
+        handles = [Named.perform_in(60 - index, "a") for index in range(3)]
+        Named.perform_in(1, "b")
+        with monkeypatch.context() as patch:
+            patch.setattr(Whereabouts, "live", refused)
+            patch.setattr(History, "remembered", refused)
+            assert Named.latest("a") is handles[-1]
+            assert Named.in_progress("a")
+            assert Named.status("a") is handles[-1].status
+            for handle in handles:
+                handle.cancel()
+            assert not Named.in_progress("a")
+            assert Named.latest("a") is handles[-1]
+            assert Named.latest("c") is None
+        assert old.done()
 
 
 def test_history_is_bounded_by_count(door: Door) -> None:

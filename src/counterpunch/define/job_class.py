@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Hashable, Iterable, Iterator, Sized
+from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..core.port import accepting, current
@@ -188,7 +189,7 @@ class Job(metaclass=JobMeta):
         Raises:
             CounterpunchError: If the class has no ``identity``.
         """
-        return any(call.state not in TERMINAL for call in _of_identity(cls, identity))
+        return any(call.state not in TERMINAL for call in _of_identity(cls, identity, False))
 
     @classmethod
     def status(cls, *identity: Hashable) -> Status | None:
@@ -298,7 +299,10 @@ def _handle_of(job: Job) -> Handle[Any] | None:
     return call
 
 
-def _of_identity(cls: type[Job], identity: tuple[Hashable, ...]) -> list[Handle[Any]]:
+def _of_identity(
+    cls: type[Job], identity: tuple[Hashable, ...], ended: bool = True
+) -> Iterator[Handle[Any]]:
+    """The jobs of an identity, in no order; with those that are remembered if ``ended``."""
     if plan_of(cls).options.identity is None:
         raise CounterpunchError(
             f"{cls.__qualname__} has no identity to look for: give it a @staticmethod "
@@ -308,13 +312,9 @@ def _of_identity(cls: type[Job], identity: tuple[Hashable, ...]) -> list[Handle[
     runtime = current()
     runtime.registry.must_be_here(cls, "its identities are not known")
     lane = runtime.registry.lanes.get(cls)
-    if lane is None:
-        return []
-    calls = [
-        *runtime.whereabouts.live(lane),
-        *(c for c in runtime.history.remembered() if c.lane is lane),
-    ]
-    return [call for call in calls if call.more is not None and call.more.key == identity]
+    live = () if lane is None else runtime.whereabouts.each(lane)
+    calls = chain(live, runtime.history.each() if ended else ())
+    return (c for c in calls if c.lane is lane and c.more is not None and c.more.key == identity)
 
 
 def _acceptance(call: Handle[Any]) -> int:

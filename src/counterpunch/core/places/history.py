@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 
 from ..values.clock import Clock
 from ..values.config import config
@@ -68,14 +69,16 @@ class History:
             except (IndexError, ValueError):
                 pass  # another thread has removed it
 
-    def remembered(self) -> list[Call]:
-        """Finished jobs, oldest first, as far as count and age allow."""
+    def each(self) -> Iterator[Call]:
+        """Finished jobs, as far as count and age allow, in no order."""
         ttl = config.history_ttl
-        calls = sorted([*self.ended.copy(), *self.failed.copy()], key=_ending)
-        if ttl is None:
-            return calls
-        before = self._clock.monotonic() - ttl
-        return [call for call in calls if call.finished is None or call.finished >= before]
+        before = -_NEVER if ttl is None else self._clock.monotonic() - ttl
+        for store in (self.ended, self.failed):
+            yield from (call for call in store.copy() if (call.finished or before) >= before)
+
+    def remembered(self) -> list[Call]:
+        """The same, oldest first."""
+        return sorted(self.each(), key=_ending)
 
 
 def _ending(call: Call) -> float:

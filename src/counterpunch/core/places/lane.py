@@ -204,11 +204,13 @@ class Lane:
 
     def queued_calls(self) -> list[Call]:
         """The queued jobs, in the order in which they would run."""
+        return self.pooled() + self.held()
+
+    def pooled(self) -> list[Call]:
+        """Those of them that a worker may take."""
         if self.tickets is None and not self.away:
-            calls = self.pool.calls()  # nobody else's are there
-        else:
-            calls = [call for pool in self.pools() for call in pool.calls() if call.lane is self]
-        return calls + self.held()
+            return self.pool.calls()  # nobody else's are there
+        return [call for pool in self.pools() for call in pool.calls() if call.lane is self]
 
     def held(self) -> list[Call]:
         return sorted(self.hold.copy(), key=waits_since)

@@ -47,6 +47,12 @@ class Ledger:
         }
         self.timings = Timings(self.ended, waiting, now)
 
+    def issued(self, number: int) -> bool:
+        """False for a number that no job has yet."""
+        if number < UNIQUE_NUMBERS:
+            return number < self.accepted.value
+        return number - UNIQUE_NUMBERS < self.drawn.value
+
     def counts(self, workers: int, oldest_wait: Callable[[], float]) -> Counts:
         """One consistent reading: taken twice, until nothing changed in between.
 

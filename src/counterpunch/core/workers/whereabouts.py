@@ -79,21 +79,34 @@ class Whereabouts:
         delayed.update(lane.scheduled, lane.retrying)
         return [*running, *queued, *sorted(delayed, key=waits_since), *deferred]
 
+    def each(self, lane: Lane) -> Iterator[Call]:
+        """The same for who looks for one: a container at a time, and in no order."""
+        yield from list(lane.deferred)
+        yield from list(lane.scheduled)
+        yield from list(lane.retrying)
+        yield from lane.pooled()
+        yield from lane.hold.copy()
+        yield from self.in_hand(lane)
+        yield from list(lane.running)
+        yield from list(lane.scheduled)
+        yield from list(lane.retrying)
+
     def find(self, id: str) -> Call | None:
         """The job of that id, if it is alive or remembered."""
-        for call in self._history.remembered():
-            if call.id == id:
-                return call
-        prefix, _, number = id.rpartition("-")
-        for lane in self._registry.of_prefix(f"{prefix}-"):
-            try:
-                wanted = int(number, 16)
-            except ValueError:
-                return None
-            if f"{wanted:x}" != number:
-                return None  # not as ``Handle.id`` writes it
-            for call in self.live(lane):
-                if call.number == wanted:
+        prefix, _, digits = id.rpartition("-")
+        lanes = self._registry.of_prefix(f"{prefix}-")
+        try:
+            number = int(digits, 16)
+        except ValueError:
+            number = -1
+        if lanes and (f"{number:x}" != digits or not lanes[0].ledger.issued(number)):
+            return None  # not as ``Handle.id`` writes it, or nobody's yet
+        for calls in (
+            self._history.each(),
+            *map(self.each, lanes),
+            self._history.each() if lanes else (),  # it may have ended between the two looks
+        ):
+            for call in calls:
+                if (call.number == number or call.foreign) and call.id == id:
                     return call
-        # It may have ended between the two looks.
-        return next((call for call in self._history.remembered() if call.id == id), None)
+        return None
