@@ -30,9 +30,7 @@ class HostLock:
 
         Without ``fcntl`` every process holds it, and the log says so once.
         """
-        try:
-            import fcntl
-        except ImportError:  # Windows
+        if not _HAS_FCNTL:
             if not self._warned:
                 self._warned = True
                 message = "no fcntl here: %s runs in every process (once_per='process')"
@@ -43,9 +41,11 @@ class HostLock:
         # After a fork the descriptor is shared with the parent, and so is its lock.
         self.release()
         try:
+            import fcntl
+
             path = self.path()
             file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | _NO_FOLLOW, 0o600)
-        except OSError as exc:
+        except (ImportError, OSError) as exc:  # an import, too, needs a free descriptor
             report(logging.ERROR, "the lock file of %s cannot be opened: %s", self.name, exc)
             return False
         try:
@@ -92,3 +92,5 @@ def _is_at(path: str, file: int) -> bool:
 
 
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
+#: Asked of the platform: an import of it that fails says little.
+_HAS_FCNTL = os.name == "posix"
