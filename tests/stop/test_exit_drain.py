@@ -66,6 +66,59 @@ def test_threads_can_still_be_had_during_the_drain(result: Result) -> None:
     assert result.lines() == ["6", "7", "child ran", "succeeded", "user atexit"], result
 
 
+POOLED = (
+    PRELUDE
+    + """
+import multiprocessing, operator
+
+class Pooled(Job):
+    workers = 1
+    def perform(self, number):
+        if number:
+            assert draining.wait(10)
+            from concurrent.futures import ProcessPoolExecutor
+            with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as executor:
+                say(executor.submit(operator.neg, number).result(10))
+
+class Awaiting(Job):
+    async def perform(self, number):
+        import asyncio
+        if number:
+            await asyncio.to_thread(Pooled().perform, number)
+
+class Importing(Job):
+    workers = 1
+    def perform(self):
+        import concurrent.futures.process
+"""
+)
+KNOWN = "Pooled.perform_async(0).result(10); "  # its class and its worker have been there before
+IMPORTED = {
+    "by the application": "import concurrent.futures.process",
+    "by a job": KNOWN + "Importing.perform_async().result(10)",
+    "while workers sleep": KNOWN + "Importing.perform_now(); Pooled.perform_async(0)",
+}
+
+
+@threads_at_exit
+@pytest.mark.parametrize("job", ["Pooled", "Awaiting"])
+@pytest.mark.parametrize("imported", IMPORTED.values(), ids=IMPORTED)
+@script(
+    POOLED
+    + """
+<imported>
+counterpunch.wait_idle(10)
+for number in (1, 2):
+    <job>.perform_async(number)
+watch_for_the_drain()
+"""
+)
+def test_jobs_of_the_drain_may_use_a_process_pool(result: Result, imported: str, job: str) -> None:
+    """``concurrent.futures.process`` is imported after this package, and its hook comes later."""
+    assert result.status == 0, result
+    assert sorted(result.lines()) == ["-1", "-2", "user atexit"], result
+
+
 NO_WORKER = {
     "a child of another class": "Other.perform_async()",
     "a delayed one that is to run now": "Other.using(delayed_on_shutdown='run').perform_in(60)",

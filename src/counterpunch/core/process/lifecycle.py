@@ -1,10 +1,10 @@
 """The process-wide hooks: interpreter exit and fork; and start, quiet, shutdown.
 
-The drain is registered twice. ``threading._register_atexit`` (private; looked up with
-``getattr``) runs at the start of interpreter shutdown, while threads, executors and
-``asyncio.to_thread`` still work; it must be registered after ``concurrent.futures.thread``
-was imported to run before that module refuses all work. ``atexit`` comes later and is the
-second chance, for hosts that skip the first (eventlet). The second run finds nothing to do.
+The drain is registered twice. ``threading._register_atexit`` runs at the start of interpreter
+shutdown, while threads, executors and ``asyncio.to_thread`` still work; it must be registered
+after ``concurrent.futures.thread`` was imported to run before that module refuses all work, and
+again after ``concurrent.futures.process``, see ``workers.at_exit``. ``atexit`` comes later and is
+the second chance, for hosts that skip the first (eventlet). The second run finds nothing to do.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import atexit
 import concurrent.futures.thread  # noqa: F401  (before our own registration, see above)
 import logging
 import os
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
@@ -22,6 +21,7 @@ from ..values.checks import seconds
 from ..values.config import config
 from ..values.hooks import report
 from ..values.stage import OPEN, QUIET, STOPPED, ShutdownReport
+from ..workers.at_exit import first
 from ..workers.outcome import at_end_of_child
 from .changes import reconfigured
 from .drain import drain
@@ -124,12 +124,7 @@ def _at_exit() -> None:
 
 
 def _register() -> None:
-    early = getattr(threading, "_register_atexit", None)
-    if early is not None:
-        try:
-            early(_at_exit)
-        except RuntimeError:
-            pass  # imported while the interpreter already ends
+    first.register(_at_exit)
     atexit.register(_at_exit)
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=after_fork)

@@ -18,6 +18,7 @@ from ..places.backlog import Worker
 from ..places.lane import Lane
 from ..values.hooks import process, safely
 from ..values.stage import STOPPED
+from .at_exit import first
 from .loop import Loop, perform_on
 from .pool import Pool
 
@@ -99,6 +100,7 @@ class LoopPool(Pool):
                 lane.moves.taken(call)
             await perform_on(loop, call)
             worker.call = call = None
+            first.again()
             if self.surplus.take():
                 return True
         if self.closed:

@@ -17,6 +17,7 @@ from ..values.clock import monotonic
 from ..values.config import config
 from ..values.hooks import logger, process, report, safely
 from ..values.stage import STOPPED
+from .at_exit import first
 from .attempt import execute, execute_plain
 from .crew import Crew
 from .hiring import Hiring
@@ -175,6 +176,7 @@ class Pool(Backlog):
                         time.sleep(0)  # looked up late: gevent replaces it
                     rested, computed = monotonic(), time.thread_time()
                     talks = logger.isEnabledFor(logging.INFO)
+                    first.again()
                 if (self.surplus or self.owed) and self._leaves():
                     return
                 continue
@@ -199,6 +201,7 @@ class Pool(Backlog):
                 self.offer()
             rested, computed = monotonic(), time.thread_time()
             talks = logger.isEnabledFor(logging.INFO)
+            first.again()
 
     def second_look(self) -> bool:
         """After publishing itself as asleep: tell those who wait for idleness, look again."""

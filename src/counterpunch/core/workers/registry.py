@@ -14,6 +14,7 @@ from ..values.errors import InvalidOption, NotSupported
 from ..values.keeper import Keeper
 from ..values.plan import Plan, plan_of
 from ..values.stage import STOPPED
+from .at_exit import first
 from .crew import Crew
 from .pool import Pool
 
@@ -58,6 +59,7 @@ class Registry:
                     lane.pool.resize(plan.options.workers)
             if self._site.stage.phase is STOPPED:
                 lane.halt(paused=False)  # too late for the sweep to have seen it
+            first.again()
             self._used(lane)
         return lane
 

@@ -1,0 +1,46 @@
+"""Who is called first as the interpreter ends.
+
+``threading._register_atexit`` (private; looked up with ``getattr``) calls what was registered last
+first. ``concurrent.futures.process`` registers as it is imported, often by the first job that needs
+it; from that call on it refuses all work, which jobs of the drain may still have for it. So the
+drain is registered again whenever somebody else was. It may be called more than once.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["First", "first"]
+
+
+class First:
+    """One function that is called first as the interpreter ends, whoever registers after it."""
+
+    def __init__(self, threads: Any = threading) -> None:
+        self._threads = threads
+        self._function: Callable[[], object] | None = None
+        self._known = -1
+
+    def register(self, function: Callable[[], object]) -> None:
+        self._function = function
+        self.again()
+
+    def again(self) -> None:
+        """Once more, if somebody came after it; looking costs next to nothing."""
+        registered = getattr(self._threads, "_threading_atexits", ())
+        if len(registered) == self._known or self._function is None:
+            return
+        try:
+            getattr(self._threads, "_register_atexit", _nowhere)(self._function)
+        except RuntimeError:
+            pass  # the interpreter ends already
+        self._known = len(registered)
+
+
+def _nowhere(_: object) -> None:
+    """Where threading does not offer it."""
+
+
+first = First()
