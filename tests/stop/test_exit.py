@@ -476,3 +476,21 @@ def test_a_job_that_outlived_the_stop_starts_nothing_new(result: Result) -> None
     """What it enqueues is refused; the process does not drain a second time for it."""
     assert result.status == 0, result.stderr
     assert result.lines() == ["1 refused", "True from outside it starts afresh"]
+
+
+@pytest.mark.parametrize("free_threaded", [True, False])
+@script(
+    """
+import sys
+from counterpunch.core.workers import at_exit
+print("ctypes" in sys.modules)
+at_exit._FREE_THREADED = <free_threaded>
+at_exit.import_for_the_end()
+print("ctypes" in sys.modules)
+"""
+)
+def test_what_stops_a_thread_is_imported_before_there_is_one(
+    result: Result, free_threaded: bool
+) -> None:
+    """Where an import is slow beside threads that compute; and never with the package."""
+    assert result.stdout.split() == ["False", str(free_threaded)], result

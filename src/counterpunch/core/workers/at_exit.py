@@ -1,4 +1,4 @@
-"""Who is called first as the interpreter ends.
+"""Who is called first as the interpreter ends, and what is imported for it in time.
 
 ``threading._register_atexit`` (private; looked up with ``getattr``) calls what was registered last
 first. ``concurrent.futures.process`` registers as it is imported, often by the first job that needs
@@ -8,11 +8,16 @@ drain is registered again whenever somebody else was. It may be called more than
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["First", "first"]
+__all__ = ["First", "first", "import_for_the_end"]
+
+#: On such a build an import of ctypes takes seconds beside threads that compute: 12 s were seen,
+#: and 4 ms without them.
+_FREE_THREADED = "t" in getattr(sys, "abiflags", "")
 
 
 class First:
@@ -44,3 +49,9 @@ def _nowhere(_: object) -> None:
 
 
 first = First()
+
+
+def import_for_the_end() -> None:
+    """As the first worker begins: what the drain needs to stop one that never ends."""
+    if _FREE_THREADED:
+        import ctypes  # noqa: F401

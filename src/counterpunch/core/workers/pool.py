@@ -17,7 +17,7 @@ from ..values.clock import monotonic
 from ..values.config import config
 from ..values.hooks import logger, process, report, safely
 from ..values.stage import STOPPED
-from .at_exit import first
+from .at_exit import first, import_for_the_end
 from .attempt import execute, execute_plain
 from .crew import Crew
 from .hiring import Hiring
@@ -114,6 +114,7 @@ class Pool(Backlog):
         thread.name = worker.name = f"counterpunch-{self.name}_{next(self._numbers)}"
         worker.ident = thread.ident
         self.workers.add(worker)
+        import_for_the_end()
         for begin in process.at_work:
             safely("at_work", None, begin)
         try:
