@@ -191,7 +191,7 @@ def test_what_is_remembered_of_a_perform_now_says_what_was_raised(failure: Excep
     assert type(remembered) is type(failure)
     assert (str(remembered), remembered.args) == (str(failure), failure.args)
     assert vars(remembered) == vars(failure)
-    assert remembered.__cause__ is failure.__cause__
+    assert repr(remembered.__cause__) == "ValueError('the cause')"
     assert remembered is not failure
 
 

@@ -99,14 +99,17 @@ def test_a_job_that_the_leaving_process_gave_up_has_no_turns() -> None:
     assert Hooks().after(FAILED, Abandon()) == []
 
 
-@pytest.mark.parametrize(("threads", "kept"), [(True, False), (False, True)])
-def test_a_failure_keeps_no_frames_once_all_have_seen_it(threads: bool, kept: bool) -> None:
+@pytest.mark.parametrize(("threads", "handed_over"), [(True, False), (False, True)])
+def test_no_frames_are_kept_once_all_have_seen_a_failure(threads: bool, handed_over: bool) -> None:
     """But in a test mode, where it is about to be raised."""
     exc = failure()
     hooks, frames = Hooks(threads, on_error=lambda _, exc: frames.append(exc.__traceback__)), []
+    hooks.call.outcome = exc
     hooks.after(FAILED, exc)
     assert frames[0] is not None
-    assert (exc.__traceback__ is not None) is kept
+    assert exc.__traceback__ is not None  # it was not raised in a job, so it is not ours
+    assert (hooks.call.outcome is exc) is handed_over
+    assert handed_over or hooks.call.outcome.__traceback__ is None
 
 
 def test_integrations_are_around_all_turns(monkeypatch: Any) -> None:

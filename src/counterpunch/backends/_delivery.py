@@ -18,6 +18,7 @@ from typing import TypeVar
 
 from ..core.port import accepting, admitted, broken
 from ..core.values.errors import RemoteError
+from ..core.values.failure import one_line
 from ..core.values.hooks import report
 from ..core.values.retry import Retry
 from ..core.values.status import Status
@@ -81,7 +82,7 @@ class Delivery:
         try:
             call = self._unpacked()
         except Exception as exc:
-            over = {"finished": time.time(), "error": f"{type(exc).__name__}: {exc}"}
+            over = {"finished": time.time(), "error": one_line(exc)}
             self._save({**opening(message, Status.FAILED), **over, **failure_out(exc)})
             raise
         number = self._number()
@@ -165,8 +166,8 @@ class Delivery:
         self._save(call.record(status, **over))
         if status is Status.FAILED:
             if isinstance(outcome, Exception):
-                raise outcome
-            raise RemoteError(f"{call!r} failed: {type(outcome).__name__}: {outcome}")
+                raise call.failure()
+            raise RemoteError(f"{call!r} failed: {one_line(outcome)}")
 
     def _again(self, call: AttemptHandle) -> None:
         """The attempt failed and another follows. In this process it is over, and has failed."""

@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 from ..core.port import Runtime, installed
 from ..core.values.clock import VirtualClock
 from ..core.values.errors import CounterpunchError
+from ..core.values.failure import handed_over
 from ..core.values.handle import Handle
 from ..core.values.mode import Mode
 from ..core.values.status import DEFERRED, FAILED, LOST, QUEUED, RETRYING, SCHEDULED, TERMINAL
@@ -79,7 +80,7 @@ class Recording(_TestMode):
 
 def reraise(call: Handle[Any]) -> None:
     if call.state is FAILED:
-        raise call.outcome
+        raise handed_over(call)
 
 
 _modes_lock = threading.Lock()

@@ -9,6 +9,7 @@ from typing import Any
 from ..core.port import Runtime
 from ..core.values.clock import moment
 from ..core.values.errors import CounterpunchError, InvalidOption, shorten
+from ..core.values.failure import handed_over
 from ..core.values.handle import Handle
 from ..core.values.status import FAILED, QUEUED
 from ..core.values.times import due_in
@@ -67,10 +68,9 @@ class Fake:
             BaseException: The first failed job's own exception, after its last attempt.
             CounterpunchError: If ``limit`` attempts were not enough.
         """
-        failures: list[Handle[Any]] = []
+        failures: list[BaseException] = []
         ran = self._drain(limit, failures)
-        if failures:
-            reraise(failures[0])
+        _raise_first(failures)
         return ran
 
     def perform_one(self, job: Any = None) -> Handle[Any]:
@@ -100,7 +100,7 @@ class Fake:
         """
         runtime = self._runtime
         end = runtime.clock.monotonic() + due_in("fake.advance", seconds)
-        failures: list[Handle[Any]] = []
+        failures: list[BaseException] = []
         ran = self._drain(limit, failures)
         while True:
             wait = runtime.scheduler.next_in()
@@ -111,8 +111,7 @@ class Fake:
             runtime.scheduler.run_due()
             ran = self._drain(limit, failures, ran)
         self._clock.move_to(end)
-        if failures:
-            reraise(failures[0])
+        _raise_first(failures)
         return ran
 
     def clear(self) -> None:
@@ -169,7 +168,7 @@ class Fake:
                 f"enqueued, but should not be: {cls.__qualname__}\nenqueued: {self._listing()}"
             )
 
-    def _drain(self, limit: int, failures: list[Handle[Any]], ran: int = 0) -> int:
+    def _drain(self, limit: int, failures: list[BaseException], ran: int = 0) -> int:
         runtime = self._runtime
         while True:
             runtime.scheduler.run_due()
@@ -184,7 +183,7 @@ class Fake:
             if runtime.withdraw(call, runtime.here.run):
                 ran += 1
                 if call.state is FAILED:
-                    failures.append(call)
+                    failures.append(handed_over(call))
 
     def _next_queued(self) -> Handle[Any] | None:
         """The first of ``jobs``, by looking at the head of each queue only."""
@@ -213,6 +212,14 @@ class Fake:
             lines += [f"  not yet: {call!r} {UNCOMMITTED}" for call in lane.deferred]
         lines += [f"  no longer: {call!r}" for call in self._runtime.history.remembered()[-LISTED:]]
         return "\n" + "\n".join(lines) if lines else "nothing"
+
+
+def _raise_first(failures: list[BaseException]) -> None:
+    try:
+        if failures:
+            raise failures[0]
+    finally:
+        failures.clear()  # the first holds the frame that the list is in
 
 
 def _next_instant(runtime: Runtime, instant: float) -> float:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from typing import Any
 
 from ..places.lane import Lane
+from ..values.failure import handed_over
 from ..values.handle import Handle, new_handle
 from ..values.hooks import context_for
 from ..values.plan import identity_of
@@ -62,35 +62,9 @@ class PerformNow:
             lane.moves.repair()
             raise
         if call.state is FAILED:
-            exc: BaseException = call.outcome
-            frames = exc.__traceback__
-            call.outcome = _detached(exc)  # the history must not keep the caller's frames
+            exc = handed_over(call)
             try:
-                raise exc.with_traceback(frames)
+                raise exc
             finally:
-                del exc, frames, call  # the exception holds this frame
+                del exc, call  # the exception holds this frame
         return call.result(0)
-
-
-def _detached(exc: BaseException) -> BaseException:
-    """A copy of an exception that does not collect the frames it is raised through; where
-    none can be made that says the same, the exception itself."""
-    # A constructor that wants other arguments than it keeps refuses them, or makes something
-    # else of them; without it an OSError cannot be made.
-    for make in (copy.copy, _without_init):
-        try:
-            twin = make(exc)
-            same = twin.args == exc.args and str(twin) == str(exc)
-        except Exception:
-            continue
-        if type(twin) is type(exc) and same is True:
-            twin.__cause__, twin.__context__ = exc.__cause__, exc.__context__
-            twin.__suppress_context__ = exc.__suppress_context__
-            return twin.with_traceback(None)
-    return exc
-
-
-def _without_init(exc: BaseException) -> BaseException:
-    twin = BaseException.__new__(type(exc), *exc.args)
-    vars(twin).update(vars(exc))
-    return twin

@@ -96,7 +96,7 @@ class Room:
         elif policy == "caller_runs":
             self._here.run(call)
             if call.state is FAILED and interrupts(call.outcome):
-                raise call.outcome  # a Ctrl-C ends the job, and is the caller's all the same
+                raise call.failure()  # a Ctrl-C ends the job, and is the caller's all the same
         else:
             self._waiting.drop_oldest(lane)
             return True

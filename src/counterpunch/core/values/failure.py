@@ -4,36 +4,61 @@ from __future__ import annotations
 
 import sys
 import traceback
+from types import CodeType, FrameType, TracebackType
+from typing import Any
 
 from .errors import Cancelled
+from .twin import FRAMES, linked, without_frames
 
-__all__ = ["asyncio_cancelled", "error_text", "forget_frames", "one_line"]
+__all__ = [
+    "asyncio_cancelled", "beginnings", "error_text", "forget_frames", "handed_over", "message_of",
+    "one_line",
+]  # fmt: skip
 
 #: An error text is cut to this many characters; the end, with the message, is kept.
 ERROR_TEXT = 20_000
 
 
-def forget_frames(exc: BaseException, keep_own: bool = False) -> None:
-    """Drop the tracebacks of an exception and of all it is linked to.
+#: The code of the functions that call a job's own; ``workers.attempt`` says which.
+beginnings: set[CodeType] = set()
 
-    A kept traceback keeps each frame's locals alive, the job's arguments among them.
+
+def forget_frames(exc: BaseException, handled: BaseException | None = None) -> None:
+    """Drop the tracebacks of what a job has raised, and of all that is linked to it.
+
+    A kept traceback keeps each frame's locals alive, the job's arguments among them, and often
+    itself. What was raised elsewhere first is somebody else's, such as a ``Future``'s, and is left
+    as it is.
 
     Args:
         exc: The exception.
-        keep_own: Leave the traceback of ``exc`` itself, because it is about to be raised.
+        handled: What its caller was handling as the attempt began.
     """
-    seen: set[int] = set()
-    pending: list[BaseException | None] = [exc]
-    while pending:
-        one = pending.pop()
-        if one is None or id(one) in seen:
-            continue
-        seen.add(id(one))
-        if not (keep_own and one is exc):
-            one.__traceback__ = None
-        pending += (one.__cause__, one.__context__)
-        if isinstance(one, BaseExceptionGroup):
-            pending += one.exceptions
+    for one in linked(exc, handled):
+        if one is not handled and _raised_in_a_job(FRAMES.__get__(one)):
+            FRAMES.__set__(one, None)
+
+
+def _raised_in_a_job(frames: TracebackType | None) -> bool:
+    # On 3.11 a coroutine that has ended does not say who awaited it: False for an async job.
+    if frames is None:
+        return False
+    while frames.tb_next is not None:
+        frames = frames.tb_next
+    frame: FrameType | None = frames.tb_frame
+    while frame is not None and frame.f_code not in beginnings:
+        frame = frame.f_back
+    return frame is not None
+
+
+def handed_over(call: Any) -> BaseException:
+    """The exception of a job that has failed on this thread, frames and all, for its caller to
+    get; a copy without them is remembered."""
+    exc: BaseException = call.outcome
+    frames = FRAMES.__get__(exc)
+    call.outcome = without_frames(exc, sys.exception())
+    FRAMES.__set__(exc, frames)  # it may be the same
+    return exc
 
 
 def asyncio_cancelled() -> type[BaseException]:
@@ -52,10 +77,13 @@ def error_text(exc: BaseException) -> str:
     return text if len(text) <= ERROR_TEXT else "..." + text[-ERROR_TEXT:]
 
 
-def one_line(exc: BaseException) -> str:
+def message_of(exc: BaseException) -> str:
     try:
-        text = str(exc)
+        return str(exc)
     except BaseException:
-        text = "its __str__ failed"
-    text = text.strip().split("\n", 1)[0][:500]
+        return "its __str__ failed"
+
+
+def one_line(exc: BaseException) -> str:
+    text = message_of(exc).strip().split("\n", 1)[0][:500]
     return f"{type(exc).__name__}: {text}" if text else type(exc).__name__

@@ -17,6 +17,7 @@ from .overrides import Overrides
 from .record import Record, fill
 from .status import CANCELLED, DISCARDED, FAILED, RUNNING, SUCCEEDED, TERMINAL, Status
 from .times import due_in, time_limit
+from .twin import without_frames
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -164,7 +165,7 @@ class Handle(Record, Generic[R]):
             del self  # a frame that the exception holds, which the handle holds
 
     def exception(self, timeout: float | timedelta | None = None) -> BaseException | None:
-        """The exception that ``result`` would raise, or None after success.
+        """The exception that ``result`` would raise, or None after success; each call gives a copy.
 
         Raises:
             TimeoutError: If the job has not ended after ``timeout`` seconds.
@@ -268,8 +269,7 @@ class Handle(Record, Generic[R]):
     def failure(self) -> BaseException:
         """What ``result`` raises: the job's own exception, or ours that says how it ended."""
         if self.state is FAILED:
-            exc: BaseException = self.outcome
-            return exc.with_traceback(None)
+            return without_frames(self.outcome)
         reason = self.more.reason if self.more is not None else None
         text = f"{self.job.__qualname__} {self.id} was {self.state.value}"
         kind = {CANCELLED: Cancelled, DISCARDED: Discarded}.get(self.state, Lost)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sys
 from collections.abc import Generator
 from contextvars import Context
 from typing import Any
@@ -21,6 +22,7 @@ from typing import Any
 from ..places.lane import Lane
 from ..places.timings import FOLD_MASK
 from ..values.current import current, current_batch
+from ..values.failure import beginnings
 from ..values.handle import Call
 from ..values.hooks import enter_around, process
 from ..values.status import RUNNING, SUCCEEDED, Status
@@ -52,6 +54,7 @@ def steps(
     plan = lane.plan
     job: Any = None
     value = failure = None
+    handled = sys.exception()
     try:
         job = lane.job()
         job.handle = call
@@ -68,9 +71,9 @@ def steps(
         forked_child_left(failure)
     status = judge(call, lane, value, failure, final)
     try:
-        yield from turns(call, lane, job, Turn(status, value, failure), final)
+        yield from turns(call, lane, job, Turn(status, value, failure, handled), final)
     finally:
-        del failure  # in perform_now it goes on with its frames, of which this is one
+        del failure, handled  # in perform_now it goes on with its frames, of which this is one
     return status
 
 
@@ -228,3 +231,6 @@ def _conclude(call: Call, lane: Lane, failure: BaseException) -> Status:
     for _ in turns(call, lane, None, Turn(status, None, failure), False):
         pass
     return status
+
+
+beginnings.update(each.__code__ for each in (steps, run_async, perform))

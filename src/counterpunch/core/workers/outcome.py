@@ -16,8 +16,9 @@ from ..values.failure import asyncio_cancelled, error_text, forget_frames, one_l
 from ..values.handle import Call
 from ..values.hooks import logger, report
 from ..values.status import CANCELLED, DISCARDED, FAILED, RETRYING, SUCCEEDED, Status
+from ..values.twin import without_frames
 
-__all__ = ["Abandon", "at_end_of_child", "broken", "forked_child_left", "judge", "log"]
+__all__ = ["Abandon", "at_end_of_child", "broken", "forked_child_left", "judge", "log", "remember"]
 
 
 class Abandon(SystemExit):
@@ -94,9 +95,20 @@ def broken(call: Call, exc: BaseException) -> Status:
         report(logging.ERROR, "%r: the runtime itself failed", call, exc_info=exc)
         call.extra().error = error_text(exc)
         call.outcome = exc
-        forget_frames(exc)
+        remember(call, exc, None)
         return FAILED
     return CANCELLED
+
+
+def remember(call: Call, exc: BaseException, handled: BaseException | None) -> None:
+    """An exception has been seen by all who are told of it: of those that the job keeps, a copy
+    without frames takes the place."""
+    more = call.extra()
+    if call.outcome is exc or more.exception is exc:
+        twin = without_frames(exc, handled)
+        call.outcome = twin if call.outcome is exc else call.outcome
+        more.exception = twin
+    forget_frames(exc, handled)
 
 
 #: What ends a process as its interpreter does; ``process`` says how.

@@ -9,11 +9,10 @@ from typing import Any, NamedTuple
 
 from ..places.lane import Lane
 from ..values.errors import interrupts
-from ..values.failure import forget_frames
 from ..values.handle import Call
 from ..values.hooks import complain, process, report, safely
 from ..values.status import FAILED, RETRYING, SUCCEEDED, Status
-from .outcome import Abandon
+from .outcome import Abandon, remember
 
 __all__ = ["Interrupted", "Turn", "turns"]
 
@@ -24,6 +23,8 @@ class Turn(NamedTuple):
     status: Status
     value: Any
     failure: BaseException | None
+    #: What the caller of the job was handling as the attempt began.
+    handled: BaseException | None = None
 
 
 _NOTHING: Any = contextlib.nullcontext()
@@ -51,8 +52,10 @@ def turns(call: Call, lane: Lane, job: Any, told: Turn, final: bool) -> Generato
                 if isinstance(exc, KeyboardInterrupt) and interrupts(exc):
                     late = exc  # the caller's, once everybody had his turn
                 complain(name, call, exc)
-    if told.failure is not None:
-        forget_frames(told.failure, final or not lane.stage.threads)
+    if told.failure is not None and not (
+        told.status is FAILED and (final or not lane.stage.threads)  # it is about to be raised
+    ):
+        remember(call, told.failure, told.handled)
     if late is not None:
         raise Interrupted(told.status) from late
 
