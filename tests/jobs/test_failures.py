@@ -9,7 +9,7 @@ import sys
 import threading
 import traceback
 import weakref
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,7 @@ import pytest
 from doors import LONG, Boom
 
 import counterpunch
-from counterpunch import Handle, Job, Retry, Status, testing
+from counterpunch import Discard, Handle, Job, Retry, Status, testing
 
 
 class Local:
@@ -466,6 +466,24 @@ def test_one_that_is_discarded_by_its_type(make: Callable[[], BaseException]) ->
     assert type(make()).__name__ in (handle.error or "")
 
 
+def test_a_refusal_at_the_enqueue_that_cannot_be_shown_is_one() -> None:
+    """The job ends as discarded."""
+
+    class Mute(Discard):
+        def __str__(self) -> str:
+            raise LookupError
+
+    class Refused(Job):
+        def on_enqueue(self) -> None:
+            raise Mute
+
+        def perform(self) -> None: ...
+
+    handle = Refused.perform_async()
+    assert handle.status is Status.DISCARDED
+    assert Refused.stats().discarded == 1
+
+
 def test_one_that_cannot_be_copied_is_kept_without_frames() -> None:
     """Its own way to be copied may fail."""
 
@@ -495,6 +513,67 @@ def test_a_note_is_added_to_ones_own_copy() -> None:
 def noted(exc: BaseException, note: str) -> BaseException:
     exc.add_note(note)
     return exc
+
+
+def frozen(job: type[Job]) -> type[Job]:
+    return dataclass(frozen=True)(job)
+
+
+def refusing(job: type[Job]) -> type[Job]:
+    def refuse(self: Any, name: str, value: object) -> None:
+        raise TypeError(name)
+
+    return type(job.__name__, (job,), {"__setattr__": refuse})
+
+
+@pytest.fixture(params=[frozen, refusing])
+def shut(request: pytest.FixtureRequest) -> Iterator[Callable[[type[Job]], type[Job]]]:
+    """Makes a class whose instances take no attribute."""
+    return request.param  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("hooks", [False, True])
+def test_a_job_class_that_takes_no_attribute_has_its_handle(shut: Any, hooks: bool) -> None:
+    """In ``perform`` and in each hook, ``on_enqueue`` included."""
+    seen: list[str] = []
+
+    class Shut(Job):
+        def perform(self) -> str:
+            self.progress(1, 2)
+            return self.handle.id
+
+        if hooks:
+
+            def on_enqueue(self) -> None:
+                seen.append(self.handle.id)
+
+            def on_success(self, result: str) -> None:
+                seen.append(self.handle.id)
+
+    job = shut(Shut)
+    handle = job.perform_async()
+    assert handle.result(LONG) == handle.id
+    assert seen == [handle.id] * (2 if hooks else 0)
+    assert isinstance(job.perform_now(), str)
+
+
+def test_one_whose_instance_cannot_be_made_is_told_all_the_same() -> None:
+    """An instance without ``__init__`` hears of the failure."""
+    told: list[str] = []
+
+    @dataclass(frozen=True)
+    class Wanting(Job):
+        needed: int
+
+        def perform(self) -> None: ...
+
+        def on_failure(self, exc: BaseException) -> None:
+            told.append(self.handle.id)
+
+    handle = Wanting.perform_async()
+    assert isinstance(handle.exception(LONG), TypeError)
+    assert counterpunch.wait_idle(LONG)
+    assert told == [handle.id]
 
 
 def test_a_task_groups_failures_are_all_there() -> None:

@@ -58,7 +58,9 @@ def plan_for(job: type) -> Plan:
         or options.unique == "queued"
         or (options.retry is not None and options.retry.budget is not None)
     )
-    plan.bare = not (plan.guarded or plan.hooked or plan.before or plan.is_async)
+    setter: Any = job.__setattr__
+    plain_object = setter is object.__setattr__  # another may refuse the handle
+    plan.bare = plain_object and not (plan.guarded or plan.hooked or plan.before or plan.is_async)
     plan.plain = (
         plan.check is not None
         and not plan.on_enqueue

@@ -17,6 +17,7 @@ from ..values.commit import Deferral, Scope
 from ..values.config import config
 from ..values.current import current_batch
 from ..values.errors import Discard
+from ..values.failure import message_of
 from ..values.handle import Call, Handle, new_handle
 from ..values.hooks import context_for, enter_around, process, report
 from ..values.mode import Mode
@@ -279,7 +280,7 @@ class Admission:
                     enter_around(stack, "around_enqueue", around, call)
                 if lane.plan.on_enqueue:
                     job: Any = lane.job()
-                    job.handle = call
+                    object.__setattr__(job, "handle", call)
                     try:
                         job.on_enqueue()
                     except Discard:
@@ -288,7 +289,9 @@ class Admission:
                         message = "on_enqueue of %r raised; it is enqueued all the same"
                         report(logging.ERROR, message, call, exc_info=exc)
         except Discard as exc:
-            self._endings.end(call, DISCARDED, str(exc) or "refused at the enqueue", "refused")
+            self._endings.end(
+                call, DISCARDED, message_of(exc) or "refused at the enqueue", "refused"
+            )
         except BaseException as exc:
             reason = f"refused at the enqueue: {type(exc).__name__}"
             self._endings.end(call, DISCARDED, reason, "refused")

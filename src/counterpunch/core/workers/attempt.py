@@ -57,7 +57,7 @@ def steps(
     handled = sys.exception()
     try:
         job = lane.job()
-        job.handle = call
+        object.__setattr__(job, "handle", call)  # its own may refuse it
         arounds = process.around_perform
         with contextlib.ExitStack() if arounds else _NOTHING as stack:
             for around in arounds:

@@ -98,7 +98,7 @@ def _without_init(call: Call, lane: Lane) -> Any:
     a base, such as ``dict``, does not allow that."""
     try:
         job: Any = object.__new__(lane.job)
-        job.handle = call
+        object.__setattr__(job, "handle", call)
     except Exception as exc:
         report(logging.ERROR, "%r: there is no instance to call hooks on: %s", call, exc)
         return None
