@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Hashable, Iterable, Iterator, Sized
-from itertools import chain
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..core.port import accepting, current
-from ..core.values.checks import hashable
 from ..core.values.counts import NO_COUNTS, Counts
-from ..core.values.errors import Cancelled, CounterpunchError
+from ..core.values.errors import Cancelled
 from ..core.values.handle import Handle
-from ..core.values.plan import plan_of
 from ..core.values.status import TERMINAL, Status
 from ..core.values.times import due_at
+from .identities import of_identity
 from .job_meta import JobMeta
 from .options import DEFAULTS
 from .using import Using, bulk
@@ -113,7 +112,7 @@ class Job(metaclass=JobMeta):
 
         @classmethod
         def perform_async(cls, /, *args, **kwargs):
-            """What the methods of ``_express`` do, for a class that wrote its own."""
+            """What the methods of ``express`` do, for a class that wrote its own."""
             return accepting().enqueue(cls, args, kwargs)
 
         @classmethod
@@ -179,8 +178,8 @@ class Job(metaclass=JobMeta):
         Raises:
             CounterpunchError: If the class has no ``identity``.
         """
-        found = _of_identity(cls, identity)
-        return max(found, key=_acceptance, default=None)
+        found = of_identity(cls, identity)
+        return max(found, key=attrgetter("number"), default=None)
 
     @classmethod
     def in_progress(cls, *identity: Hashable) -> bool:
@@ -189,7 +188,7 @@ class Job(metaclass=JobMeta):
         Raises:
             CounterpunchError: If the class has no ``identity``.
         """
-        return any(call.state not in TERMINAL for call in _of_identity(cls, identity, False))
+        return any(call.state not in TERMINAL for call in of_identity(cls, identity, False))
 
     @classmethod
     def status(cls, *identity: Hashable) -> Status | None:
@@ -297,25 +296,3 @@ def _handle_of(job: Job) -> Handle[Any] | None:
     """The handle of an instance that runs as a job; None if ``perform`` was called directly."""
     call: Handle[Any] | None = getattr(job, "handle", None)
     return call
-
-
-def _of_identity(
-    cls: type[Job], identity: tuple[Hashable, ...], ended: bool = True
-) -> Iterator[Handle[Any]]:
-    """The jobs of an identity, in no order; with those that are remembered if ``ended``."""
-    if plan_of(cls).options.identity is None:
-        raise CounterpunchError(
-            f"{cls.__qualname__} has no identity to look for: give it a @staticmethod "
-            f"identity(...) over perform's arguments"
-        )
-    hashable(cls.__qualname__, identity)
-    runtime = current()
-    runtime.registry.must_be_here(cls, "its identities are not known")
-    lane = runtime.registry.lanes.get(cls)
-    live = () if lane is None else runtime.whereabouts.each(lane)
-    calls = chain(live, runtime.history.each() if ended else ())
-    return (c for c in calls if c.lane is lane and c.more is not None and c.more.key == identity)
-
-
-def _acceptance(call: Handle[Any]) -> int:
-    return call.number
