@@ -451,6 +451,81 @@ def test_a_job_that_fails_oddly_here_raises_its_own(make: Callable[[], BaseExcep
     assert type(handle.exception()) is kind
 
 
+@pytest.mark.parametrize("mode", [testing.inline, testing.fake])
+def test_one_that_fails_oddly_passes_through_a_test_mode(mode: Any) -> None:
+    """Out of its block."""
+
+    def run() -> None:
+        with mode() as recorder:
+            Failing.perform_async(lambda: Frozen("expired"))
+            recorder.drain()
+
+    with pytest.raises(Frozen):
+        run()
+
+
+def test_a_test_mode_is_a_decorator() -> None:
+    """With a runtime of its own for each call."""
+
+    @testing.inline()
+    def call(depth: int) -> list[Status]:
+        class Inner(Job):
+            def perform(self) -> None: ...
+
+        handles = [Inner.perform_async()]
+        assert len(counterpunch.jobs()) == 1
+        return [handle.status for handle in handles] + (call(depth - 1) if depth else [])
+
+    assert call(2) == [Status.SUCCEEDED] * 3
+
+
+@pytest.mark.parametrize("make", ODD.values(), ids=ODD)
+@pytest.mark.parametrize("depth", [1, 3])
+def test_one_that_fails_oddly_passes_through_middleware(
+    make: Callable[[], BaseException], depth: int
+) -> None:
+    """``contextlib.contextmanager`` assigns to what it passes on."""
+    seen: list[type[BaseException]] = []
+
+    @contextlib.contextmanager
+    def around(handle: Handle[Any]) -> Iterator[None]:
+        try:
+            yield
+        except BaseException as exc:
+            seen.append(type(exc))
+            raise
+
+    ends = [counterpunch.around_perform(around) for _ in range(depth)]
+    try:
+        assert type(Failing.perform_async(make).exception(LONG)) is type(make())
+        assert seen[0] is type(make())
+    finally:
+        for end in ends:
+            end()
+
+
+def test_a_refusal_that_a_job_ran_into_itself_is_its_failure() -> None:
+    """It is not what a context manager made of another."""
+
+    @contextlib.contextmanager
+    def around(handle: Handle[Any]) -> Iterator[None]:
+        yield
+
+    class Assigning(Job):
+        def perform(self) -> None:
+            try:
+                raise Frozen("expired")
+            except Frozen as exc:
+                exc.code = "paid"  # type: ignore[misc]
+
+    end = counterpunch.around_perform(around)
+    try:
+        failure = Assigning.perform_async().exception(LONG)
+        assert isinstance(failure, AttributeError)
+    finally:
+        end()
+
+
 @pytest.mark.parametrize("make", ODD.values(), ids=ODD)
 def test_one_that_is_discarded_by_its_type(make: Callable[[], BaseException]) -> None:
     """Its reason names it, whatever its text does."""

@@ -8,19 +8,17 @@ and ``stats()``, ``find()`` and ``jobs()`` show the mode's own jobs meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 
+from ..core.port import Runtime
 from ..core.values.times import due_at
-from .modes import Inline, Recording, in_front
+from .modes import InFront, Inline, Recording
 from .recorder import DRAIN_LIMIT, Fake
 
 __all__ = ["DRAIN_LIMIT", "Fake", "fake", "inline"]
 
 
-@contextmanager
-def inline() -> Iterator[None]:
+def inline() -> InFront[None]:
     """Run each job where it is enqueued, on that thread, to its end.
 
     The enqueue returns the finished handle. Delays are not waited for, retries follow at
@@ -30,22 +28,24 @@ def inline() -> Iterator[None]:
     Nothing watches ``timeout`` here, nor under ``fake()``: virtual time stands still while a
     job runs. A job that loops until ``self.cancelled`` needs a limit of its own in a test.
     """
-    with in_front(Inline().runtime):
-        yield
+    return InFront(lambda: (Inline().runtime, None))
 
 
-@contextmanager
-def fake(now: datetime | float | None = None) -> Iterator[Fake]:
+def fake(now: datetime | float | None = None) -> InFront[Fake]:
     """Record enqueued jobs; they run on this thread when the test says so, in virtual time.
 
     Args:
         now: What the virtual wall clock shows first: an aware datetime, or epoch seconds.
             Default: the real time.
 
-    Yields:
-        A ``Fake``: ``jobs``, ``drain()``, ``perform_one()``, ``advance(seconds)``,
-        ``clear()``, ``assert_enqueued(...)``. What still waits at the end is dropped.
+    Returns:
+        A context manager that gives a ``Fake``: ``jobs``, ``drain()``, ``perform_one()``,
+        ``advance(seconds)``, ``clear()``, ``assert_enqueued(...)``. What still waits at the end
+        is dropped.
     """
-    mode = Recording(None if now is None else due_at("fake", now))
-    with in_front(mode.runtime):
-        yield Fake(mode)
+
+    def make() -> tuple[Runtime, Fake]:
+        mode = Recording(None if now is None else due_at("fake", now))
+        return mode.runtime, Fake(mode)
+
+    return InFront(make)

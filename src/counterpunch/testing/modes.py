@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import ContextDecorator
 from functools import partial
 from itertools import count
-from typing import Any
+from typing import Any, Generic, Self, TypeVar
 from weakref import WeakKeyDictionary
 
 from ..core.port import Runtime, installed
@@ -18,7 +18,9 @@ from ..core.values.handle import Handle
 from ..core.values.mode import Mode
 from ..core.values.status import DEFERRED, FAILED, LOST, QUEUED, RETRYING, SCHEDULED, TERMINAL
 
-__all__ = ["UNCOMMITTED", "Inline", "Recording", "in_front", "reraise"]
+__all__ = ["UNCOMMITTED", "InFront", "Inline", "Recording", "reraise"]
+
+T = TypeVar("T")
 
 #: What is said of a job that waits for a transaction.
 UNCOMMITTED = (
@@ -86,15 +88,29 @@ def reraise(call: Handle[Any]) -> None:
 _modes_lock = threading.Lock()
 
 
-@contextmanager
-def in_front(runtime: Runtime) -> Iterator[None]:
-    with _modes_lock:
-        installed.modes = (*installed.modes, runtime)
-    for each in installed.all():
-        each.registry.close_gates()
-    try:
-        yield
-    finally:
+class InFront(ContextDecorator, Generic[T]):
+    """Puts the runtime of a mode in front of the real one; gives what the mode's user is to have.
+
+    Not by ``contextmanager``, which assigns to an exception that passes through: a job's own, which
+    the caller of an enqueue gets here, may refuse that.
+    """
+
+    def __init__(self, make: Callable[[], tuple[Runtime, T]]) -> None:
+        self._make = make
+
+    def _recreate_cm(self) -> Self:  # as a decorator, for each call
+        return type(self)(self._make)
+
+    def __enter__(self) -> T:
+        self._runtime, given = self._make()
+        with _modes_lock:
+            installed.modes = (*installed.modes, self._runtime)
+        for each in installed.all():
+            each.registry.close_gates()
+        return given
+
+    def __exit__(self, *_: object) -> None:
+        runtime = self._runtime
         with _modes_lock:
             installed.modes = tuple(mode for mode in installed.modes if mode is not runtime)
         runtime.registry.close_gates()

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import traceback
 from types import CodeType, FrameType, TracebackType
 from typing import Any
 
 from .errors import Cancelled
-from .twin import FRAMES, linked, without_frames
+from .twin import CONTEXT, FRAMES, linked, without_frames
 
 __all__ = [
     "asyncio_cancelled", "beginnings", "error_text", "forget_frames", "handed_over", "message_of",
-    "one_line",
+    "one_line", "passed_through",
 ]  # fmt: skip
 
 #: An error text is cut to this many characters; the end, with the message, is kept.
 ERROR_TEXT = 20_000
 
 
+_CONTEXTLIB = contextlib.contextmanager.__code__.co_filename
 #: The code of the functions that call a job's own; ``workers.attempt`` says which.
 beginnings: set[CodeType] = set()
 
@@ -58,6 +60,21 @@ def handed_over(call: Any) -> BaseException:
     frames = FRAMES.__get__(exc)
     call.outcome = without_frames(exc, sys.exception())
     FRAMES.__set__(exc, frames)  # it may be the same
+    return exc
+
+
+def passed_through(exc: BaseException) -> BaseException:
+    """What a job has raised, given what came out of the context managers around it.
+
+    ``contextlib.contextmanager`` assigns to an exception that passes through; of one that refuses
+    that the refusal comes out.
+    """
+    inner: BaseException | None = CONTEXT.__get__(exc)
+    refuse, frames = getattr(type(inner).__setattr__, "__code__", None), FRAMES.__get__(exc)
+    while inner is not None and refuse is not None and frames.tb_next is not None:
+        by, frames = frames.tb_frame.f_code.co_filename, frames.tb_next
+        if by == _CONTEXTLIB and frames.tb_frame.f_code is refuse:
+            return inner
     return exc
 
 

@@ -16,13 +16,13 @@ from contextlib import suppress
 from types import BuiltinFunctionType, MemberDescriptorType, WrapperDescriptorType
 from typing import Any
 
-__all__ = ["FRAMES", "linked", "without_frames"]
+__all__ = ["CONTEXT", "FRAMES", "linked", "without_frames"]
 
 _base: Any = BaseException
 _ARGS, _ATTRIBUTES = _base.args, vars(BaseException)["__dict__"]
-_CAUSE, _CONTEXT, _SUPPRESS = _base.__cause__, _base.__context__, _base.__suppress_context__
-#: Its traceback.
-FRAMES = _base.__traceback__
+_CAUSE, _SUPPRESS = _base.__cause__, _base.__suppress_context__
+#: Of an exception: what was being handled as it was raised, and its traceback.
+CONTEXT, FRAMES = _base.__context__, _base.__traceback__
 _BUILTIN = {kind for kind in vars(builtins).values() if isinstance(kind, type)}
 _IN_C = (BuiltinFunctionType, WrapperDescriptorType)
 _UNSET = object()
@@ -42,7 +42,7 @@ def linked(exc: BaseException, handled: BaseException | None = None) -> list[Any
             continue
         seen.add(id(one))
         found.append(one)
-        pending += (_CAUSE.__get__(one), _CONTEXT.__get__(one))
+        pending += (_CAUSE.__get__(one), CONTEXT.__get__(one))
         pending += (*_ARGS.__get__(one), *_ATTRIBUTES.__get__(one).values())
         if isinstance(one, BaseExceptionGroup):
             pending += one.exceptions
@@ -121,7 +121,7 @@ def _link(one: Any, twin: Any, handled: BaseException | None, twins: Twins) -> N
     attributes = _ATTRIBUTES.__get__(twin)
     for name, value in _ATTRIBUTES.__get__(one).items():
         attributes[name] = list(value) if name == "__notes__" else _twin(value, twins)
-    for link in (_CAUSE, _CONTEXT):
+    for link in (_CAUSE, CONTEXT):
         other = link.__get__(one)
         if other is not None and other is not handled:
             link.__set__(twin, twins[id(other)])

@@ -22,7 +22,7 @@ from typing import Any
 from ..places.lane import Lane
 from ..places.timings import FOLD_MASK
 from ..values.current import current, current_batch
-from ..values.failure import beginnings
+from ..values.failure import beginnings, passed_through
 from ..values.handle import Call
 from ..values.hooks import enter_around, process
 from ..values.status import RUNNING, SUCCEEDED, Status
@@ -54,11 +54,10 @@ def steps(
     plan = lane.plan
     job: Any = None
     value = failure = None
-    handled = sys.exception()
+    handled, arounds = sys.exception(), process.around_perform
     try:
         job = lane.job()
         object.__setattr__(job, "handle", call)  # its own may refuse it
-        arounds = process.around_perform
         with contextlib.ExitStack() if arounds else _NOTHING as stack:
             for around in arounds:
                 enter_around(stack, "around_perform", around, call)
@@ -66,7 +65,7 @@ def steps(
                 yield job.before()
             value = yield job.perform(*call.args, **call.named)
     except BaseException as exc:
-        failure = exc
+        failure = passed_through(exc) if arounds else exc
     if worker and not lane.here[0]:
         forked_child_left(failure)
     status = judge(call, lane, value, failure, final)
