@@ -105,7 +105,7 @@ class Admission:
         try:
             scope = None if deferral is None else deferral.scope
             call, due, policy = self._build(lane, args, kwargs, options, inside is not None, scope)
-            if call.outcome is NOT_ACCEPTED:
+            if call.number < 0:  # else a duplicate, which may be on its way to be accepted itself
                 call = self._accept(call, due, policy, deferral, [] if inside is None else inside)
         finally:
             if lane.blocked:
