@@ -400,3 +400,14 @@ def test_a_tick_is_queued_without_a_look_of_any_user_code(monkeypatch: Any) -> N
     desk = Desk(max_jobs=1, overflow="discard")
     first, second = desk.door.tick(desk.of.job, None), desk.door.tick(desk.of.job, None)
     assert [first.state, second.state] == [QUEUED, DISCARDED]
+
+
+def test_a_duplicate_of_one_that_is_on_its_way_is_not_accepted_again() -> None:
+    """Another thread asks for the same as soon as the key is taken, before the job has counted as
+    accepted: it gets that job, which is accepted and queued once."""
+    desk, others = unique(), []
+    table = interrupted(dict, "setdefault", lambda: others.append(desk.enqueue(7)), late=True)
+    desk.site.keys.table = table
+    made = desk.enqueue(7)
+    assert others == [made]
+    assert (desk.accepted, where(made)) == (1, ["queue"])

@@ -366,3 +366,14 @@ def test_who_watches_as_the_job_ends_is_told_once() -> None:
     execute_plain(made, one)
     one.watchers.tell(made)
     assert heard == [made]
+
+
+def test_a_token_that_is_set_at_the_very_end_is_dropped() -> None:
+    """``cancel()`` has seen the job run, and sets its token as it ends."""
+    one = lane(of=job())
+    made = call(one)
+    one.tokens.cancels.add(running(one))  # so that there is something to look at
+    meanwhile(one, "running", "leaves", lambda: one.tokens.cancels.add(made))
+    execute_plain(made, one)
+    assert made.state is SUCCEEDED
+    assert made not in one.tokens.cancels

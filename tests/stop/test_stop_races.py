@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -161,3 +162,41 @@ def test_a_held_job_that_is_let_go_as_the_stop_ends_is_lost() -> None:
     queueing.push = stop_first
     Held.resume()
     was_lost_once(handle)
+
+
+def test_a_second_stop_waits_until_the_first_one_has_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It comes as the first one says what was lost: that is said once, and both have the report."""
+    others: list[threading.Thread] = []
+    reports: list[ShutdownReport] = []
+    told: list[Any] = []
+
+    class Second(logging.Handler):
+        """Another thread stops as well; it gets as far as it can."""
+
+        def emit(self, record: logging.LogRecord) -> None:
+            if others or "jobs lost" not in record.getMessage():
+                return
+            second = threading.Thread(target=lambda: reports.append(counterpunch.shutdown(1)))
+            others.append(second)
+            second.start()
+            second.join(0.2)
+
+    class Left(Job):
+        def perform(self) -> None: ...
+
+    counterpunch.configure(on_lost=told.extend)
+    Left.pause()
+    handle = Left.perform_async()
+    handler = Second()
+    logger = logging.getLogger("counterpunch")
+    logger.addHandler(handler)
+    try:
+        reports.append(counterpunch.shutdown(timeout=1))
+        others[0].join(LONG)
+    finally:
+        logger.removeHandler(handler)
+    assert told == [handle]
+    assert [report.lost for report in reports] == [[handle], [handle]]
+    assert sum("jobs lost" in record.getMessage() for record in caplog.records) == 1

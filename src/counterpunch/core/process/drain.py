@@ -62,7 +62,7 @@ def drain(runtime: Runtime, timeout: float, leaving: bool) -> ShutdownReport:
     drains, mine = stage.drains, (me,)
     try:
         drains += mine
-        while stage.report is None:
+        while not stage.told:
             first = drains[0]
             if first is me:
                 break
@@ -70,7 +70,7 @@ def drain(runtime: Runtime, timeout: float, leaving: bool) -> ShutdownReport:
                 drains.remove(first)
             elif not _await_other(runtime, first, timeout):
                 lost = list(runtime.endings.lost)
-                return ShutdownReport({}, lost, 0.0, not lost)
+                return stage.report or ShutdownReport({}, lost, 0.0, not lost)
         try:
             _until_idle(runtime, timeout)
             _finish(runtime, leaving)
@@ -84,6 +84,7 @@ def drain(runtime: Runtime, timeout: float, leaving: bool) -> ShutdownReport:
                 _finish(runtime, leaving)
     finally:
         me.at_it = False
+        runtime.resting.wake_all()  # another call may wait for this one
     if interruption is not None and not leaving:
         raise interruption  # an explicit shutdown() does not swallow a Ctrl-C
     return stage.report  # type: ignore[return-value]  # _finish has made it
@@ -139,7 +140,7 @@ def _await_other(runtime: Runtime, first: Drainer, timeout: float) -> bool:
     end = clock.monotonic() + timeout + 1.0
 
     def over() -> bool:
-        return stage.report is not None or not first.at_it
+        return stage.told or not first.at_it
 
     while not over():
         left = end - clock.monotonic()

@@ -193,8 +193,6 @@ def execute_plain(call: Call, lane: Lane) -> None:
     now, timings, tokens, history = lane.monotonic(), lane.timings, lane.tokens, lane.history
     if now >= timings.tick:
         timings.sample(now)
-    if tokens.cancels:
-        tokens.cancels.discard(call)
     pending, ended = timings.durations.pending, history.ended
     try:
         del running[call]
@@ -206,6 +204,8 @@ def execute_plain(call: Call, lane: Lane) -> None:
         break
     call.context, call.finished, call.state = None, now, SUCCEEDED
     ended.append(call)
+    if tokens.cancels:  # now that nobody sets one any more
+        tokens.cancels.discard(call)
     if not number & FOLD_MASK:
         timings.durations.fold()
     if now >= history.look_back:
