@@ -103,12 +103,12 @@ MUTANTS: dict[str, Mutant] = {
     "wake-before-append": Mutant(
         ORDER, "hand-over", "process.express", "express_async",
         (("""                break
-            queue += one
+            lane.queue.append(call)
             if lane.sleepers:""", """                break
             if lane.sleepers:"""),
          ("""                lane.pool.start_worker()
 """, """                lane.pool.start_worker()
-            queue += one
+            lane.queue.append(call)
 """),),
     ),
     "look-before-vacancy": Mutant(
@@ -133,22 +133,18 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "accepted-twice": Mutant(
         ONCE, "hand-over", "moves.admission", "Admission.enqueue",
-        (("            if call.number < 0:", "            if call.outcome is NOT_ACCEPTED:"),),
+        (("            if new:", "            if call.outcome is NOT_ACCEPTED:"),),
     ),
     "token-dropped-early": Mutant(
         ONCE, "cancel", "workers.attempt", "execute_plain",
         (("    if tokens.cancels:  # now", "    if not tokens:  # now"),
-         ("    pending, ended, one = timings.durations", """    if tokens.cancels:
+         ("    pending, ended = timings.durations", """    if tokens.cancels:
         tokens.cancels.discard(call)
-    pending, ended, one = timings.durations"""),),
+    pending, ended = timings.durations"""),),
     ),
     "told-twice": Mutant(
         ONCE, "drain", "process.drain", "drain _await_other",
         (("        while not stage.told:", "        while stage.report is None:"),
          ("        return stage.told or not", "        return stage.report is not None or not"),),
-    ),
-    "held-and-let-go": Mutant(
-        ONCE, "pause", "moves.queueing", "Queueing.turned_away",
-        (("        elif not lane.paused:  # resumed", "        elif not lane:  # resumed"),),
     ),
 }  # fmt: skip

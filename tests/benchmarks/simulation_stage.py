@@ -310,8 +310,6 @@ class Scene:
         waiting = [handle for handle in mine if handle.state is QUEUED]
         if lane.waiting() != len(waiting):
             yield f"{len(waiting)} wait, room is taken by {lane.waiting()}"
-        if not lane.halted and (lane.paused or lane.stopped):  # the other way round it costs a look
-            yield f"halted {lane.halted}, paused {lane.paused}, stopped {lane.stopped}"
         if lane.overdue:
             yield "somebody waits for room"
         if any(lane.blocked) and not lane.full():

@@ -199,17 +199,3 @@ def test_jobs_without_a_thread_wait_but_for_a_drain(
         parts.queueing.no_thread(made.lane.pool, RuntimeError("no thread"))
     assert made.state is (LOST if draining else QUEUED)
     assert ("1 jobs wait for one" in caplog.text) is not draining
-
-
-@pytest.mark.parametrize("taken", [False, True])
-def test_a_job_is_not_turned_away_once_its_class_goes_on(taken: bool) -> None:
-    """``resume()`` has taken the pause away, and not yet the mark that says to look: to hold the
-    job would let it go at once, to be turned away again."""
-    parts = Parts()
-    one = parts.lane(job())
-    one.halted = True
-    made = running(one) if taken else call(one)
-    if not taken:
-        parts.queueing.push(made)
-    assert not parts.queueing.turned_away(made, taken)
-    assert where(made) == ["running" if taken else "queue"]

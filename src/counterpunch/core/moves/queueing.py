@@ -112,8 +112,6 @@ class Queueing:
                 self._taking.out_of(call, lane.running, follow=self._lose_unstarted)
             else:
                 self._taking.out_of_queue(call, self._endings.lose)
-        elif not lane.paused:  # resumed meanwhile: to hold it would be to let it go again
-            return False
         elif taken:
             workers = list(lane.home(call).workers)
             if all(one.call is not call for one in workers) and not self._waits.helps(call):
