@@ -138,9 +138,9 @@ MUTANTS: dict[str, Mutant] = {
     "token-dropped-early": Mutant(
         ONCE, "cancel", "workers.attempt", "execute_plain",
         (("    if tokens.cancels:  # now", "    if not tokens:  # now"),
-         ("    pending, ended = timings.durations", """    if tokens.cancels:
+         ("    pending, ended, number = timings.durations", """    if tokens.cancels:
         tokens.cancels.discard(call)
-    pending, ended = timings.durations"""),),
+    pending, ended, number = timings.durations"""),),
     ),
     "told-twice": Mutant(
         ONCE, "drain", "process.drain", "drain _await_other",

@@ -193,7 +193,7 @@ def execute_plain(call: Call, lane: Lane) -> None:
     now, timings, tokens, history = lane.monotonic(), lane.timings, lane.tokens, lane.history
     if now >= timings.tick:
         timings.sample(now)
-    pending, ended = timings.durations.pending, history.ended
+    pending, ended, number = timings.durations.pending, history.ended, 0
     try:
         del running[call]
     except KeyError:
