@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import sys
 import threading
 import traceback
 import weakref
@@ -39,11 +38,6 @@ class Failing(Job):
 def no_logs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Log records keep the traceback, and pytest keeps the records."""
     monkeypatch.setattr(counterpunch.core.values.hooks.logger, "disabled", True)
-
-
-awaiters_known = pytest.mark.skipif(
-    sys.version_info < (3, 12), reason="a coroutine that has ended does not say who awaited it"
-)
 
 
 # What the caller is handling
@@ -132,6 +126,7 @@ def test_what_the_caller_handles_is_not_kept(run: Callable[[], None]) -> None:
         return weakref.ref(local)
 
     gone = handle_one()
+    assert counterpunch.wait_idle(LONG)
     gc.collect()
     assert gone() is None
 
@@ -213,7 +208,7 @@ def test_members_of_a_group_keep_their_tracebacks() -> None:
 
 
 @pytest.mark.parametrize("kind", ["own", "chained", "as an argument", "as an attribute"])
-@pytest.mark.parametrize("is_async", [False, pytest.param(True, marks=awaiters_known)])
+@pytest.mark.parametrize("is_async", [False, True])
 def test_a_circle_of_exception_and_frame_is_cut(kind: str, is_async: bool) -> None:
     """What a job has raised and holds on to goes with it, without a collection."""
     gone: list[weakref.ref[Local]] = []
@@ -305,6 +300,7 @@ def test_who_asks_while_handling_something_is_not_kept(ask: Callable[[Handle[Any
     kept = handle.exception(LONG)
     assert kept is not None
     assert (kept.__context__, kept.__traceback__) == (None, None)
+    assert counterpunch.wait_idle(LONG)  # the worker has done with telling who waits
     gc.collect()
     assert gone() is None
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import sys
 import traceback
+from collections.abc import Iterator
+from itertools import pairwise
 from types import CodeType, FrameType, TracebackType
 from typing import Any
 
@@ -20,6 +22,8 @@ __all__ = [
 ERROR_TEXT = 20_000
 
 
+#: inspect.CO_GENERATOR, CO_COROUTINE and CO_ASYNC_GENERATOR.
+_SUSPENDABLE = 0x20 | 0x80 | 0x200
 _CONTEXTLIB = contextlib.contextmanager.__code__.co_filename
 #: The code of the functions that call a job's own; ``workers.attempt`` says which.
 beginnings: set[CodeType] = set()
@@ -36,21 +40,31 @@ def forget_frames(exc: BaseException, handled: BaseException | None = None) -> N
         exc: The exception.
         handled: What its caller was handling as the attempt began.
     """
-    for one in linked(exc, handled):
-        if one is not handled and _raised_in_a_job(FRAMES.__get__(one)):
+    everything = linked(exc, handled)
+    tracebacks = [list(_entries(FRAMES.__get__(one))) for one in everything]
+    # A generator or coroutine that has ended does not say, on 3.11 and without a global lock, who
+    # resumed it: whoever stands before it in a traceback.
+    callers = {frame: by for frames in tracebacks for by, frame in pairwise(frames) if by != frame}
+    for one, frames in zip(everything, tracebacks, strict=True):
+        if frames and one is not handled and _in_a_job(frames[-1], callers):
             FRAMES.__set__(one, None)
 
 
-def _raised_in_a_job(frames: TracebackType | None) -> bool:
-    # On 3.11 a coroutine that has ended does not say who awaited it: False for an async job.
-    if frames is None:
-        return False
-    while frames.tb_next is not None:
+def _entries(frames: TracebackType | None) -> Iterator[FrameType]:
+    while frames is not None:
+        yield frames.tb_frame
         frames = frames.tb_next
-    frame: FrameType | None = frames.tb_frame
-    while frame is not None and frame.f_code not in beginnings:
-        frame = frame.f_back
-    return frame is not None
+
+
+def _in_a_job(frame: FrameType | None, callers: dict[FrameType, FrameType]) -> bool:
+    seen = set()
+    while frame is not None and frame not in seen:
+        if frame.f_code in beginnings:
+            return True
+        seen.add(frame)
+        suspendable = frame.f_code.co_flags & _SUSPENDABLE
+        frame = frame.f_back or (callers.get(frame) if suspendable else None)
+    return False
 
 
 def handed_over(call: Any) -> BaseException:
