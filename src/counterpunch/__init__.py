@@ -17,6 +17,7 @@ from .core.port import (
     Handle,
     InvalidOption,
     Lost,
+    NotKept,
     NotSupported,
     QueueFull,
     Rate,
@@ -56,7 +57,7 @@ __version__ = "0.1.0"
 __all__ = [
     "BackendError", "Batch", "Cancelled", "CounterpunchError", "Discard", "Discarded",
     "Duplicate", "Handle", "Health", "InvalidOption", "Job", "JobLogFilter", "Lost",
-    "NotSupported", "QueueFull", "Rate", "RemoteError", "Retry", "ShutdownReport",
+    "NotKept", "NotSupported", "QueueFull", "Rate", "RemoteError", "Retry", "ShutdownReport",
     "ShuttingDown", "Stats", "Status", "around_enqueue", "around_perform", "configure",
     "current_job", "delay", "dump", "find", "health", "job", "jobs", "metrics", "on_error",
     "periodic", "quiet", "shutdown", "start", "stats", "wait_idle",

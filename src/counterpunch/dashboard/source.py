@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from heapq import nsmallest
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from ..core.port import (
     FAILED,
@@ -53,8 +52,8 @@ __all__ = [
 PAGE = 50
 ERROR_LINE = 300  # characters of an error in a list
 
-#: The newer job of each that was retried from a page; both remain to be seen.
-retried: WeakKeyDictionary[Handle[Any], str] = WeakKeyDictionary()
+#: The newer job of each that was retried from a page, by id; both remain to be seen.
+retried: dict[str, str] = {}
 
 
 def classes(runtime: Runtime) -> dict[str, Any]:
@@ -257,7 +256,7 @@ def _row(runtime: Runtime, call: Handle[Any], arguments: bool) -> dict[str, Any]
         "cancelling": status is RUNNING and runtime.tokens.requested(call),
         "error": None if error is None else _last_line(error),
         "arguments": _arguments(call) if arguments else None,
-        "retried_as": retried.get(call),
+        "retried_as": retried.get(call.id),
     }
 
 
@@ -301,9 +300,8 @@ def _last_line(error: str) -> str:
 def job(id: str, arguments: bool) -> dict[str, Any] | None:
     """The whole story of one job, flat, for the page that polls it; None if it is not known."""
     runtime = current()
-    call = runtime.whereabouts.find(
-        id
-    )  # an engine would be asked over the network, and this must not block
+    # An engine would be asked over the network, and this must not block.
+    call = runtime.whereabouts.find(id)
     if call is None:
         return None
     row = _row(runtime, call, arguments)
@@ -313,7 +311,7 @@ def job(id: str, arguments: bool) -> dict[str, Any] | None:
     row["stack"] = stacks().get(call) if call.running() else None
     row["result"] = None
     if call.status is SUCCEEDED and row["arguments"] is not None:
-        row["result"] = plain(call.result(0))
+        row["result"] = plain(call.shown()[2])
     options = call.lane.options
     row["options"] = {
         "timeout": call.option("timeout"),

@@ -138,7 +138,7 @@ class Pool(Backlog):
             self.offer()
 
     def _serve(self, worker: Worker) -> None:
-        watchdog = self.crew.watchdog
+        watchdog, history = self.crew.watchdog, self.crew.site.history
         if watchdog.asleep:
             watchdog.woken_by(self)
         rested, computed = monotonic(), time.thread_time()
@@ -187,6 +187,8 @@ class Pool(Backlog):
                 return
             if self.crew.site.left:
                 self.crew.repair()
+            if history.ended or history.failed:
+                history.weigh()
             woken = self.parking.park(worker.sleeper, self.second_look, IDLE_SECONDS)
             if not woken and self._retire():
                 return

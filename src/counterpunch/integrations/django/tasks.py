@@ -42,7 +42,7 @@ from django.utils import timezone
 from django.utils.json import normalize_json
 from django.utils.module_loading import import_string
 
-from ...core.port import RUNNING, SUCCEEDED, TERMINAL, Handle, InvalidOption, config
+from ...core.port import RUNNING, SUCCEEDED, TERMINAL, Handle, InvalidOption, NotKept, config
 from ...define.job_class import Job
 from ...define.job_meta import JobMeta
 from ...observe.queries import find
@@ -173,14 +173,18 @@ class TaskBackend(BaseTaskBackend):  # type: ignore[misc]  # Any where Django is
         """The result as it is now.
 
         Raises:
-            TaskResultDoesNotExist: If this process knows no task of that id (any longer).
+            TaskResultDoesNotExist: If this process knows no task of that id (any longer), or has
+                let go of its large arguments or return value: ``configure(history_bytes=...)``.
         """
         handle = find(str(result_id))
         if handle is None or not issubclass(handle.job, DjangoTask):
             raise TaskResultDoesNotExist(result_id)
         if handle.job.alias != self.alias:
             raise TaskResultDoesNotExist(result_id)
-        return _result(handle)
+        try:
+            return _result(handle)
+        except NotKept as exc:
+            raise TaskResultDoesNotExist(result_id) from exc
 
 
 def _result(handle: Handle[Any], status: TaskResultStatus | None = None) -> TaskResult:
