@@ -39,6 +39,7 @@ def fresh_runtime() -> Iterator[None]:
         max_threads=None,
         strict_args=None,
         history=1000,
+        history_bytes=8 * 1024 * 1024,
         history_ttl=3600.0,
         log_args=True,
         starved_after=60.0,

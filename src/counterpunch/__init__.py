@@ -19,6 +19,7 @@ from .core.values.errors import (
     Duplicate,
     InvalidOption,
     Lost,
+    NotKept,
     NotSupported,
     QueueFull,
     RemoteError,
@@ -51,7 +52,7 @@ __version__ = "0.1.0"
 __all__ = [
     "BackendError", "Batch", "Cancelled", "CounterpunchError", "Discard", "Discarded",
     "Duplicate", "Handle", "Health", "InvalidOption", "Job", "JobLogFilter", "Lost",
-    "NotSupported", "QueueFull", "Rate", "RemoteError", "Retry", "ShutdownReport",
+    "NotKept", "NotSupported", "QueueFull", "Rate", "RemoteError", "Retry", "ShutdownReport",
     "ShuttingDown", "Stats", "Status", "around_enqueue", "around_perform", "configure",
     "current_job", "delay", "dump", "find", "health", "job", "jobs", "metrics", "on_error",
     "periodic", "quiet", "shutdown", "start", "stats", "wait_idle",

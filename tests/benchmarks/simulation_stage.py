@@ -115,6 +115,7 @@ class Stage:
             (installed, "hints", []),
             (installed, "runtime", None),
             (config, "on_lost", None),
+            (config, "history_ttl", None),  # a virtual clock goes on to whatever is next
             (config, "pools", {}),
         ]
         self._before: list[tuple[Any, str, Any]] = []
@@ -272,7 +273,9 @@ class Scene:
         places = [name for name in TABLES if handle in getattr(lane, name)]
         for pool in lane.pools():
             places += ["queue" for queue in pool.levels if handle in queue]
-        ends = lane.history.ended.count(handle) + lane.history.failed.count(handle)
+        shelves = (lane.history.done, lane.history.failures)
+        entries = [entry for shelf in shelves for entry in (*shelf.fresh, *shelf.kept)]
+        ends = sum(getattr(one, "face", lambda one=one: one)() is handle for one in entries)
         if handle.state in TERMINAL:
             if places:
                 yield f"{handle.state.value} and in {places}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import weakref
 from contextvars import Context
 from typing import Any
 
@@ -187,9 +188,13 @@ def test_what_is_too_old_is_let_go_as_a_job_ends(monkeypatch: pytest.MonkeyPatch
     """Nobody else would look."""
     monkeypatch.setattr(config, "history_ttl", 60.0)
     one = End()
-    one.endings.end(call(one.lane), CANCELLED, "for the test")
+    old = call(one.lane)
+    one.endings.end(old, CANCELLED, "for the test")
+    gone = weakref.ref(old)
+    del old
     clock: Any = one.site.clock
     clock.move_to(clock.monotonic() + 100.0)
     made = call(one.lane)
     one.endings.end(made, CANCELLED, "for the test")
-    assert list(one.site.history.ended) == [made]
+    assert one.site.history.remembered() == [made]
+    assert gone() is None

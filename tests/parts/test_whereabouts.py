@@ -112,6 +112,7 @@ def test_a_job_that_moves_while_one_looks_is_found(to: str) -> None:
 
     def arrive() -> None:
         if to == "history":
+            made.finished = parts.site.clock.monotonic()
             parts.site.history.ended.append(made)
         else:
             getattr(parts.of, to)[made] = None

@@ -27,6 +27,9 @@ NOTES: Mapping[str, str] = {
     "all-cancelled": "Every waiting job was cancelled, and the running ones asked to stop.",
 }
 
+#: Of so many jobs it is known by which newer one they were retried.
+RETRIED = 1000
+
 
 class Refused(Exception):
     """The job, the class or the process does not allow the action now; says why."""
@@ -42,9 +45,11 @@ def _retry(call: Handle[Any]) -> str:
     if not call.done():
         raise Refused("The job has not ended yet.")
     try:
-        retried[call] = call.retry().id
+        retried[call.id] = call.retry().id
     except (CounterpunchError, TypeError) as exc:  # QueueFull, ShuttingDown, a changed signature
         raise Refused(clip(str(exc))) from None
+    for oldest in list(retried)[:-RETRIED]:
+        retried.pop(oldest, None)
     return "retried"
 
 

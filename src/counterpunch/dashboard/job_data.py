@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from ..core.port import Runtime, current
 from ..core.values.arguments import shown_arguments
@@ -18,8 +17,8 @@ __all__ = ["iso", "job", "retried", "row"]
 
 ERROR_LINE = 300  # characters of an error in a list
 
-#: The newer job of each that was retried from a page; both remain to be seen.
-retried: WeakKeyDictionary[Handle[Any], str] = WeakKeyDictionary()
+#: The newer job of each that was retried from a page, by id; both remain to be seen.
+retried: dict[str, str] = {}
 
 
 def job(id: str, arguments: bool) -> dict[str, Any] | None:
@@ -38,7 +37,7 @@ def job(id: str, arguments: bool) -> dict[str, Any] | None:
         "data": plain(call.data),
         "traceback": call.error,
         "stack": stacks().get(call) if call.running() else None,
-        "result": None if hidden or call.status is not Status.SUCCEEDED else plain(call.result(0)),
+        "result": None if hidden or call.status is not Status.SUCCEEDED else plain(call.shown()[2]),
         "options": {
             "timeout": call.option("timeout"),
             "expires_in": call.option("expires_in"),
@@ -80,7 +79,7 @@ def row(runtime: Runtime, call: Handle[Any], arguments: bool) -> dict[str, Any]:
         "error": None if error is None else _last_line(error),
         # As they would be written in Python; None if its class, or the process, hides them.
         "arguments": shown_arguments(call, _argument, 20) if arguments else None,
-        "retried_as": retried.get(call),
+        "retried_as": retried.get(call.id),
     }
 
 

@@ -31,6 +31,7 @@ _CHECKS: Mapping[str, Check] = {
     "pools": _pools,
     "strict_args": one_of("json", "pickle", "copy", none=True),
     "history": whole(0),
+    "history_bytes": whole(0),
     "history_ttl": seconds(0.0),
     "log_args": flag,
     "starved_after": seconds(0.0),
@@ -49,6 +50,7 @@ def configure(
     pools: Mapping[str, int] = _UNSET,
     strict_args: str | None = _UNSET,
     history: int = _UNSET,
+    history_bytes: int = _UNSET,
     history_ttl: float | timedelta | None = _UNSET,
     log_args: bool = _UNSET,
     starved_after: float | timedelta | None = _UNSET,
@@ -70,7 +72,13 @@ def configure(
             job through that and back at the enqueue. Default None: by reference.
         history: Finished jobs that ``find`` and ``jobs`` remember. Failed ones are counted
             apart, as many again. Default 1000.
-        history_ttl: Seconds for which they are remembered. Default 3600; None has no limit.
+        history_bytes: Bytes, by a bounded estimate, that their arguments and results may take
+            together. Beyond that the oldest are only described, those that failed last; jobs of
+            less than 1 KiB do not count. What a described job no longer has raises ``NotKept``;
+            a handle that you keep has everything. Default 8 MiB (8_388_608); 0 describes every
+            job of more than 1 KiB.
+        history_ttl: Seconds for which they are remembered, also in an idle process. Default 3600;
+            None has no limit.
         log_args: False keeps arguments out of logs and of the lost report. Default True.
         starved_after: A job queued for more than so many seconds is reported in the log, once,
             with the stacks of the workers that it waits for; others of its class that have

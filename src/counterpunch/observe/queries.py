@@ -11,7 +11,7 @@ from ..core.port import Runtime, current
 from ..core.values.backend import engines
 from ..core.values.checks import hashable
 from ..core.values.counts import NO_COUNTS, Counts, Discards, Stats, WorkerCounts
-from ..core.values.errors import BackendError, InvalidOption
+from ..core.values.errors import BackendError, InvalidOption, NotKept
 from ..core.values.handle import Handle
 from ..core.values.plan import plan_of
 from ..core.values.status import Status
@@ -70,9 +70,11 @@ def _total(runtime: Runtime, classes: list[Counts]) -> Counts:
 def find(id: str) -> Handle[Any] | None:
     """The handle of the job with this id, or None.
 
-    Live jobs are always found, finished ones while ``configure(history=...,
-    history_ttl=...)`` remembers them; in the process that accepted them, only. A job of an
-    engine is found in every process that has made the engine's backend, if that keeps results.
+    Live jobs are always found, finished ones while ``configure(history=..., history_bytes=...,
+    history_ttl=...)`` remembers them; in the process that accepted them, only. A finished one whose
+    arguments or result were large may be ``described``, unless somebody keeps its handle: what it
+    no longer has raises ``NotKept``. A job of an engine is found in every process that has made the
+    engine's backend, if that keeps results.
 
     Raises:
         BackendError: If the id is an engine's, and it does not answer in time.
@@ -121,7 +123,8 @@ def jobs(
         status: One status.
         identity: What ``identity`` of the class gave for it.
         tag: A label of the class or of ``using(tags=...)``.
-        where: A function of the handle.
+        where: A function of the handle. A job of which it wants what is no longer there
+            (``NotKept``) does not fit.
 
     Raises:
         InvalidOption: For a status that does not exist.
@@ -150,5 +153,14 @@ def jobs(
         and (status is None or call.status is status)
         and (key is None or (call.more is not None and call.more.key == key))
         and (tag is None or tag in call.tags)
-        and (where is None or where(call))
+        and (where is None or _fits(where, call))
     ]
+
+
+def _fits(where: Callable[[Handle[Any]], object], call: Handle[Any]) -> object:
+    try:
+        return where(call)
+    except NotKept:
+        if not call.described:
+            raise
+        return False

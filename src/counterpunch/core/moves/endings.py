@@ -73,7 +73,10 @@ class Endings:
         if not number & FOLD_MASK:
             timings.durations.fold()
         self._tokens.drop(call)
-        self._history.forget_old(now)
+        if reason is None and not call.foreign:
+            self._history.tend(now)
+        else:
+            self._history.tidy()  # no worker of ours falls asleep after it
         if self._watchers.table:
             self._watchers.tell(call)
         if reason is not None and self._resting.sleepers:

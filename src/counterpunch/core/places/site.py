@@ -37,11 +37,11 @@ class Site:
         #: What the ids of its jobs begin with.
         self.token = os.urandom(4).hex()
         self.chance = Chance()
-        self.history = History(clock)
         self.watchers = Watchers()
         self.keys = Keys()
         self.tokens = Tokens()
         self.scheduler = Scheduler(clock, release, threads)
+        self.history = History(clock, self.scheduler, self.stage)
         #: Where those sleep who wait until nothing is on its way; a worker wakes them as it
         #: falls asleep, and so does the scheduler.
         self.resting = self.scheduler.resters

@@ -14,9 +14,7 @@ __all__ = ["reconfigured", "redefined"]
 def reconfigured(runtime: Runtime, names: frozenset[str]) -> None:
     """Take over what ``configure`` has changed."""
     runtime.registry.close_gates()
-    runtime.history.look_back = 0.0
-    if "history" in names:
-        runtime.history.resize()
+    runtime.history.reconfigured(names)
     if "pools" in names:
         for name, size in config.pools.items():
             pool = runtime.pools.get(name)

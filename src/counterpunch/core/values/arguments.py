@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from .config import config
+from .described import Sketch
 from .errors import shorten
 from .handle import Call
 from .hooks import report
@@ -31,7 +32,8 @@ def shown_arguments(
     options = call.lane.options
     if not (config.log_args and options.log_args):
         return None
-    positional, named = call.args[:limit], list(call.named.items())[:limit]
+    args, kwargs, _ = call.shown()
+    positional, named = args[:limit], list(kwargs.items())[:limit]
     if options.redact is None:
         parts = [show(value) for value in positional]
         parts += [f"{_short_name(name)}={show(value)}" for name, value in named]
@@ -42,7 +44,7 @@ def shown_arguments(
             parts.append(_redacted(call, name, value, show))
         for name, value in named:
             parts.append(f"{_short_name(name)}={_redacted(call, name, value, show)}")
-    if limit is not None and (len(call.args) > limit or len(call.named) > limit):
+    if limit is not None and (len(args) > limit or len(kwargs) > limit):
         parts.append("…")
     return ", ".join(parts)
 
@@ -54,6 +56,8 @@ def _short_name(name: str) -> str:
 
 def _redacted(call: Call, name: str, value: Any, show: Callable[[object], str]) -> str:
     redact = call.lane.options.redact
+    if type(value) is Sketch and callable(redact):
+        return HIDDEN  # it was to see the value, which is no longer there
     if redact is None or isinstance(redact, frozenset):
         return HIDDEN if redact and name in redact else show(value)
     try:

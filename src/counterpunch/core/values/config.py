@@ -21,6 +21,7 @@ class Config:
         self.pools: Mapping[str, int] = {}
         self.strict_args: str | None = None
         self.history: int = 1000
+        self.history_bytes: int = 8 * 1024 * 1024
         self.history_ttl: float | None = 3600.0
         self.log_args: bool = True
         self.starved_after: float | None = 60.0

@@ -12,7 +12,7 @@ from threading import get_ident, main_thread
 
 __all__ = [
     "BackendError", "Cancelled", "CounterpunchError", "Discard", "Discarded", "Duplicate",
-    "InvalidOption", "Lost", "NotSupported", "QueueFull", "RemoteError", "ShuttingDown",
+    "InvalidOption", "Lost", "NotKept", "NotSupported", "QueueFull", "RemoteError", "ShuttingDown",
 ]  # fmt: skip
 
 
@@ -63,6 +63,13 @@ class Discarded(CounterpunchError):
 class Lost(CounterpunchError):
     """Raised by ``result()`` of a job that the stop of the process cut off; of an engine's job
     whose worker died each time it was started."""
+
+
+class NotKept(CounterpunchError):
+    """Raised by ``args``, ``kwargs``, ``result()`` and ``retry()`` of a finished job of which the
+    history holds no more than a description, because what is asked for was large. The handle that
+    the enqueue returned has it as long as it is kept, and ``configure(history_bytes=...)`` lets
+    the history hold more."""
 
 
 class BackendError(CounterpunchError):

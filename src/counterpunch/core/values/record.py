@@ -48,6 +48,8 @@ class Record:
     )  # fmt: skip
     #: The job runs on the thread of an engine's worker.
     foreign = False
+    #: The history has let go of its large arguments or its large result, see ``described``.
+    described = False
 
     # No __init__: the short path in ``express`` would pay for its frame more than for all the
     # rest of the object. ``fill`` below sets the same fields.
@@ -98,6 +100,10 @@ class Record:
         if more is None:
             more = self.more = More()
         return more
+
+    def shown(self) -> tuple[Any, Any, Any]:
+        """Positional and keyword arguments and the result, or what is to be shown of them."""
+        return self.args, self.named, self.outcome
 
     def cancel_requested(self) -> bool:
         """True once the job's cancel token is set."""

@@ -209,7 +209,7 @@ def execute_plain(call: Call, lane: Lane) -> None:
     if not number & FOLD_MASK:
         timings.durations.fold()
     if now >= history.look_back:
-        history.forget_old(now)
+        history.tend(now)
     if lane.watchers.table:
         lane.watchers.tell(call)
 

@@ -54,6 +54,7 @@ class Here:
                     execute_here(call, self.coroutines, self._resting, final)
                 else:
                     execute(call, worker=False, final=final)
+            call.lane.history.weigh()
         except BaseException as exc:
             # Not the user's code, whose exceptions end the attempt. It is noted before anything
             # is called, see ``record``.

@@ -108,6 +108,7 @@ class LoopPool(Pool):
             return True
         if self.surplus.take():
             return True
+        self.crew.site.history.weigh()
         await self._sleep(loop)
         if self.crew.watchdog.asleep:
             self.crew.watchdog.woken_by(self)

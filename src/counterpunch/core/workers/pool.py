@@ -190,6 +190,7 @@ class Pool(Backlog):
                 return
             if self.crew.site.left:
                 self.crew.repair()
+            self.crew.site.history.weigh()
             woken = self.parking.park(worker.sleeper, self.second_look, IDLE_SECONDS)
             if not woken and self._retire():
                 return

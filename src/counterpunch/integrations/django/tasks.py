@@ -43,7 +43,7 @@ from django.utils.json import normalize_json
 from django.utils.module_loading import import_string
 
 from ...core.values.config import config
-from ...core.values.errors import InvalidOption
+from ...core.values.errors import InvalidOption, NotKept
 from ...core.values.handle import Handle
 from ...core.values.status import RUNNING, SUCCEEDED, TERMINAL
 from ...define.job_class import Job
@@ -176,14 +176,18 @@ class TaskBackend(BaseTaskBackend):  # type: ignore[misc]  # Any where Django is
         """The result as it is now.
 
         Raises:
-            TaskResultDoesNotExist: If this process knows no task of that id (any longer).
+            TaskResultDoesNotExist: If this process knows no task of that id (any longer), or has
+                let go of its large arguments or return value: ``configure(history_bytes=...)``.
         """
         handle = find(str(result_id))
         if handle is None or not issubclass(handle.job, DjangoTask):
             raise TaskResultDoesNotExist(result_id)
         if handle.job.alias != self.alias:
             raise TaskResultDoesNotExist(result_id)
-        return _result(handle)
+        try:
+            return _result(handle)
+        except NotKept as exc:
+            raise TaskResultDoesNotExist(result_id) from exc
 
 
 def _result(handle: Handle[Any], status: TaskResultStatus | None = None) -> TaskResult:
