@@ -12,7 +12,7 @@ from ..places.scheduler import Timer
 from ..places.site import Site
 from ..values.handle import Call
 from ..values.hooks import report
-from ..values.status import RUNNING
+from ..values.status import RUNNING, TERMINAL
 from ..workers.stacks import Stacks
 
 __all__ = ["Overrun"]
@@ -22,13 +22,18 @@ class Overrun:
     """Looks at running jobs once their time is over."""
 
     def __init__(self, site: Site, stacks: Stacks) -> None:
-        self._scheduler, self._tokens, self._stacks = site.scheduler, site.tokens, stacks
+        self._clock, self._scheduler, self._tokens = site.clock, site.scheduler, site.tokens
+        self._stacks = stacks
 
     def watch(self, call: Call, timeout: float, now: float) -> Timer:
         """Look at a job that is about to start again in ``timeout`` seconds."""
         attempt = call.attempt + 1
 
         def look() -> None:
+            if call.attempt < attempt and call.state not in TERMINAL:
+                # Its thread was held up before it could begin: the time begins anew.
+                self._scheduler.add(timer, self._clock.monotonic() + timeout)
+                return
             if call.state is not RUNNING or call.attempt != attempt:
                 return
             stack = self._stacks.whole_of(call)  # first: a job that sees its token moves on
