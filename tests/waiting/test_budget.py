@@ -163,6 +163,7 @@ def test_a_smaller_history_shrinks_the_store_at_once() -> None:
         StoredJob.perform_async("fail").exception(WAIT)
     newest = StoredJob.perform_async("fail")
     newest.exception(WAIT)
+    assert counterpunch.wait_idle(WAIT)  # no worker has one in hand any more
     counterpunch.configure(history=1)
     assert counterpunch.jobs(StoredJob, "failed") == [newest]
 
