@@ -86,7 +86,7 @@ MUTANTS: dict[str, Mutant] = {
         (("return not self.vacancies.take()", "return False"),),
     ),
     "state-after-queue": Mutant(
-        STATE, "hand-over", "moves.queueing", "Queueing.push",
+        STATE, "resize", "moves.queueing", "Queueing.push",
         (("""        call.state = state
         queue += one
 """, """        queue += one
