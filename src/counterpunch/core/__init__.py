@@ -46,6 +46,7 @@ parking   where threads sleep, and how they are woken
 resting   the parking of those who wait until nothing is on its way
 site      the places of one process, made together
 stage     the phase of a process: open, quiet, draining, stopped; its deadline and report
+heavy     what the history knows of a job that weighs something: itself, or its description
 hold      queued jobs of a paused class
 overdue   jobs that fell due on a full queue and wait for room
 away      jobs that ``using(pool=...)`` has put into another pool's queue
