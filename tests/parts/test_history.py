@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from typing import Any
 
@@ -9,8 +10,9 @@ import pytest
 from making import call, lane, meanwhile, site
 
 from counterpunch.core.places.history import TIDY_SECONDS
-from counterpunch.core.places.scheduler import Timer
+from counterpunch.core.places.scheduler import Scheduler, Timer
 from counterpunch.core.values import weight
+from counterpunch.core.values.clock import VirtualClock
 from counterpunch.core.values.config import config
 from counterpunch.core.values.handle import Call
 from counterpunch.core.values.stage import STOPPED
@@ -327,3 +329,18 @@ def test_a_changed_age_counts_from_now_on(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(config, "history_ttl", None)
     past.history.reconfigured(frozenset({"history_ttl"}))
     assert past.timers() == []
+
+
+@pytest.mark.parametrize("vital", [False, True])
+def test_no_thread_for_the_history_is_no_error(
+    vital: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """CPython 3.12.0 to 3.12.2 start none as they end; a job's time limit is another matter."""
+    scheduler = Scheduler(VirtualClock(0.0), lambda call: None, True)
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    scheduler.add(Timer(lambda: None, vital=vital), 1.0)
+    assert [record.levelname for record in caplog.records] == ["ERROR"] * vital
+
+
+def no_thread(_: object) -> None:
+    raise RuntimeError("can't start new thread")

@@ -221,7 +221,7 @@ class History:
         oldest = [shelf.kept[0] for shelf in (self.done, self.failures) if shelf.kept]
         if not oldest or not self._stage.serving:
             return
-        timer = Timer(_nothing)
+        timer = Timer(_nothing, vital=False)
         timer.action = partial(self._due, timer)
         late = min(LATE_SECONDS, ttl * LATE_SHARE) + 0.001
         self._scheduler.add(timer, min(map(_ending, oldest)) + ttl + late)

@@ -37,12 +37,14 @@ SMALL = 64
 class Timer:
     """A moment at which the runtime itself has something to look at; not a job."""
 
-    __slots__ = ("action", "cancelled", "due")
+    __slots__ = ("action", "cancelled", "due", "vital")
 
-    def __init__(self, action: Callable[[], None]) -> None:
+    def __init__(self, action: Callable[[], None], vital: bool = True) -> None:
         self.due = 0.0  # by the clock of the heap that it is given to
         self.action = action
         self.cancelled = False
+        #: A job depends on it: it is an error if no thread can be had that looks.
+        self.vital = vital
 
     def cancel(self) -> None:
         """Do nothing when the moment comes, and let go of what the action holds."""
@@ -220,7 +222,11 @@ class Scheduler:
                 raise
             # A limit of the system, or 3.12.0-3.12.2 at their end: the next entry tries
             # again, and the drain reports what still waits.
-            report(logging.ERROR, "the scheduler thread could not be started (%s)", exc)
+            vital = self._wall_inbox or any(
+                getattr(one, "vital", True) for one in self.inbox.copy()
+            )
+            level = logging.ERROR if vital else logging.DEBUG
+            report(level, "the scheduler thread could not be started (%s)", exc)
 
     def _run(self, claim: list[None]) -> None:
         try:
