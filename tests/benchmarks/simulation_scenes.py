@@ -83,6 +83,8 @@ class Pause(Scene):
             self.act("resumer", self._resume)
             self.world.run()
             yield from self.checked()
+        if self.world.endless:
+            return
         if any(handle.state not in TERMINAL for handle in self.handles):
             yield "it has not ended, and its class goes on"
         yield from self.later()
@@ -212,6 +214,8 @@ class Drain(Scene):
             thread.is_alive() and thread.name.startswith("drainer") for thread in world.threads
         ):
             # It looks again every half second. Up to then nobody else is to be kept waiting.
+            if world.endless:
+                break
             if self.runtime.idle(delayed=True):
                 yield "who waits for idleness is not woken"
             if not world.time_passes():
@@ -219,6 +223,8 @@ class Drain(Scene):
                 break
             world.run()
         yield from self.checked()
+        if world.endless:
+            return
         if any(handle.state not in TERMINAL for handle in self.handles):
             yield "it has not ended, and the process has stopped"
         told = Counter(self.told)

@@ -245,10 +245,11 @@ class Scene:
     def checked(self) -> Iterator[str]:
         """What holds whenever nobody can go on."""
         world = self.world
-        for thread, exc in world.crashed:
-            yield f"{thread.name} ended by {exc!r}"
         if world.endless:
             yield "it turns in circles"
+            return  # stopped somewhere in the midst of it, nothing else holds
+        for thread, exc in world.crashed:
+            yield f"{thread.name} ended by {exc!r}"
         ended: Counter[tuple[Any, Status]] = Counter()
         for handle in self.handles:
             if handle.state in TERMINAL:
@@ -263,6 +264,7 @@ class Scene:
                 yield from self._pool(pool)
             if runtime.site.left:
                 yield "something is left to be carried out"
+                continue
             if any(holder.state in TERMINAL for holder in runtime.keys.table.values()):
                 yield "a key is kept"
             if runtime.stage.serving:
@@ -339,7 +341,7 @@ class Scene:
 
     def later(self) -> Iterator[str]:
         """One more job of each class that was used runs as the first one did."""
-        if not self.chance(0.2):
+        if not self.chance(0.2) or self.world.endless:
             return
         more = [lane.job for lane in self.runtime.registry.all()]
         for cls in more:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import _thread
 import math
+import sys
 from collections.abc import Callable
 from contextvars import Context
 from functools import partial
@@ -23,6 +24,9 @@ __all__ = ["Clock", "Lock", "Over", "Switch", "Thread", "Threads", "World"]
 
 #: A schedule of so many steps turns in circles.
 ENDLESS = 30_000
+#: Frames, and bytes of stack for them: a recursion without end is to be found as one that turns in
+#: circles, before it breaks off in the midst of the simulation.
+DEPTH, STACK = 20_000, 64 << 20
 #: After so many steps anybody may go on: two threads may wake each other again and again while a
 #: third one, for which both wait, does not run as its rank is low.
 FAIR = 4_000
@@ -166,6 +170,7 @@ class World:
         self.record: list[Switch] | None = None
         self._gap = 0
         self._over = False
+        self._depth = sys.getrecursionlimit()
         self._main = _thread.allocate_lock()
         self._main.acquire()
         self._idle: list[_Carrier] = []
@@ -190,6 +195,7 @@ class World:
         self._changes.append(FAIR)
         self._lowest = 0.0
         self._over, self.endless = False, False
+        sys.setrecursionlimit(DEPTH)
         self.points.left = self._gap = NEVER
         self.current = None
         return random
@@ -237,17 +243,19 @@ class World:
         """The schedule is over: whoever waits ends."""
         self.all_steps += self.steps
         self.all_switches += self.switches
-        self._over, self.points.left = True, NEVER
+        self._over, self.points.left = True, 0  # so that whatever they still do ends at once
         for thread in self.threads:
             if thread.is_alive():
                 self.current = thread
                 thread.baton.release()
                 self._main.acquire()
+        self.points.left = NEVER
         self.current = None
         self._ready = []
 
     def close(self) -> None:
         """The real threads end."""
+        sys.setrecursionlimit(self._depth)
         for carrier in self._carriers:
             carrier.thread = None
             carrier.baton.release()
@@ -259,7 +267,7 @@ class World:
     def reached(self, code: CodeType | None = None, offset: int = 0) -> None:
         """It is time to decide, at a point."""
         if self._over:
-            return
+            raise Over
         where = f"{code.co_qualname}+{offset}" if code is not None else "perform"
         self._account()
         if self.steps > ENDLESS:
@@ -385,17 +393,19 @@ class _Carrier:
         self.gone = _thread.allocate_lock()
         self.baton.acquire()
         self.gone.acquire()
+        before = _thread.stack_size(STACK)
         self.ident = _thread.start_new_thread(self._carry, ())
+        _thread.stack_size(before)
 
     def _carry(self) -> None:
         world = self.world
-        world.points.trace_this_thread()
         while True:
             self.baton.acquire()
             thread = self.thread
             if thread is None:
                 self.gone.release()
                 return
+            world.points.trace_this_thread()  # again: one that was ended at a point has lost it
             try:
                 if not world._over:
                     Context().run(thread.run)
