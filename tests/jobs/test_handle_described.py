@@ -15,6 +15,7 @@ from doors import LONG, Boom
 
 import counterpunch
 from counterpunch import Handle, InvalidOption, Job, NotKept, Status, testing
+from counterpunch.core.port import accepting
 
 BIG, CHUNK = 2_000_000, 200_000
 JOBS, MOST = 1_000, 20_000_000
@@ -253,10 +254,6 @@ def test_what_is_let_go_runs_no_code_before_it_is_put_down() -> None:
 # By age, in an idle process
 
 
-def schedulers() -> int:
-    return sum(thread.name == "counterpunch-scheduler" for thread in threading.enumerate())
-
-
 class Secret:
     """An argument whose end can be seen."""
 
@@ -283,15 +280,14 @@ def test_an_idle_process_lets_go_of_what_is_too_old() -> None:
 
 def test_a_process_of_jobs_without_anything_starts_no_scheduler() -> None:
     """Neither an argument nor a result: nothing that could be let go of."""
-    counterpunch.shutdown(0)  # those of other tests end
-    before = schedulers()
+    scheduler = accepting().scheduler
     Keep.perform_async().result(LONG)
     Keep.perform_now()
     assert counterpunch.wait_idle(LONG)
-    assert schedulers() <= before
+    assert scheduler.thread is None
     Keep.perform_async(1)
     assert counterpunch.wait_idle(LONG)
-    assert schedulers() >= 1
+    assert scheduler.thread is not None
 
 
 def test_virtual_time_lets_go_as_well() -> None:
