@@ -364,3 +364,19 @@ def test_a_snapshot_cannot_be_changed() -> None:
         snapshot.jobs["x"] = snapshot.total  # type: ignore[index]
     with pytest.raises(AttributeError):
         snapshot.total = snapshot.total  # type: ignore[misc]
+
+
+def named(module):
+    """A class ``SendJob`` of that module."""
+    return type("SendJob", (Job,), {"__module__": module, "perform": lambda self: None})
+
+
+@pytest.mark.parametrize("order", [("shop.jobs", "crm.jobs"), ("crm.jobs", "shop.jobs")])
+def test_the_name_of_a_class_does_not_depend_on_which_was_used_first(order):
+    """Of two that share one, both have their module in front; alone, neither has."""
+    classes = [named(module) for module in order]
+    classes[0].perform_async()
+    assert list(counterpunch.stats().jobs) == ["SendJob"]
+    classes[1].perform_async()
+    assert counterpunch.wait_idle(10)
+    assert list(counterpunch.stats().jobs) == [f"{module}.SendJob" for module in order]

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import threading
+import tracemalloc
 
 import pytest
 
 import counterpunch
 from counterpunch import Discard, InvalidOption, Job, Retry, testing
-from counterpunch.core.places.timings import SLOT_SECONDS, SLOTS, Durations
+from counterpunch.core.places.timings import (
+    DAY_NOTES,
+    DAY_SECONDS,
+    DAY_SLOTS,
+    SLOT_SECONDS,
+    SLOTS,
+    Day,
+    Durations,
+)
 from counterpunch.core.process.in_force import current
 from counterpunch.core.values.counts import BOUNDS, NO_TIMES, Times
 from counterpunch.observe import chart
@@ -212,3 +221,46 @@ def test_a_reader_inside_a_fold_gets_the_last_reading_and_does_not_hang():
     with durations._lock:
         assert durations.read()[0].total == 1
     assert durations.read()[0].total == 2
+
+
+def test_the_day_shows_what_ended_in_each_half_hour():
+    """Oldest first; what lies further back than 24 hours is gone."""
+    with testing.fake() as fake:
+        clock = current().clock
+        start = (clock.monotonic() // DAY_SECONDS + 1) * DAY_SECONDS + 1
+        for hours, how in ((0, ""), (1, "fail"), (1.25, ""), (23, "")):
+            clock.move_to(start + hours * 3600)
+            Timed.perform_async(how=how)
+            Timed.perform_async()
+            try:
+                fake.drain()
+            except KeyError:
+                fake.drain()
+        lane = current().registry.lane(Timed)
+        day = chart.day(current(), lane, clock.monotonic())
+        assert len(day) == DAY_SLOTS
+        shown = {index: slot for index, slot in enumerate(day) if any(slot)}
+        assert shown == {1: (2, 0), 3: (3, 1), 47: (2, 0)}
+        day = chart.day(current(), lane, clock.monotonic() + 3600)
+        assert {index: slot for index, slot in enumerate(day) if any(slot)} == {
+            1: (3, 1),
+            45: (2, 0),
+        }
+
+
+def test_the_day_of_a_hundred_busy_classes_is_bounded():
+    """The memory is; the day is shorter then."""
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        day = Day()
+        for slot in range(3 * DAY_SLOTS):
+            for lane in range(100):
+                day.note(lane, 10_000_000 + slot, 10**9 + slot, 10**6 + slot)
+        taken = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert taken < 200_000
+    notes = day.of(99)
+    assert len(notes) == DAY_NOTES // 100
+    assert notes[-1] == (10_000_000 + 3 * DAY_SLOTS - 1, 10**9 + 143, 10**6 + 143)

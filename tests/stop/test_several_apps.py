@@ -256,9 +256,9 @@ def test_each_class_of_a_name_has_its_row() -> None:
     assert stats.total.accepted == 10
     assert [name.rpartition(".")[2] for name in stats.jobs] == [
         "MailJob",
-        "MailJob",
         "MailJob#2",
         "MailJob#3",
+        "MailJob#4",
     ]
 
 

@@ -23,7 +23,7 @@ from .places.parking import Parking, Sleeper
 from .places.permits import Permits
 from .places.scheduler import Timer
 from .places.site import Site
-from .places.timings import SLOT_SECONDS, SLOTS, Timings
+from .places.timings import DAY_SECONDS, DAY_SLOTS, SLOT_SECONDS, SLOTS, Timings
 from .places.watchers import again
 from .process.changes import redefined
 from .process.express import express_async, express_in
@@ -37,8 +37,9 @@ from .workers.registry import Registry
 from .workers.stacks import Stacks
 
 __all__ = [
-    "Clockwork", "Gate", "INTERRUPTED", "Lane", "Parking", "Permits", "Registry", "Runtime",
-    "SLOTS", "SLOT_SECONDS", "Site", "Sleeper", "Stacks", "Timer", "Timings", "Worker",
-    "accepting", "admitted", "again", "broken", "current", "express_async", "express_in",
-    "installed", "on_start", "quiet", "redefined", "shutdown", "start", "wait_idle",
+    "Clockwork", "DAY_SECONDS", "DAY_SLOTS", "Gate", "INTERRUPTED", "Lane", "Parking",
+    "Permits", "Registry", "Runtime", "SLOTS", "SLOT_SECONDS", "Site", "Sleeper", "Stacks",
+    "Timer", "Timings", "Worker", "accepting", "admitted", "again", "broken", "current",
+    "express_async", "express_in", "installed", "on_start", "quiet", "redefined", "shutdown",
+    "start", "wait_idle",
 ]  # fmt: skip

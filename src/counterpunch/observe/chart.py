@@ -1,14 +1,14 @@
-"""The last ten minutes of a class, from the notes of its ``Timings``."""
+"""The last ten minutes of a class, from the notes of its ``Timings``, and its last day."""
 
 from __future__ import annotations
 
 from itertools import pairwise
 from typing import NamedTuple
 
-from ..core.port import SLOT_SECONDS, SLOTS, Timings
+from ..core.port import DAY_SECONDS, DAY_SLOTS, SLOT_SECONDS, SLOTS, Lane, Runtime, Timings
 from ..core.values.counts import Sample
 
-__all__ = ["Slot", "depths", "recent"]
+__all__ = ["Slot", "day", "depths", "recent"]
 
 
 class Slot(NamedTuple):
@@ -60,3 +60,18 @@ def recent(timings: Timings, now: float) -> tuple[list[Slot], Sample]:
         latest.waits.since(first.waits),
         latest.runs.since(first.runs),
     )
+
+
+def day(runtime: Runtime, lane: Lane, now: float) -> list[Slot]:
+    """What ended in each half hour of the last 24 hours, oldest first and the current one last."""
+    last = int(now // DAY_SECONDS)
+    latest = lane.timings.now(0)
+    notes = [*runtime.day.of(lane.index), (last + 1, latest.succeeded, latest.failed)]
+    at_start = []
+    position = 0
+    for slot in range(last - DAY_SLOTS + 1, last + 2):
+        # As in ``recent``: the first note made in the slot or later.
+        while notes[position][0] < slot:
+            position += 1
+        at_start.append(notes[position])
+    return [Slot(end[1] - start[1], end[2] - start[2]) for start, end in pairwise(at_start)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable
 from operator import add
 from types import MappingProxyType
@@ -17,7 +18,7 @@ from ..core.values.plan import plan_of
 from ..core.values.status import Status
 from ..define.job_function import job_class
 
-__all__ = ["class_names", "find", "jobs", "stats"]
+__all__ = ["class_names", "find", "jobs", "long_names", "stats", "total_of"]
 
 
 def stats() -> Stats:
@@ -30,24 +31,35 @@ def stats() -> Stats:
     lanes = runtime.registry.all()
     names = class_names([lane.job for lane in lanes])
     classes = {name: lane.counts(now) for name, lane in zip(names, lanes, strict=True)}
-    return Stats(_total(runtime, list(classes.values())), MappingProxyType(classes))
+    return Stats(total_of(runtime, list(classes.values())), MappingProxyType(classes))
 
 
 def class_names(classes: Iterable[Any]) -> dict[str, Any]:
-    """Job classes, each once, by a name that no other of them has."""
+    """Job classes, each once, by a name that no other of them has: the qualified name, and of
+    those that share one, with its module in front. Which came first does not matter."""
+    named = long_names(classes)
+    often = Counter(cls.__qualname__ for cls in named.values())
+    return {
+        cls.__qualname__ if often[cls.__qualname__] == 1 else name: cls
+        for name, cls in named.items()
+    }
+
+
+def long_names(classes: Iterable[Any]) -> dict[str, Any]:
+    """Job classes, each once, by module and qualified name; of several of one name, such as an
+    app factory makes, those after the first have a number behind: ``#2``, ``#3``."""
     named: dict[str, Any] = {}
     for cls in classes:
-        name = cls.__qualname__
-        if name in named:
-            name = plan_of(cls).name
+        name = plan_of(cls).name
         number = 2
-        while name in named:  # an app factory that ran more than twice
+        while name in named:
             name, number = f"{plan_of(cls).name}#{number}", number + 1
         named[name] = cls
     return named
 
 
-def _total(runtime: Runtime, classes: list[Counts]) -> Counts:
+def total_of(runtime: Runtime, classes: list[Counts]) -> Counts:
+    """The sums over the counts of all classes of a process."""
     threads = sum(pool.hired() for pool in list(runtime.pools.values()))
     busy = min(threads, sum(counts.workers.busy for counts in classes))
     total = NO_COUNTS._replace(

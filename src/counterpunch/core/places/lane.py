@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from itertools import islice
 from operator import attrgetter
 from typing import Any, Protocol
@@ -85,7 +86,7 @@ class Lane:
 
     __slots__ = (
         "_pools", "announced", "away", "blocked", "bucket", "chance", "deferred",
-        "gate", "here", "history", "hold", "job", "keeper", "ledger", "left", "max_jobs",
+        "gate", "here", "history", "hold", "index", "job", "keeper", "ledger", "left", "max_jobs",
         "monotonic", "moves", "numbers", "options", "overdue", "parked", "paused", "plan", "pool",
         "prefix", "queue", "recent", "retrying", "running", "scheduled", "scheduler", "sleepers",
         "stage",
@@ -144,7 +145,10 @@ class Lane:
         #: or stopped: who has queued or taken a job asks ``Moves.turned_away``.
         self.stopped = False
         self.bucket: TokenBucket | None = None
-        self.ledger = Ledger(self.waiting, self._elsewhere, self.monotonic())
+        #: What it is called in ``Site.day``.
+        self.index = index
+        day = partial(site.day.note, index)
+        self.ledger = Ledger(self.waiting, self._elsewhere, self.monotonic(), day)
         # To be drawn from in one breath: the next number, an attempt, a success.
         self.numbers = self.ledger.accepted.numbers
         self.starts = self.ledger.attempts.numbers

@@ -28,12 +28,17 @@ class Ledger:
         elsewhere: How many run, wait for a retry, are scheduled, are deferred: in that order,
             from the far end of a job's way to its beginning.
         now: The monotonic instant.
+        day: Notes what has ended as a slot of the day begins, see ``Timings``.
     """
 
     __slots__ = ("_elsewhere", "accepted", "attempts", "drawn", "ended", "timings")
 
     def __init__(
-        self, waiting: Callable[[], int], elsewhere: Callable[[], tuple[int, ...]], now: float
+        self,
+        waiting: Callable[[], int],
+        elsewhere: Callable[[], tuple[int, ...]],
+        now: float,
+        day: Callable[[int, int, int], None] = lambda *_: None,
     ) -> None:
         self._elsewhere = elsewhere
         #: Jobs accepted so far. Its next value is the number, and so the id, of a job.
@@ -45,7 +50,7 @@ class Ledger:
         self.ended: dict[Status, Count] = {
             status: Count() for status in (SUCCEEDED, FAILED, CANCELLED, DISCARDED, LOST)
         }
-        self.timings = Timings(self.ended, waiting, now)
+        self.timings = Timings(self.ended, waiting, now, day)
 
     def issued(self, number: int) -> bool:
         """False for a number that no job has yet."""

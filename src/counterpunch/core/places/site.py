@@ -15,6 +15,7 @@ from .fork_mark import fork_mark
 from .history import History
 from .keys import Keys
 from .scheduler import Scheduler
+from .timings import Day
 from .tokens import Tokens
 from .watchers import Watchers
 
@@ -41,6 +42,7 @@ class Site:
         self.keys = Keys()
         self.tokens = Tokens()
         self.scheduler = Scheduler(clock, release, threads)
+        self.day = Day()
         self.history = History(clock, self.scheduler, self.stage)
         #: Where those sleep who wait until nothing is on its way; a worker wakes them as it
         #: falls asleep, and so does the scheduler.

@@ -17,11 +17,18 @@ from ..values.counts import BOUNDS, NO_TIMES, Count, Discards, Sample, Times
 from ..values.handle import Call
 from ..values.status import FAILED, LOST, SUCCEEDED, Status
 
-__all__ = ["FOLD_MASK", "SLOTS", "SLOT_SECONDS", "Durations", "Timings"]
+__all__ = ["DAY_SECONDS", "DAY_SLOTS", "FOLD_MASK", "SLOTS", "SLOT_SECONDS", "Day", "Durations",
+           "Timings"]  # fmt: skip
 
 #: The ring has this many slots of this many seconds: the last ten minutes.
 SLOT_SECONDS = 10.0
 SLOTS = 60
+#: The day has this many slots of this many seconds: the last 24 hours.
+DAY_SECONDS = 1800.0
+DAY_SLOTS = 48
+#: So many notes are kept of the day, of all classes together: about 170 kB. One class needs 49 of
+#: them at most, so with more than 60 that are busy day and night it is a shorter day.
+DAY_NOTES = 3000
 #: Every 512th job that ends in one status folds. A power of two less one: the test is one ``&``.
 FOLD_MASK = 0x1FF
 
@@ -73,10 +80,37 @@ def _times(values: list[float]) -> Times:
     return Times(tuple(high - low for low, high in edges), sum(values))
 
 
+class Day:
+    """How many jobs of each class had ended as a slot of the day began; one for a process.
+
+    A note is one number, a third of what a tuple of four would weigh.
+    """
+
+    __slots__ = ("_notes",)
+
+    def __init__(self) -> None:
+        self._notes: deque[int] = deque(maxlen=DAY_NOTES)
+
+    def note(self, lane: int, slot: int, succeeded: int, failed: int) -> None:
+        """For any thread. Of several notes of a slot the first one counts."""
+        self._notes.append((lane << 112) | (slot << 80) | (succeeded << 40) | failed)
+
+    def of(self, lane: int) -> list[tuple[int, int, int]]:
+        """Slot, succeeded and failed of each note of a class, oldest first."""
+        mask = (1 << 40) - 1
+        return [
+            (note >> 80 & 0xFFFFFFFF, note >> 40 & mask, note & mask)
+            for note in self._notes.copy()
+            if note >> 112 == lane
+        ]
+
+
 class Timings:
     """What the lane of a class records about time; ``note`` is the hot path."""
 
     __slots__ = (
+        "_day",
+        "_day_slot",
         "_ended",
         "_waiting",
         "depths",
@@ -89,9 +123,14 @@ class Timings:
     )  # fmt: skip
 
     def __init__(
-        self, ended: Mapping[Status, Count], waiting: Callable[[], int], now: float
+        self,
+        ended: Mapping[Status, Count],
+        waiting: Callable[[], int],
+        now: float,
+        day: Callable[[int, int, int], None] = lambda *_: None,
     ) -> None:
         self._ended = ended
+        self._day, self._day_slot = day, -1
         self._waiting = waiting
         self.durations = Durations()
         self.note = self.durations.note
@@ -121,8 +160,13 @@ class Timings:
         """
         slot = int(now // SLOT_SECONDS)
         self.tick = (slot + 1) * SLOT_SECONDS
-        self.ring.append(self.now(slot))
+        sample = self.now(slot)
+        self.ring.append(sample)
         self.note_depth(now, self._waiting())
+        day_slot = int(now // DAY_SECONDS)
+        if day_slot != self._day_slot:
+            self._day_slot = day_slot
+            self._day(day_slot, sample.succeeded, sample.failed)
 
     def note_depth(self, now: float, waiting: int) -> None:
         """At the start of a slot, for whoever looks first: the length of the queue."""

@@ -82,6 +82,7 @@ class Runtime:
         self.stage, self.mark, self.chance = site.stage, site.mark, site.chance
         self.history, self.watchers, self.keys = site.history, site.watchers, site.keys
         self.tokens, self.scheduler, self.resting = site.tokens, site.scheduler, site.resting
+        self.day = site.day
         self.pools: dict[object, Pool] = site.pools
 
         # Workers

@@ -171,8 +171,8 @@ class Sample(NamedTuple):
 class Stats(NamedTuple):
     """What ``stats()`` returns: ``jobs`` maps a class's qualified name to its counts.
 
-    Of two classes with the same qualified name the later one has its module in front; of
-    more, such as an app factory makes, they also have a number behind: ``#2``, ``#3``.
+    Classes that share a qualified name have their module in front, each of them; those that
+    share that as well, such as an app factory makes, a number behind: ``#2``, ``#3``.
     """
 
     total: Counts
