@@ -243,7 +243,14 @@ def _rate() -> Iterator[str]:
 
 
 def _ended(handles: list[Handle[Any]], rest: float = REST) -> bool:
-    return until(lambda: all(handle.done() for handle in handles), rest)
+    """Whether all of them end. They have as long as it takes (a rate lets few start at a time),
+    while they do: given up is what sees none end until :func:`until` gives up."""
+    left = len(handles)
+    while not until(lambda: all(handle.done() for handle in handles), rest):
+        before, left = left, sum(1 for handle in handles if not handle.done())
+        if left == before:
+            return False
+    return True
 
 
 def _once(ids: list[str], one: str) -> bool:

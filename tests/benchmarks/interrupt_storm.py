@@ -196,12 +196,14 @@ def run(ours: str, seconds: float, seed: int, kind: type[BaseException], deep: b
 
 
 def _one(storm: Storm, call: Callable[[], object], wrong: Counter[str]) -> bool:
-    """Make a call; False if a signal came out of it."""
+    """Make a call; False if a signal came out of it, for one or for several: a second one that
+    comes while the first is on its way out takes its place, as any exception does."""
+    raised, caught = storm.raised, storm.caught
     try:
         storm.inside = True
         call()
     except storm.kind:
-        storm.caught += 1
+        storm.caught = caught + storm.raised - raised
         return False
     except CounterpunchError:
         time.sleep(0.0005)  # full, a duplicate, discarded: let others have a turn
