@@ -243,13 +243,16 @@ def _rate() -> Iterator[str]:
 
 
 def _ended(handles: list[Handle[Any]], rest: float = REST) -> bool:
-    """Whether all of them end. They have as long as it takes (a rate lets few start at a time),
-    while they do: given up is what sees none end until :func:`until` gives up."""
+    """Whether all of them end. They have as long as it takes, while they do: a rate lets few
+    start at a time. Given up is what sees none end until the next is due and had its turn."""
     left = len(handles)
     while not until(lambda: all(handle.done() for handle in handles), rest):
-        before, left = left, sum(1 for handle in handles if not handle.done())
-        if left == before:
+        open_ = [handle for handle in handles if not handle.done()]
+        if left == len(open_) and rest > PERIOD:
             return False
+        left = len(open_)
+        soonest = min((handle.run_at.timestamp() for handle in open_), default=0.0) - time.time()
+        rest = max(rest, soonest + REST, PERIOD + REST)
     return True
 
 

@@ -208,6 +208,7 @@ def _one(storm: Storm, call: Callable[[], object], wrong: Counter[str]) -> bool:
     except CounterpunchError:
         time.sleep(0.0005)  # full, a duplicate, discarded: let others have a turn
     except BaseException:
+        traceback.print_exc()
         wrong[traceback.format_exc().strip().splitlines()[-1]] += 1
     finally:
         storm.inside = False

@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from making import Parts, call, job, put, where
 
 from counterpunch.core.moves import taking
+from counterpunch.core.places.backlog import Worker
 from counterpunch.core.values.handle import Call
-from counterpunch.core.values.status import DISCARDED, QUEUED
+from counterpunch.core.values.status import DISCARDED, QUEUED, RETRYING, RUNNING, SUCCEEDED
 
 
 class Interruption(BaseException):
     """What a signal handler raises."""
+
+
+class Looked(deque[Call]):
+    """A container; somebody else acts, once, when it is looked for a job in there."""
+
+    def __init__(self, act: Callable[[], object]) -> None:
+        super().__init__()
+        self._acts = [act]
+
+    def __contains__(self, one: object) -> bool:
+        if self._acts:
+            self._acts.pop()()
+        return super().__contains__(one)
 
 
 class Table(Parts):
@@ -89,6 +105,39 @@ def test_a_job_that_is_somewhere_is_left_there() -> None:
     with pytest.raises(Interruption):
         one.taking.out_of(made, one.of.deferred, follow=follow)
     assert (where(made), one.followed, woken) == (["queue"], [made], [True])
+
+
+@pytest.mark.parametrize("there", ["hand", "running", "retrying", "ended"])
+def test_a_job_that_goes_on_while_it_is_looked_for_is_left_to_go_on(there: str) -> None:
+    """It was broken off after the job had been queued, and a worker takes it from before the very
+    eyes of who repairs."""
+    one = Table()
+    made, worker = one.deferred(), Worker()
+
+    def moves_on() -> None:
+        assert one.of.pool.take(worker) is made
+        if there == "hand":
+            one.of.pool.workers.add(worker)
+            return
+        made.state = RUNNING
+        if there == "running":
+            put(made, "running")
+        elif there == "retrying":
+            made.attempt, made.state = 1, RETRYING
+            put(made, "retrying")
+        else:
+            one.endings.end(made, SUCCEEDED)
+
+    def follow(made: Call) -> None:
+        one.followed.append(made)
+        one.queueing.push(made)
+        one.of.hold = Looked(moves_on)
+        raise Interruption
+
+    with pytest.raises(Interruption):
+        one.taking.out_of(made, one.of.deferred, follow=follow)
+    places = {"hand": [], "ended": ["history"]}
+    assert (where(made), one.followed) == (places.get(there, [there]), [made])
 
 
 def test_a_job_that_had_ended_is_left_so_and_told_again() -> None:

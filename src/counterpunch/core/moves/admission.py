@@ -23,7 +23,7 @@ from ..values.hooks import context_for, enter_around, process, report
 from ..values.mode import Mode
 from ..values.plan import identity_of
 from ..values.record import NO_KWARGS
-from ..values.status import DEFERRED, DISCARDED, RETRYING, SCHEDULED, TERMINAL
+from ..values.status import DEFERRED, DISCARDED, QUEUED, RETRYING, SCHEDULED, TERMINAL
 from ..values.times import due_at, due_in
 from ..workers.registry import Registry
 from ..workers.whereabouts import Whereabouts
@@ -171,7 +171,7 @@ class Admission:
         lane.announced.discard(call)
         if call.outcome is NOT_ACCEPTED:
             self._keys.free(call)
-        elif call.state not in TERMINAL and not self._whereabouts.holds(call):
+        elif self._whereabouts.nowhere(call, QUEUED):
             lane.left_queue(call)
             self._endings.end(call, DISCARDED, INTERRUPTED, "refused")
         self._taking.shake(call)

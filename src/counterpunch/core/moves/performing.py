@@ -7,7 +7,7 @@ from functools import partial
 from ..places.lane import Lane
 from ..places.site import Site
 from ..values.handle import Call
-from ..values.status import CANCELLED, DISCARDED, RETRYING, TERMINAL, Status, checked_move
+from ..values.status import CANCELLED, DISCARDED, RETRYING, RUNNING, TERMINAL, Status, checked_move
 from ..workers.outcome import broken
 from .endings import Endings
 from .overrun import Overrun
@@ -79,7 +79,7 @@ class Performing:
             raise
 
     def _settle_again(self, call: Call, status: Status) -> None:
-        self._taking.go_on(call, partial(self._settle, status=status))
+        self._taking.go_on(call, partial(self._settle, status=status), RUNNING)
 
     def _settle(self, call: Call, status: Status) -> None:
         lane: Lane = call.lane
@@ -107,7 +107,7 @@ class Performing:
         lane: Lane = call.lane
         if call in lane.running:
             self.settle(call, broken(call, exc))
-        elif call.state not in TERMINAL and not lane.holds(call):
+        elif call.state not in TERMINAL and not lane.keeps(call):
             lane.left_queue(call)
             self._settle(call, broken(call, exc))
         self._taking.shake(call)

@@ -19,7 +19,7 @@ from ..places.lane import Lane
 from ..places.site import Site
 from ..values.handle import Call
 from ..values.hooks import report
-from ..values.status import RETRYING, SCHEDULED, TERMINAL
+from ..values.status import QUEUED, RETRYING, SCHEDULED, TERMINAL, Status
 from ..workers.whereabouts import Whereabouts
 
 __all__ = ["Follow", "Taking"]
@@ -43,24 +43,24 @@ class Taking:
 
     def out_of(self, call: Call, *tables: dict[Call, None], follow: Follow) -> bool:
         """Take a job out of the table that it is in; False if it is in none of them."""
-        taken = False
+        was = None
         try:
             for table in tables:
                 try:
                     del table[call]
-                    taken = True
+                    was = call.state
                 except KeyError:
                     continue
                 break
-            if taken:
+            if was is not None:
                 follow(call)
         except BaseException:
-            if taken:
+            if was is not None:
                 left = self._left
-                left += ((self.go_on, (call, follow), 0),)
+                left += ((self.go_on, (call, follow, was), 0),)
                 self.repair()
             raise
-        return taken
+        return was is not None
 
     def out_of_queue(self, call: Call, follow: Follow) -> bool:
         """Take a job out of the queue of its pool, or from those that are held; False if a worker
@@ -80,7 +80,7 @@ class Taking:
         except BaseException:
             if hand:
                 left = self._left
-                left += ((self.go_on, (call, follow), 0),)
+                left += ((self.go_on, (call, follow, QUEUED), 0),)
                 self.repair()
             raise
         return bool(hand)
@@ -94,7 +94,7 @@ class Taking:
             follow(call)
         except BaseException:
             left = self._left
-            left += ((self.go_on, (call, follow), 0),)
+            left += ((self.go_on, (call, follow, QUEUED), 0),)
             self.repair()
             raise
 
@@ -108,10 +108,11 @@ class Taking:
             self.repair()
             raise
 
-    def go_on(self, call: Call, follow: Follow) -> None:
-        """What was to follow was broken off somewhere."""
+    def go_on(self, call: Call, follow: Follow, was: Status) -> None:
+        """What was to follow, after the job was taken out in the state ``was``, was broken off
+        somewhere."""
         lane: Lane = call.lane
-        if call.state not in TERMINAL and not self._whereabouts.holds(call):
+        if self._whereabouts.nowhere(call, was):
             lane.left_queue(call)
             follow(call)
         self.shake(call)

@@ -219,9 +219,9 @@ class Lane:
     def held(self) -> list[Call]:
         return sorted(self.hold.copy(), key=waits_since)
 
-    def holds(self, call: Call) -> bool:
-        """True if the job is in one of the containers, or in a queue. Slow: for repairs."""
-        tables = self.running, self.scheduled, self.retrying, self.deferred, self.hold
+    def keeps(self, call: Call) -> bool:
+        """True if the job waits in one of the containers, or in a queue. Slow: for repairs."""
+        tables = self.deferred, self.scheduled, self.retrying, self.hold
         return any(call in table for table in tables) or call in self.home(call).calls()
 
     def over_budget(self, budget: float) -> bool:

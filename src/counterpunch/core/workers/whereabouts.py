@@ -10,7 +10,7 @@ from ..places.lane import Lane, waits_since
 from ..places.site import Site
 from ..values.current import current_job
 from ..values.handle import Call
-from ..values.status import QUEUED
+from ..values.status import QUEUED, RUNNING, TERMINAL, Status
 from .here import Here
 from .registry import Registry
 
@@ -60,12 +60,29 @@ class Whereabouts:
                     yield call
         yield from self._here.of_lane(lane)
 
-    def holds(self, call: Call) -> bool:
-        """True if the job is somewhere: in a container of its lane, or in the hand of a thread that
-        is about to start it. A thread that has started it may have been left behind."""
+    def nowhere(self, call: Call, was: Status) -> bool:
+        """True if a job that was taken out in the state ``was`` has not been put anywhere since.
+
+        Who has put it somewhere may have seen it go on at once: it is looked for in the order in
+        which a job moves, and once more if it has moved meanwhile.
+        """
+        while True:
+            state, attempt = call.state, call.attempt
+            if state in TERMINAL or (state is RUNNING and was is not RUNNING):
+                return False
+            if self._holds(call):
+                return False
+            if call.state is state and call.attempt == attempt:
+                return True
+
+    def _holds(self, call: Call) -> bool:
+        """True if the job is in a container of its lane, or in the hand of a thread that is about
+        to start it. A thread that has started it may have been left behind."""
         lane: Lane = call.lane
+        if lane.keeps(call):
+            return True
         starts = call.state is QUEUED and any(one is call for one in self.in_hand(lane))
-        return starts or lane.holds(call)
+        return starts or call in lane.running
 
     def live(self, lane: Lane) -> list[Call]:
         """The jobs of a class that have not ended or are just about to: running, queued,
