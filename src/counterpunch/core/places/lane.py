@@ -85,13 +85,12 @@ class Lane:
     """
 
     __slots__ = (
-        "_pools", "announced", "away", "blocked", "bucket", "chance", "deferred",
-        "gate", "here", "history", "hold", "index", "job", "keeper", "ledger", "left", "max_jobs",
-        "monotonic", "moves", "numbers", "options", "overdue", "parked", "paused", "plan", "pool",
-        "prefix", "queue", "recent", "retrying", "running", "scheduled", "scheduler", "sleepers",
-        "stage",
-        "starts", "stopped", "succeeds", "tickets", "timings", "tokens", "vacancies", "wake_one",
-        "watchers",
+        "_pools", "announced", "away", "blocked", "bucket", "chance", "deferred", "gate", "here",
+        "history", "hold", "index", "job", "keeper", "ledger", "left", "max_jobs", "monotonic",
+        "moves", "numbers", "options", "overdue", "parked", "paused", "plan", "pool", "prefix",
+        "queue", "recent", "retries", "retrying", "running", "scheduled", "scheduler", "sleepers",
+        "stage", "starts", "stopped", "succeeds", "tickets", "timings", "tokens", "vacancies",
+        "wake_one", "watchers",
     )  # fmt: skip
 
     def __init__(
@@ -160,6 +159,8 @@ class Lane:
         """Take over the options of the class, at first use and whenever they change."""
         self.plan = plan
         self.options: Options = plan.options
+        #: Another attempt may follow, unless a job's own options say otherwise.
+        self.retries = plan.options.retry is not None
         limit = plan.options.max_jobs
         self.max_jobs = sys.maxsize if limit is None else limit
         self.queue = self.pool.level(plan.options.priority)

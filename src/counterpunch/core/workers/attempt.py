@@ -29,7 +29,9 @@ from ..values.status import RUNNING, SUCCEEDED, Status
 from .outcome import broken, forked_child_left, judge, log
 from .turns import Interrupted, Turn, turns
 
-__all__ = ["admitted", "execute", "execute_plain", "perform", "run", "run_async", "steps"]
+__all__ = [
+    "admitted", "context_of", "execute", "execute_plain", "perform", "run", "run_async", "steps",
+]  # fmt: skip
 
 #: Bound once: from 3.12 on a method of an imported object is looked up anew at each call.
 _set_current = current.set
@@ -128,6 +130,17 @@ def admitted(call: Call, lane: Lane, forced: bool = False) -> bool:
     return True
 
 
+def context_of(call: Call, lane: Lane) -> Context:
+    """What one attempt runs in: the caller's variables as they were at the enqueue. What it sets
+    itself its hooks see, and no other attempt."""
+    context = call.context
+    if context is None:
+        return Context()  # the caller's was empty, or the class wants a fresh one
+    if lane.retries or call.more is not None:  # a retry of its own, or what another one left
+        return context.copy()
+    return context
+
+
 def execute(call: Call, worker: bool, final: bool = False) -> None:
     """Run one attempt of a job of plain functions that the caller has taken out of its container.
 
@@ -139,10 +152,7 @@ def execute(call: Call, worker: bool, final: bool = False) -> None:
     lane: Lane = call.lane
     if not admitted(call, lane, final):
         return
-    context = call.context
-    if context is None:
-        context = Context()  # the caller's was empty, or the class wants a fresh one
-    late = None
+    late, context = None, context_of(call, lane)
     try:
         status = context.run(run, steps(call, lane, final, worker))
     except Interrupted as one:
@@ -174,6 +184,8 @@ def execute_plain(call: Call, lane: Lane) -> None:
     context = call.context
     if context is None:
         context = Context()  # the caller's was empty
+    elif lane.retries:
+        context = context.copy()  # as in ``context_of``
     try:
         call.outcome = context.run(perform, call, lane)
     except BaseException as failure:

@@ -15,7 +15,7 @@ from ..places.parking import Parking
 from ..values.handle import Call
 from ..values.hooks import report
 from ..values.status import CANCELLED, Status
-from .attempt import admitted, run_async, steps
+from .attempt import admitted, context_of, run_async, steps
 from .hiring import not_joined_at_exit
 from .outcome import Abandon, broken
 
@@ -131,8 +131,7 @@ async def perform_on(loop: Loop, call: Call) -> None:
     lane: Lane = call.lane
     if not admitted(call, lane):
         return
-    context = call.context
-    task = loop.spawn(run_async(steps(call, lane)), Context() if context is None else context)
+    task = loop.spawn(run_async(steps(call, lane)), context_of(call, lane))
     loop.jobs[call] = task
     try:
         status: Status = await asyncio.shield(task)
@@ -186,7 +185,7 @@ def execute_here(
     lane: Lane = call.lane
     if not admitted(call, lane, final):
         return
-    context = call.context or Context()
+    context = context_of(call, lane)
     try:
         asyncio.get_running_loop()
     except RuntimeError:
