@@ -11,7 +11,7 @@ from threading import get_ident
 from types import TracebackType
 from typing import Any
 
-from .core.port import INTERRUPTED, Parking, Permits, Runtime, Sleeper, accepting, again
+from .core.port import INTERRUPTED, Parking, Permits, Runtime, Sleeper, accepting, again, entries
 from .core.values.current import OpenBatch, current_batch, current_job, open_batches
 from .core.values.errors import CounterpunchError, InvalidOption, interrupts
 from .core.values.handle import Handle
@@ -134,14 +134,14 @@ class Batch:
     @property
     def callbacks(self) -> list[Handle[Any]]:
         """The handles of the callbacks that were enqueued."""
-        return [hand[-1] for hand in list(self._followers.values()) if hand]
+        return [hand[-1] for hand in entries(self._followers.values()) if hand]
 
     @property
     def progress(self) -> tuple[int, int]:
         """``(ended, total)`` members, those of inner batches included."""
-        handles = self.handles.copy()
+        handles = entries(self.handles)
         done, total = sum(1 for call in handles if call.state in TERMINAL), len(handles)
-        for inner in self._inner.copy():
+        for inner in entries(self._inner):
             inner_done, inner_total = inner.progress
             done, total = done + inner_done, total + inner_total
         return done, total
@@ -165,7 +165,7 @@ class Batch:
             raise CounterpunchError(f"{self!r} was never opened: enqueue its jobs in a with block")
         if limit is None and self._thread == get_ident() and current_batch.get() is self:
             raise CounterpunchError(f"{self!r} is still open: wait for it after its with block")
-        for call in self.handles.copy():
+        for call in entries(self.handles):
             if call.state not in TERMINAL:
                 call.lane.keeper.before_wait(call)
         if limit is None and current_job() is not None:
@@ -176,8 +176,8 @@ class Batch:
         return self._parking.park(Sleeper(), lambda: self._done, limit) or self._done
 
     def _members(self) -> list[Handle[Any]]:
-        inner = [call for batch in self._inner.copy() for call in batch._members()]
-        return [*self.handles.copy(), *inner]
+        inner = [call for batch in entries(self._inner) for call in batch._members()]
+        return [*entries(self.handles), *inner]
 
     # For the runtime
 
@@ -211,8 +211,8 @@ class Batch:
     def _succeeded(self) -> bool:
         if self._interrupted:
             return False
-        own = all(call.state is SUCCEEDED for call in self.handles.copy())
-        return own and all(inner._succeeded() for inner in self._inner.copy())
+        own = all(call.state is SUCCEEDED for call in entries(self.handles))
+        return own and all(inner._succeeded() for inner in entries(self._inner))
 
     def _complete(self, runtime: Runtime) -> None:
         """Enqueue the callbacks; may be begun again."""

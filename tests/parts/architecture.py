@@ -238,6 +238,58 @@ def past_the_port(sources: Sources, known: Collection[tuple[str, str]] = ()) -> 
     ]
 
 
+#: Containers that other threads change while somebody looks.
+SHARED = {
+    "announced", "away", "blocked", "cancels", "deferred", "drains", "failed", "fresh",
+    "handles", "hold", "inbox", "kept", "lanes", "left", "lost", "overdue", "overruns", "owed",
+    "pools", "recent", "retrying", "running", "runs", "scheduled", "sleepers", "table", "tickets",
+    "workers", "_asleep", "_followers", "_inner", "_loops", "_pools",
+}  # fmt: skip
+#: What they have is replaced, never changed.
+REPLACED = {"config", "report", "result"}
+_ITERATE = {
+    "all", "any", "chain", "deque", "dict", "enumerate", "extend", "filter", "from_iterable",
+    "fromkeys", "frozenset", "iter", "list", "map", "max", "min", "set", "sorted", "sum", "tuple",
+    "update", "zip",
+}  # fmt: skip
+
+
+def steps_outside(sources: Sources) -> list[str]:
+    """Only ``places`` iterates or copies what other threads change; the others ask ``entries``."""
+    return [
+        f"{path}:{line} goes through {text}, which other threads change meanwhile: ask "
+        f"entries({text}) of core/places/steps.py, which says what is one step and what is not; "
+        f"rings have it from core/port.py."
+        for path in sorted(sources)
+        if floor_of(path) != "places"
+        for _, node in _nodes(sources[path])
+        for line, text in _gone_through(node)
+    ]
+
+
+def _gone_through(node: ast.AST) -> Iterator[tuple[int, str]]:
+    """What a statement or an expression takes the entries out of, one after the other."""
+    whats: list[ast.expr] = []
+    if isinstance(node, (ast.For, ast.AsyncFor, ast.comprehension)):
+        whats = [node.iter]
+    elif isinstance(node, (ast.Starred, ast.YieldFrom)):
+        whats = [node.value]
+    elif isinstance(node, ast.Call) and _called(node) == "copy":
+        whats = [node.func.value] if isinstance(node.func, ast.Attribute) else []
+    elif isinstance(node, ast.Call) and _called(node) in _ITERATE:
+        whats = node.args
+    for what in whats:
+        whose = what
+        if isinstance(what, ast.Call) and _called(what) in ("values", "items", "keys"):
+            whose = what.func.value if isinstance(what.func, ast.Attribute) else what
+        if (
+            isinstance(whose, ast.Attribute)
+            and whose.attr in SHARED
+            and getattr(whose.value, "id", None) not in REPLACED
+        ):
+            yield what.lineno, ast.unparse(what)
+
+
 #: Private by their look only: documented by whoever made them.
 DOCUMENTED = ("_asdict", "_current_frames", "_exit", "_fields", "_get_current_object", "_replace")
 

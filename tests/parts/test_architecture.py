@@ -80,6 +80,11 @@ def test_rings_import_only_the_port_and_the_words() -> None:
     assert rules.past_the_port(SOURCES, PAST_THE_PORT) == []
 
 
+def test_only_places_go_through_what_others_change() -> None:
+    """One step on one build is none on the other: ``core/places/steps.py`` has both."""
+    assert rules.steps_outside(SOURCES) == []
+
+
 def test_rings_touch_nothing_private_of_others() -> None:
     """Nor of other projects, but for what ``OTHERS_PRIVATE`` names."""
     assert rules.private_in_rings(SOURCES, OTHERS_PRIVATE) == []
@@ -323,3 +328,24 @@ def test_the_rule_holds_the_real_house(path: str, line: str, rule: Rule) -> None
     more = [given[rule]] if rule in given else []
     broken = {**SOURCES, path: f"{SOURCES[path]}\n{line}\n"}
     assert path in one([each for each in rule(broken, *more) if each not in rule(SOURCES, *more)])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "for call in lane.running: pass",
+        "found = [call for call in lane.running]",
+        "found = [*lane.running, 1]",
+        "found = list(lane.running)",
+        "found = lane.running.copy()",
+        "found = any(map(str, lane.running))",
+        "for call in lane.running.values(): pass",
+        "def each(): yield from lane.running",
+    ],
+)
+def test_going_through_what_others_change_is_found(text: str) -> None:
+    """Outside of the places, however it is written."""
+    message = one(rules.steps_outside({"core/moves/end.py": text}))
+    assert message.startswith("core/moves/end.py:1 goes through lane.running")
+    assert rules.steps_outside({"core/places/end.py": text}) == []
+    assert rules.steps_outside({"observe/a.py": text.replace("lane.running", "entries(x)")}) == []

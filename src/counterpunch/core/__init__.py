@@ -30,7 +30,8 @@ owns it until it has put it into the next one. ``values.status`` has the table o
 ``values.stage`` has that of the process's phases, and ``Stage.enter`` is the one that changes it.
 
 **Two protocols**, explained once: *publish, then look again* in ``places.parking``; *taking out is
-the right to change* in ``values.record``.
+the right to change* in ``values.record``. What is one step on a container, with the interpreter
+lock and without, is in ``places.steps``.
 
 **Words.**
 

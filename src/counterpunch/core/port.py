@@ -7,7 +7,8 @@ private name. Whoever needs more adds a line here.
 ``accepting()`` gives the runtime to who enqueues, ``current()`` to who looks. Of it: ``enqueue``,
 ``perform_now``; ``registry`` (lanes and pools), ``whereabouts`` (live, find, workers), ``history``
 (remembered), ``steering`` (cancel, pause), ``endings`` (end, lose), ``stage``, ``scheduler``,
-``idle``. A lane has the containers of a class, and ``counts``.
+``idle``. A lane has the containers of a class, and ``counts``;
+``entries(container)`` reads one whole while others change it.
 
 An engine's worker: ``admitted``, ``runtime.here.attempt``, ``broken``, ``runtime.settle``. What
 looks after the queues is told to ``installed.watch``; ``start`` calls what is in ``on_start``;
@@ -23,6 +24,7 @@ from .places.parking import Parking, Sleeper
 from .places.permits import Permits
 from .places.scheduler import Timer
 from .places.site import Site
+from .places.steps import entries
 from .places.timings import DAY_SECONDS, DAY_SLOTS, SLOT_SECONDS, SLOTS, Timings
 from .places.watchers import again
 from .process.changes import redefined
@@ -40,6 +42,6 @@ __all__ = [
     "Clockwork", "DAY_SECONDS", "DAY_SLOTS", "Gate", "INTERRUPTED", "Lane", "Parking",
     "Permits", "Registry", "Runtime", "SLOTS", "SLOT_SECONDS", "Site", "Sleeper", "Stacks",
     "Timer", "Timings", "Worker", "accepting", "admitted", "again", "broken", "current",
-    "express_async", "express_in", "installed", "on_start", "quiet", "redefined", "shutdown",
-    "start", "wait_idle",
+    "entries", "express_async", "express_in", "installed", "on_start", "quiet", "redefined",
+    "shutdown", "start", "wait_idle",
 ]  # fmt: skip

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from heapq import nsmallest
 from typing import Any
 
-from ..core.port import Lane, Runtime, current
+from ..core.port import Lane, Runtime, current, entries
 from ..core.values.handle import Handle
 from ..core.values.status import Status
 from ..observe.dump import stacks
@@ -29,7 +29,7 @@ Calls = list[Handle[Any]]
 
 
 def _running(runtime: Runtime, lanes: list[Lane]) -> Calls:
-    calls = [call for lane in lanes for call in list(lane.running)]
+    calls = [call for lane in lanes for call in entries(lane.running)]
     running = (call for call in calls if call.status is Status.RUNNING)
     return sorted(running, key=lambda call: call.started or 0.0)
 
@@ -39,7 +39,12 @@ def _waiting(runtime: Runtime, lanes: list[Lane]) -> Calls:
 
 
 def _delayed(runtime: Runtime, lanes: list[Lane]) -> Calls:
-    return [call for lane in lanes for call in [*lane.scheduled, *lane.retrying, *lane.deferred]]
+    return [
+        call
+        for lane in lanes
+        for table in (lane.scheduled, lane.retrying, lane.deferred)
+        for call in entries(table)
+    ]
 
 
 def _finished(runtime: Runtime, lanes: list[Lane]) -> Calls:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import NamedTuple
 
-from ..core.port import DAY_SECONDS, DAY_SLOTS, SLOT_SECONDS, SLOTS, Lane, Runtime, Timings
+from ..core.port import DAY_SECONDS, DAY_SLOTS, SLOT_SECONDS, SLOTS, Lane, Runtime, Timings, entries
 from ..core.values.counts import Sample
 
 __all__ = ["Slot", "day", "depths", "recent"]
@@ -26,7 +26,7 @@ def depths(timings: Timings, now: float, waiting: int) -> list[int]:
     is work, and once more when there is none.
     """
     last = int(now // SLOT_SECONDS)
-    notes = [*timings.depths.copy(), (last + 1, waiting)]
+    notes = [*entries(timings.depths), (last + 1, waiting)]
     found, position, depth = [], 0, 0
     for slot in range(last - SLOTS + 2, last + 2):
         while position < len(notes) and notes[position][0] <= slot:
@@ -40,7 +40,7 @@ def recent(timings: Timings, now: float) -> tuple[list[Slot], Sample]:
     """The slots of the ring, oldest first and the current one last, and their sum."""
     last = int(now // SLOT_SECONDS)
     latest = timings.now(last + 1)
-    samples = [*timings.ring.copy(), latest]
+    samples = [*entries(timings.ring), latest]
     slots = []
     position = 0
     at_start: list[Sample] = []

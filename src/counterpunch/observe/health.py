@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ..core.port import Lane, Runtime, current
+from ..core.port import Lane, Runtime, current, entries
 from ..core.values.checks import seconds, whole
 from ..core.values.errors import InvalidOption
 from ..core.values.stage import DRAINING, OPEN
@@ -79,7 +79,7 @@ def _of_a_class(
         if lane.stage.threads and lane.pool.hired() == 0:
             yield f"no worker could be started, and {waiting} wait for one"
     overrun = 0
-    for call in list(lane.running):
+    for call in entries(lane.running):
         timeout, started = call.option("timeout"), call.started
         if timeout is not None and started is not None and call.running():
             overrun += now - started > timeout

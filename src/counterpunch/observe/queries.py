@@ -8,7 +8,7 @@ from operator import add
 from types import MappingProxyType
 from typing import Any
 
-from ..core.port import Runtime, current
+from ..core.port import Runtime, current, entries
 from ..core.values.backend import engines
 from ..core.values.checks import hashable
 from ..core.values.counts import NO_COUNTS, Counts, Discards, Stats, WorkerCounts
@@ -60,7 +60,7 @@ def long_names(classes: Iterable[Any]) -> dict[str, Any]:
 
 def total_of(runtime: Runtime, classes: list[Counts]) -> Counts:
     """The sums over the counts of all classes of a process."""
-    threads = sum(pool.hired() for pool in list(runtime.pools.values()))
+    threads = sum(pool.hired() for pool in entries(runtime.pools.values()))
     busy = min(threads, sum(counts.workers.busy for counts in classes))
     total = NO_COUNTS._replace(
         workers=WorkerCounts(threads, busy, threads - busy),

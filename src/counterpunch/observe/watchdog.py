@@ -13,7 +13,17 @@ import _thread
 import logging
 from typing import Any
 
-from ..core.port import SLOT_SECONDS, Lane, Permits, Registry, Site, Stacks, Timer, installed
+from ..core.port import (
+    SLOT_SECONDS,
+    Lane,
+    Permits,
+    Registry,
+    Site,
+    Stacks,
+    Timer,
+    entries,
+    installed,
+)
 from ..core.values.config import config
 from ..core.values.hooks import report
 
@@ -97,7 +107,7 @@ class Watchdog:
     def _resting(self) -> bool:
         if not self._stage.serving:
             return True
-        busy = any(not pool.idle() for pool in list(self._registry.pools.values()))
+        busy = any(not pool.idle() for pool in entries(self._registry.pools.values()))
         return not busy and not any(lane.waiting() for lane in self._registry.all())
 
     def _report_starving(self, lane: Lane, now: float) -> None:
@@ -120,7 +130,7 @@ class Watchdog:
         new = [call for call in calls if call.number in unknown]
         # Most have no options of their own, and so the pool of their class.
         pools = {lane.home(call) for call in [new[0], *(one for one in new if one.more)]}
-        workers = [worker for pool in pools for worker in list(pool.workers)]
+        workers = [worker for pool in pools for worker in entries(pool.workers)]
         stacks = "\n".join(self._stacks.describe(workers, now)) or "it has no worker\n"
         oldest = min(new, key=lambda call: call.due)
         ids = [call.id for call in new[:NAMED]]

@@ -12,7 +12,7 @@ from contextvars import Context
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from ..core.port import Clockwork, Runtime, Timer, current, on_start
+from ..core.port import Clockwork, Runtime, Timer, current, entries, on_start
 from ..core.values.clock import moment
 from ..core.values.handle import Handle
 from ..core.values.hooks import process, report
@@ -82,7 +82,7 @@ class _Clockwork(Clockwork):
 
     def stop(self) -> None:
         """Let other processes of the host have the classes that this one has held."""
-        for lock in list(self.locks.values()):
+        for lock in entries(self.locks.values()):
             lock.release()
 
     def _tick(self, job: type[Any], due: float, timer: Timer) -> None:
@@ -153,7 +153,7 @@ def periodic() -> list[Entry]:
     if not isinstance(clockwork, _Clockwork):
         return []
     rows = []
-    for job, due in list(clockwork.due.items()):
+    for job, due in entries(clockwork.due.items()):
         lane = runtime.registry.lanes.get(job)
         paused = lane is not None and lane.paused
         rows.append(Entry(job, moment(due), paused, clockwork.latest.get(job)))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from ..core.port import Runtime
+from ..core.port import Runtime, entries
 from ..core.values.clock import moment
 from ..core.values.errors import CounterpunchError, InvalidOption, shorten
 from ..core.values.failure import handed_over
@@ -42,7 +42,12 @@ class Fake:
             key=self._order,
         )
         delayed = sorted(
-            (call for lane in runtime.registry.all() for call in (*lane.scheduled, *lane.retrying)),
+            (
+                call
+                for lane in runtime.registry.all()
+                for table in (lane.scheduled, lane.retrying)
+                for call in entries(table)
+            ),
             key=lambda call: (call.due, call.enqueued, self._orders.get(call, 0)),
         )
         return queued + delayed
@@ -189,7 +194,7 @@ class Fake:
         """The first of ``jobs``, by looking at the head of each queue only."""
         heads = [
             queue[0]
-            for pool in list(self._runtime.pools.values())
+            for pool in entries(self._runtime.pools.values())
             for queue in pool.levels
             if queue
         ]
@@ -209,7 +214,7 @@ class Fake:
             when = "" if due == 0 else f" in {due:g} s"
             lines.append(f"  {call.job.__qualname__} args={call.args} kwargs={call.kwargs}{when}")
         for lane in self._runtime.registry.all():
-            lines += [f"  not yet: {call!r} {UNCOMMITTED}" for call in lane.deferred]
+            lines += [f"  not yet: {call!r} {UNCOMMITTED}" for call in entries(lane.deferred)]
         lines += [f"  no longer: {call!r}" for call in self._runtime.history.remembered()[-LISTED:]]
         return "\n" + "\n".join(lines) if lines else "nothing"
 

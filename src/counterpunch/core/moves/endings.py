@@ -7,6 +7,7 @@ from typing import Any
 
 from ..places.lane import Lane
 from ..places.site import Site
+from ..places.steps import entries
 from ..places.timings import FOLD_MASK
 from ..values.config import config
 from ..values.handle import Call
@@ -110,7 +111,7 @@ class Endings:
         The drain takes what is on the list, publishes its report, and looks again; whoever
         loses a job puts it on the list, and then looks for the report. So one of them has it.
         """
-        for call in list(self.lost):
+        for call in entries(self.lost):
             if call.state is not LOST:
                 continue  # just about to
             try:

@@ -7,6 +7,7 @@ from functools import partial
 
 from ..places.lane import Lane
 from ..places.site import Site
+from ..places.steps import entries
 from ..values.handle import Call
 from ..values.hooks import report
 from ..values.stage import DRAINING
@@ -77,7 +78,7 @@ class Queueing:
     def lose_held(self, lane: Lane) -> None:
         """The process stops: nobody will resume a paused class any more."""
         lose = partial(self._endings.lose, reason="its class was paused when the process stopped")
-        for call in lane.hold.copy():
+        for call in entries(lane.hold):
             self._taking.out_of_queue(call, lose)
 
     def lose_queue(self, pool: Pool, reason: str) -> None:
@@ -85,7 +86,7 @@ class Queueing:
         lose = partial(self._endings.lose, reason=reason)
         for queue in pool.levels:
             while queue:
-                for call in queue.copy():
+                for call in entries(queue):
                     self._taking.out_of_queue(call, lose)
 
     def no_thread(self, pool: Pool, exc: BaseException) -> None:
@@ -113,7 +114,7 @@ class Queueing:
             else:
                 self._taking.out_of_queue(call, self._endings.lose)
         elif taken:
-            workers = list(lane.home(call).workers)
+            workers = entries(lane.home(call).workers)
             if all(one.call is not call for one in workers) and not self._waits.helps(call):
                 return False
             self._taking.out_of(call, lane.running, follow=self._keep_unstarted)

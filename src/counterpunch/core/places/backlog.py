@@ -10,6 +10,7 @@ from itertools import starmap
 from ..values.handle import Call
 from .parking import Parking, Sleeper
 from .permits import Permits
+from .steps import entries
 
 __all__ = ["Backlog", "Worker"]
 
@@ -122,7 +123,7 @@ class Backlog:
 
     def calls(self) -> list[Call]:
         """A copy of the queue in the order in which it would run."""
-        return list(itertools.chain.from_iterable(queue.copy() for queue in self.levels))
+        return list(itertools.chain.from_iterable(map(entries, self.levels)))
 
     def hired(self) -> int:
         """Workers that run, are being started, or sleep."""

@@ -31,6 +31,7 @@ from ..values.stage import Stage
 from ..values.status import FAILED, Status
 from ..values.weight import LIGHT, weight_of
 from .scheduler import Scheduler, Timer
+from .steps import entries
 
 __all__ = ["History"]
 
@@ -85,14 +86,14 @@ class Shelf:
     __slots__ = ("fresh", "kept", "taker")
 
     def __init__(self, fresh: Iterable[Call] = (), kept: Iterable[Entry] = ()) -> None:
-        self.fresh: deque[Call] = deque(fresh, config.history)
-        self.kept: deque[Entry] = deque(kept, config.history)
+        self.fresh: deque[Call] = deque(entries(fresh), config.history)
+        self.kept: deque[Entry] = deque(entries(kept), config.history)
         self.taker: Iterator[Call] = starmap(self.fresh.popleft, repeat(()))
 
     def calls(self) -> list[Call]:
         """The latest, as many as are to be remembered."""
-        fresh = self.fresh.copy()  # first: they go from here to there
-        calls = dict.fromkeys(map(_face, self.kept.copy()))
+        fresh = entries(self.fresh)  # first: they go from here to there
+        calls = dict.fromkeys(map(_face, entries(self.kept)))
         calls.update(dict.fromkeys(fresh))
         return list(calls)[-config.history or len(calls) :]
 
@@ -200,7 +201,7 @@ class History:
         heavy = [
             entry
             for shelf in (self.done, self.failures)
-            for entry in shelf.kept.copy()
+            for entry in entries(shelf.kept)
             if type(entry) is Heavy and entry.held
         ]
         total = sum(entry.weight for entry in heavy)
@@ -239,7 +240,7 @@ class History:
         """Remember one job no longer."""
         for shelf in (self.failures, self.done):
             _remove(shelf.fresh, call)  # first: it goes from here to there
-            for entry in shelf.kept.copy():
+            for entry in entries(shelf.kept):
                 if _face(entry) is call:
                     _remove(shelf.kept, entry)
 

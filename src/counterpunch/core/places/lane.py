@@ -20,6 +20,7 @@ from ..values.status import SUCCEEDED, Status
 from .backlog import Backlog
 from .ledger import Ledger
 from .site import Site
+from .steps import entries
 
 __all__ = ["Gate", "Lane", "Moves", "Site", "head_of", "waits_since"]
 
@@ -198,7 +199,7 @@ class Lane:
         """The pools that may hold a queued job of this class, its own first."""
         if not self.away:
             return [self.pool]
-        others = list(self._pools.values())
+        others = entries(self._pools.values())
         return [self.pool, *(pool for pool in others if pool is not self.pool)]
 
     def left_queue(self, call: Call) -> None:
@@ -218,7 +219,7 @@ class Lane:
         return [call for pool in self.pools() for call in pool.calls() if call.lane is self]
 
     def held(self) -> list[Call]:
-        return sorted(self.hold.copy(), key=waits_since)
+        return sorted(entries(self.hold), key=waits_since)
 
     def keeps(self, call: Call) -> bool:
         """True if the job waits in one of the containers, or in a queue. Slow: for repairs."""
@@ -227,7 +228,7 @@ class Lane:
 
     def over_budget(self, budget: float) -> bool:
         """True if one more retry would make retries more than ``budget`` of recent attempts."""
-        recent = self.recent.copy()
+        recent = entries(self.recent)
         return len(recent) >= 10 and sum(recent) / len(recent) >= budget
 
     # Reading
@@ -249,7 +250,7 @@ class Lane:
         heads = head_of(self.hold)
         for pool in self.pools():
             for queue in pool.levels:
-                calls = queue.copy() if pool.shared else head_of(queue)
+                calls = entries(queue) if pool.shared else head_of(queue)
                 heads += islice((call for call in calls if call.lane is self), 1)
         return heads
 

@@ -24,6 +24,7 @@ from ..values.hooks import report
 from ..values.status import RETRYING, SCHEDULED
 from .parking import Parking, Sleeper
 from .permits import Permits
+from .steps import entries
 
 __all__ = ["Scheduler", "Timer"]
 
@@ -223,7 +224,7 @@ class Scheduler:
             # A limit of the system, or 3.12.0-3.12.2 at their end: the next entry tries
             # again, and the drain reports what still waits.
             vital = self._wall_inbox or any(
-                getattr(one, "vital", True) for one in self.inbox.copy()
+                getattr(one, "vital", True) for one in entries(self.inbox)
             )
             level = logging.ERROR if vital else logging.DEBUG
             report(level, "the scheduler thread could not be started (%s)", exc)

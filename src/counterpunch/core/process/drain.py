@@ -15,6 +15,7 @@ from typing import Any
 
 from ..places.backlog import Worker
 from ..places.parking import Sleeper
+from ..places.steps import entries
 from ..values.arguments import shown_arguments
 from ..values.config import config
 from ..values.current import current_job
@@ -69,7 +70,7 @@ def drain(runtime: Runtime, timeout: float, leaving: bool) -> ShutdownReport:
             if not first.at_it:  # it was interrupted, and has left: its drain is adopted
                 drains.remove(first)
             elif not _await_other(runtime, first, timeout):
-                lost = list(runtime.endings.lost)
+                lost = entries(runtime.endings.lost)
                 return stage.report or ShutdownReport({}, lost, 0.0, not lost)
         try:
             _until_idle(runtime, timeout)
@@ -113,7 +114,7 @@ def _finish(runtime: Runtime, leaving: bool) -> None:
         if leaving and stuck:
             _abandon(runtime, stuck)
         after, before = _ended(runtime), stage.before
-        for call in list(runtime.endings.lost):
+        for call in entries(runtime.endings.lost):
             del runtime.endings.lost[call]
             found[call] = None
         installed.drain = (stage.began, end := runtime.clock.monotonic())
@@ -167,9 +168,9 @@ def _decide(runtime: Runtime) -> None:
                 runtime.withdraw(call, partial(runtime.endings.lose, reason=dropped))
         runtime.queueing.lose_held(lane)
         runtime.waiting.made_room(lane)
-        for call in [*lane.scheduled, *lane.retrying]:
+        for call in [*entries(lane.scheduled), *entries(lane.retrying)]:
             runtime.settle_delayed(call)
-    for pool in list(runtime.pools.values()):
+    for pool in entries(runtime.pools.values()):
         if pool.queued():
             pool.offer()
             if pool.hired() == 0:  # no thread can be had, so nobody will ever take these
@@ -182,7 +183,7 @@ def _wait(runtime: Runtime, timeout: float, start: float) -> None:
         return
     own = runtime.whereabouts.own_calls()
     for lane in runtime.registry.all():
-        runtime.tokens.cancels.update(call for call in list(lane.running) if call not in own)
+        runtime.tokens.cancels.update(call for call in entries(lane.running) if call not in own)
     runtime.wait_idle(max(0.0, start + timeout - runtime.clock.monotonic()), delayed=True)
 
 
@@ -201,12 +202,12 @@ def _sweep(runtime: Runtime, leaving: bool) -> list[Worker]:
     def losing(reason: str) -> Callable[[Any], None]:
         return partial(runtime.endings.lose, reason=reason)
 
-    for pool in list(runtime.pools.values()):
+    for pool in entries(runtime.pools.values()):
         pool.close()
         runtime.queueing.lose_queue(pool, LATE)
     for lane in lanes:
         while lane.hold:
-            for call in lane.hold.copy():
+            for call in entries(lane.hold):
                 runtime.taking.out_of_queue(call, losing(LATE))
         while lane.blocked:
             runtime.waiting.wake_blocked(lane)  # a producer that waits for room is refused now
@@ -216,7 +217,7 @@ def _sweep(runtime: Runtime, leaving: bool) -> list[Worker]:
             ("it was still running when the time for the stop was up", (lane.running,)),
         ):
             for table in tables:
-                for call in list(table):
+                for call in entries(table):
                     if call not in own:
                         runtime.taking.out_of(call, table, follow=losing(reason))
     runtime.taking.repair()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..moves.taking import Taking
 from ..places.parking import Sleeper
 from ..places.site import Site
+from ..places.steps import entries
 from ..values.stage import DRAINING
 from ..workers.registry import Registry
 from ..workers.whereabouts import Whereabouts
@@ -47,11 +48,11 @@ class Idleness:
             return False
         if not self._scheduler.resting():
             return False
-        for pool in list(self._registry.pools.values()):
+        for pool in entries(self._registry.pools.values()):
             if not pool.idle(self._whereabouts.works_for(pool)):
                 return False
         for lane in lanes:
-            if lane.hold or any(call not in own for call in list(lane.running)):
+            if lane.hold or any(call not in own for call in entries(lane.running)):
                 return False
         return True
 

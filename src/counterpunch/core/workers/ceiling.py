@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 from ..places.site import Site
+from ..places.steps import entries
 from ..values.config import config
 from ..values.hooks import report
 from ..values.stage import STOPPED
@@ -24,7 +25,7 @@ class Ceiling:
         self._warned = False
 
     def _threads(self) -> int:
-        return sum(pool.threads() for pool in list(self._pools.values()))
+        return sum(pool.threads() for pool in entries(self._pools.values()))
 
     def may_start(self, pool: Any) -> bool:
         """False while the process may have no more threads, or the ceiling is exceeded.
@@ -49,7 +50,7 @@ class Ceiling:
 
     def _make_room(self, pool: Any) -> None:
         """Ask another pool for a thread: an idle one, else one of the pool with the most."""
-        others = [other for other in list(self._pools.values()) if other is not pool]
+        others = [other for other in entries(self._pools.values()) if other is not pool]
         for other in others:
             if other.threads() and other.parking.sleepers and not other.queued():
                 other.yield_worker(pool)
@@ -70,14 +71,14 @@ class Ceiling:
 
     def in_need(self, lender: Any) -> Any:
         """A pool with work and a thread less than it may have; None if there is none."""
-        for other in list(self._pools.values()):
+        for other in entries(self._pools.values()):
             if other is not lender and other.threads() and other.queued() and other.vacancies:
                 return other
         return None
 
     def fill(self) -> None:
         """Some more threads may be had: start those that were denied so far."""
-        for pool in list(self._pools.values()):
+        for pool in entries(self._pools.values()):
             for _ in range(min(len(pool.vacancies), pool.queued())):
                 pool.offer()
 
@@ -87,7 +88,7 @@ class Ceiling:
         if not surplus:
             self.fill()
             return
-        pools = [pool for pool in list(self._pools.values()) if pool.threads()]
+        pools = [pool for pool in entries(self._pools.values()) if pool.threads()]
         leaving = dict.fromkeys(pools, 0)
         for pool in pools:
             if not pool.queued():

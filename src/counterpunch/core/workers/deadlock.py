@@ -23,6 +23,7 @@ from typing import Any
 
 from ..places.parking import Parking, Sleeper
 from ..places.site import Site
+from ..places.steps import entries
 from ..places.watchers import again
 from ..values.current import current, current_job
 from ..values.errors import CounterpunchError
@@ -136,15 +137,15 @@ class Waits:
     def look_again(self, call: Call | None = None) -> None:
         """A job has been queued again, or (None) a worker has left: those who wait look who is
         left to run what they wait for."""
-        for stack in list(self.table.values()):
-            for wait in list(stack):
+        for stack in entries(self.table.values()):
+            for wait in entries(stack):
                 if call is None or wait.call is call:
                     wait.wake()
 
     def _pool_of_this_thread(self) -> Pool | None:
         me = get_ident()
-        for pool in list(self.pools.values()):
-            if any(worker.ident == me for worker in list(pool.workers)):
+        for pool in entries(self.pools.values()):
+            if any(worker.ident == me for worker in entries(pool.workers)):
                 return pool
         return None
 
@@ -212,7 +213,11 @@ class Waits:
 
     def helps(self, call: Call) -> bool:
         """True if a thread runs the job inside a wait."""
-        return any(wait.helping is call for stack in list(self.table.values()) for wait in stack)
+        return any(
+            wait.helping is call
+            for stack in entries(self.table.values())
+            for wait in entries(stack)
+        )
 
     def _circle(self, first: Wait) -> dict[Wait, bool] | None:
         """The waits of which none can end before another one does, and whether what they wait for
@@ -243,7 +248,7 @@ class Waits:
         if call.state is not QUEUED or lane.paused:
             return set()
         pool = lane.home(call)
-        workers = {worker.ident for worker in list(pool.workers) if worker.ident is not None}
+        workers = {worker.ident for worker in entries(pool.workers) if worker.ident is not None}
         if not pool.threaded:
             return self.loops.idents()
         if pool.vacancies and not self.ceiling.reached():
@@ -253,11 +258,11 @@ class Waits:
     def _thread_of(self, call: Call) -> set[int]:
         if self.coroutine_of(call) is not None:
             return self.loops.idents()
-        for worker in list(call.lane.home(call).workers):
+        for worker in entries(call.lane.home(call).workers):
             if worker.call is call and worker.ident is not None:
                 return {worker.ident}
-        for ident, stack in list(self.table.items()):
-            if any(wait.helping is call for wait in list(stack)):
+        for ident, stack in entries(self.table.items()):
+            if any(wait.helping is call for wait in entries(stack)):
                 return {ident}
         return set()
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..places.lane import Lane
 from ..places.parking import Parking
+from ..places.steps import entries
 from ..values.handle import Call
 from ..values.status import Status
 from .attempt import execute, run, steps
@@ -78,8 +79,8 @@ class Here:
             return context.run(run, steps(call, lane))
 
     def of_thread(self, ident: int) -> tuple[Call, ...]:
-        return tuple(self.runs.get(ident, ()))
+        return tuple(entries(self.runs.get(ident, ())))
 
     def of_lane(self, lane: Lane) -> Iterator[Call]:
-        for calls in list(self.runs.values()):
-            yield from (call for call in list(calls) if call.lane is lane)
+        for calls in entries(self.runs.values()):
+            yield from (call for call in entries(calls) if call.lane is lane)

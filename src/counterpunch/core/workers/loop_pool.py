@@ -16,6 +16,7 @@ from typing import Any
 
 from ..places.backlog import Worker
 from ..places.lane import Lane
+from ..places.steps import entries
 from ..values.hooks import process, safely
 from ..values.stage import STOPPED
 from .at_exit import first
@@ -37,7 +38,7 @@ class LoopPool(Pool):
 
     def rouse(self) -> None:
         super().rouse()
-        for wake in list(self._asleep):
+        for wake in entries(self._asleep):
             wake()
 
     def start_worker(self) -> bool:

@@ -6,6 +6,7 @@ from collections import deque
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
+from ..places.steps import entries
 from ..values.handle import Call
 
 if TYPE_CHECKING:
@@ -46,20 +47,20 @@ class Loops:
 
     def threads(self) -> list[Any]:
         """The thread of the loop, if it was started."""
-        return [loop.thread for loop in self._loops.copy()]
+        return [loop.thread for loop in entries(self._loops)]
 
     def idents(self) -> set[int]:
         """The same as an ident."""
-        return {loop.ident for loop in self._loops.copy() if loop.ident is not None}
+        return {loop.ident for loop in entries(self._loops) if loop.ident is not None}
 
     def coroutine_of(self, call: Call) -> Any:
         """The coroutine of a job that runs on the loop; None if it does not, or not yet."""
-        tasks = (loop.jobs.get(call) for loop in self._loops.copy())
+        tasks = (loop.jobs.get(call) for loop in entries(self._loops))
         return next((task.get_coro() for task in tasks if task is not None), None)
 
     def stop(self) -> set[int]:
         """Cancel the tasks of async jobs and end the loop; the idents of threads that stay."""
-        loops = self._loops.copy()
+        loops = entries(self._loops)
         for loop in loops:
             loop.stop()
         return {ident for loop in loops if (ident := loop.join()) is not None}

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from ..places.lane import Lane, Moves
 from ..places.site import Site
+from ..places.steps import entries
 from ..values.backend import engine_of
 from ..values.config import config
 from ..values.errors import InvalidOption, NotSupported
@@ -27,10 +28,6 @@ class Above(Moves, Keeper, Crew, Protocol):
 
 class Registry:
     """All lanes and pools of one process.
-
-    Most of it is read while others change it. One operation of a deque, set or dict is one step,
-    with the interpreter lock and without; so is ``copy()`` of a deque, but ``list()`` of one is
-    only with it.
 
     Args:
         site: What all lanes share.
@@ -65,7 +62,7 @@ class Registry:
 
     def all(self) -> list[Lane]:
         """A copy."""
-        return list(self.lanes.values())
+        return entries(self.lanes.values())
 
     def of_prefix(self, prefix: str) -> list[Lane]:
         """The lanes whose jobs' ids begin so."""
@@ -126,5 +123,5 @@ class Registry:
         """Threads of workers, scheduler and event loop that are alive or being started."""
         thread = self._site.scheduler.thread
         scheduling = thread is not None and thread.is_alive()
-        workers = sum(pool.threads() for pool in list(self.pools.values()))
+        workers = sum(pool.threads() for pool in entries(self.pools.values()))
         return workers + scheduling + len(self._above.loops.threads())

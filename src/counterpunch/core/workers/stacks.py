@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any
 
 from ..places.backlog import Worker
+from ..places.steps import entries
 from ..values.handle import Call
 from .attempt import perform, run_async, steps
 from .deadlock import Waits
@@ -56,10 +57,10 @@ class Stacks:
         """The stack of the thread, or the chain of awaits, that a running job is on."""
         frames = sys._current_frames()
         try:
-            for worker in list(call.lane.home(call).workers):
+            for worker in entries(call.lane.home(call).workers):
                 if worker.call is call:
                     return _text(self._of(call, worker.ident, frames))
-            for ident, calls in list(self._here.runs.items()):
+            for ident, calls in entries(self._here.runs.items()):
                 if call in calls:  # on the thread of whoever enqueued it, or of an engine's worker
                     summary = self._of(call, ident, frames)
                     return _text(_from_perform(summary) if call.foreign else summary)

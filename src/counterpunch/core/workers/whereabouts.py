@@ -8,6 +8,7 @@ from threading import get_ident
 from ..places.backlog import Backlog, Worker
 from ..places.lane import Lane, waits_since
 from ..places.site import Site
+from ..places.steps import entries
 from ..values.current import current_job
 from ..values.handle import Call
 from ..values.status import QUEUED, RUNNING, TERMINAL, Status
@@ -26,7 +27,9 @@ class Whereabouts:
 
     def workers(self) -> list[Worker]:
         """All of them."""
-        return [worker for pool in list(self._pools.values()) for worker in list(pool.workers)]
+        return [
+            worker for pool in entries(self._pools.values()) for worker in entries(pool.workers)
+        ]
 
     def on_a_worker(self) -> bool:
         """True on a worker's thread."""
@@ -36,15 +39,15 @@ class Whereabouts:
     def works_for(self, pool: Backlog) -> bool:
         """True on the thread of a worker of that pool."""
         me = get_ident()
-        return any(worker.ident == me for worker in list(pool.workers))
+        return any(worker.ident == me for worker in entries(pool.workers))
 
     def own_calls(self) -> set[Call]:
         """The jobs that the calling thread is in the midst of, each inside the one before: to
         wait for one of them would never end."""
         me, current = get_ident(), current_job()
         own: set[Call] = set(self._here.of_thread(me))
-        for pool in list(self._pools.values()):
-            for worker in list(pool.workers) if pool.threaded else ():
+        for pool in entries(self._pools.values()):
+            for worker in entries(pool.workers) if pool.threaded else ():
                 if worker.ident == me and worker.call is not None:
                     own.add(worker.call)
         if current is not None:
@@ -54,7 +57,7 @@ class Whereabouts:
     def in_hand(self, lane: Lane) -> Iterator[Call]:
         """What a thread has taken out of the queue and is not yet done with."""
         for pool in lane.pools():
-            for worker in list(pool.workers):
+            for worker in entries(pool.workers):
                 call = worker.call
                 if call is not None and call.lane is lane:
                     yield call
@@ -89,24 +92,24 @@ class Whereabouts:
         delayed, deferred. One that moves meanwhile may be there twice."""
         # Looked at in the order in which a job moves, so that one on its way is not missed; a
         # retry or reschedule() goes back to where the look began.
-        deferred = list(lane.deferred)
-        delayed = {*lane.scheduled, *lane.retrying}
+        deferred = entries(lane.deferred)
+        delayed = {*entries(lane.scheduled), *entries(lane.retrying)}
         queued = lane.queued_calls()
-        running = dict.fromkeys([*self.in_hand(lane), *lane.running])
-        delayed.update(lane.scheduled, lane.retrying)
+        running = dict.fromkeys([*self.in_hand(lane), *entries(lane.running)])
+        delayed.update(entries(lane.scheduled), entries(lane.retrying))
         return [*running, *queued, *sorted(delayed, key=waits_since), *deferred]
 
     def each(self, lane: Lane) -> Iterator[Call]:
         """The same for who looks for one: a container at a time, and in no order."""
-        yield from list(lane.deferred)
-        yield from list(lane.scheduled)
-        yield from list(lane.retrying)
+        yield from entries(lane.deferred)
+        yield from entries(lane.scheduled)
+        yield from entries(lane.retrying)
         yield from lane.pooled()
-        yield from lane.hold.copy()
+        yield from entries(lane.hold)
         yield from self.in_hand(lane)
-        yield from list(lane.running)
-        yield from list(lane.scheduled)
-        yield from list(lane.retrying)
+        yield from entries(lane.running)
+        yield from entries(lane.scheduled)
+        yield from entries(lane.retrying)
 
     def find(self, id: str) -> Call | None:
         """The job of that id, if it is alive or remembered."""
