@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
+from threading import Thread, get_ident
 from typing import Any
 
 import pytest
@@ -218,6 +219,27 @@ def test_two_who_repair_do_it_once() -> None:
     one.site.left.append((entry, (), 0))
     one.taking.repair()
     assert done == [None]
+
+
+def test_two_entries_of_one_job_are_carried_out_one_after_the_other() -> None:
+    """Each asks where the job is; a second thread leaves its entry to the one that is at it."""
+    one, seen = Table(), []
+    made = one.deferred()
+
+    def second(made: Call) -> None:
+        seen.append(("second", get_ident()))
+
+    def first(made: Call) -> None:
+        one.site.left.append((second, (made,), 0))
+        other = Thread(target=one.taking.repair)
+        other.start()
+        other.join(10)
+        seen.append(("first", get_ident()))
+
+    one.site.left.append((first, (made,), 0))
+    one.taking.repair()
+    assert seen == [("first", get_ident()), ("second", get_ident())]
+    assert not one.site.left
 
 
 def test_what_fails_again_and_again_is_given_up(

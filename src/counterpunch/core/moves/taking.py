@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from itertools import repeat, starmap
+from threading import get_ident
 from typing import Any
 
 from ..places.lane import Lane
@@ -40,6 +41,8 @@ class Taking:
         self._whereabouts = whereabouts
         self._next: Iterator[tuple[Callable[..., object], tuple[Any, ...], int]]
         self._next = starmap(self._left.popleft, repeat(()))
+        #: The jobs for which something is just being carried out, each with the thread that does.
+        self._busy: dict[Call, int] = {}
 
     def out_of(self, call: Call, *tables: dict[Call, None], follow: Follow) -> bool:
         """Take a job out of the table that it is in; False if it is in none of them."""
@@ -139,8 +142,11 @@ class Taking:
                         break
                 except IndexError:
                     return  # somebody else is at it
-                if entry is not None:
-                    entry[0](*entry[1])
+                if entry is not None and not self._carry_out(*entry[:2]):
+                    left = self._left
+                    left += (entry,)
+                    if entry[1][0] in self._busy:
+                        return  # who is at it looks again
             except BaseException as exc:
                 if entry is not None and entry[2] < TRIES:
                     left = self._left
@@ -148,3 +154,25 @@ class Taking:
                 elif entry is not None:
                     report(logging.CRITICAL, "%r fails, and is given up", entry[0], exc_info=exc)
                 raise
+
+    def _carry_out(self, act: Callable[..., object], args: tuple[Any, ...]) -> bool:
+        """Do it; False if another thread is just carrying out something for the same job: two
+        interruptions of one call leave two entries, and each asks where the job is."""
+        if not args:
+            act()
+            return True
+        call, me, busy = args[0], get_ident(), self._busy
+        if busy.get(call) == me:
+            act(*args)  # interrupted in the midst of it
+            return True
+        try:
+            if busy.setdefault(call, me) != me:
+                return False
+            act(*args)
+        finally:
+            try:
+                if busy[call] == me:
+                    del busy[call]
+            except KeyError:
+                pass
+        return True
