@@ -8,6 +8,7 @@ the host has without jobs. ``DIES`` lists what no library can help, as the READM
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import signal
@@ -307,6 +308,20 @@ def test_uwsgi_signalled_as_a_group_may_be_killed(
         ran, lost = ledger.of("ran"), ledger.of("lost")
         assert len(ran + lost) == len({*ran, *lost}), "none twice, whenever it was killed"
         assert {*ran, *lost} <= set(ids)
+
+
+def test_uwsgi_may_end_on_the_thread_of_a_job(ledger: Ledger) -> None:
+    """Of two signals at once the second is handled on another thread than the main one, where
+    that one has not got round to the first: the interpreter ends there."""
+    with start("uwsgi-lazy", ledger) as server:
+        ids = load(server, "mixed")
+        idle("uwsgi-lazy", server)
+        eventually(lambda: len(ledger.of("ran")) == len(ids) - 2, "the short jobs")
+        worker = server.get("/")["pid"]
+        thread = min(int(one) for one in os.listdir(f"/proc/{worker}/task") if int(one) != worker)
+        ctypes.CDLL(None).tgkill(worker, thread, INT)
+        eventually(lambda: not Path(f"/proc/{worker}").exists(), "the end of the worker")
+        assert sorted(ledger.of("ran") + ledger.of("lost")) == sorted(ids)
 
 
 def test_a_busy_worker_of_uwsgi_is_killed(ledger: Ledger) -> None:

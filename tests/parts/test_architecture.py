@@ -47,7 +47,7 @@ OTHERS_PRIVATE = {
 }
 
 #: Private names of other objects inside the core; the aim was under 40.
-PRIVATE_IN_CORE = 10
+PRIVATE_IN_CORE = 12
 
 
 def test_each_floor_imports_only_from_those_below() -> None:

@@ -494,3 +494,30 @@ def test_what_stops_a_thread_is_imported_before_there_is_one(
 ) -> None:
     """Where an import is slow beside threads that compute; and never with the package."""
     assert result.stdout.split() == ["False", str(free_threaded)], result
+
+
+@script(
+    PRELUDE
+    + """
+class Ends(Job):
+    def perform(self):
+        Line.perform_async()
+        threading._shutdown()  # what an interpreter calls first that ends on this thread
+        say("through")
+        sys.stdout.flush()
+        os._exit(0)
+
+class Line(Job):
+    def perform(self):
+        say("ran")
+
+Ends.perform_async()
+rest()
+"""
+)
+def test_an_interpreter_that_ends_on_the_thread_of_a_job_does_not_wait_for_the_main_one(
+    result: Result,
+) -> None:
+    """As under uWSGI, whose signal handler may run on any thread. Nobody tells the main one."""
+    assert result.status == 0, result
+    assert result.lines() == ["ran", "through"], result

@@ -21,7 +21,7 @@ from ..values.checks import seconds
 from ..values.config import config
 from ..values.hooks import report
 from ..values.stage import OPEN, QUIET, STOPPED, ShutdownReport
-from ..workers.at_exit import first
+from ..workers.at_exit import first, spare_the_main_thread
 from ..workers.outcome import at_end_of_child
 from .changes import reconfigured
 from .drain import drain
@@ -118,6 +118,7 @@ def _at_exit() -> None:
                 drain(runtime, config.shutdown_timeout, leaving=True)
         else:
             runtime.stage.enter(STOPPED)
+        spare_the_main_thread()
     except BaseException as exc:
         with suppress(BaseException):
             report(logging.ERROR, "the drain at exit failed", exc_info=exc)

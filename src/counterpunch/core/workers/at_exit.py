@@ -4,6 +4,9 @@
 first. ``concurrent.futures.process`` registers as it is imported, often by the first job that needs
 it; from that call on it refuses all work, which jobs of the drain may still have for it. So the
 drain is registered again whenever somebody else was. It may be called more than once.
+
+And on whichever thread: uWSGI ends the interpreter within its signal handler, and a second signal
+that comes before the main thread got round to the first is handled on another one, a job's.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["First", "first", "import_for_the_end"]
+__all__ = ["First", "first", "import_for_the_end", "spare_the_main_thread"]
 
 #: On such a build an import of ctypes takes seconds beside threads that compute: 12 s were seen,
 #: and 4 ms without them.
@@ -49,6 +52,15 @@ def _nowhere(_: object) -> None:
 
 
 first = First()
+
+
+def spare_the_main_thread() -> None:
+    """On another thread that ends the interpreter: before 3.13 ``threading`` would now wait for the
+    main one, which nobody has told to end, for ever."""
+    main = threading.main_thread()
+    if main.ident != threading.get_ident():
+        ended: Any = getattr(main, "_tstate_lock", None)
+        getattr(threading, "_shutdown_locks", set()).discard(ended)
 
 
 def import_for_the_end() -> None:
