@@ -16,7 +16,7 @@ from ..values.handle import Call
 from ..values.hooks import report
 from ..values.status import CANCELLED, Status
 from .attempt import admitted, context_of, run_async, steps
-from .hiring import not_joined_at_exit
+from .loop_settings import set_apart
 from .outcome import Abandon, broken
 
 __all__ = ["GRACE_SECONDS", "Loop", "execute_here", "execute_on_loop", "perform_on", "run_to_end"]
@@ -32,6 +32,8 @@ class Loop:
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
+        self._threads = set_apart(self.loop)
+        self._over = False
         self.tasks: set[asyncio.Task[Any]] = set()
         #: The task of each running job.
         self.jobs: dict[Call, asyncio.Task[Any]] = {}
@@ -48,27 +50,26 @@ class Loop:
         asyncio.set_event_loop(self.loop)
         self.loop.call_soon(self._up.set)
         try:
-            while self._run_until_stopped():
-                pass
+            while not self._over and not self.loop.is_closed():
+                self._run_until_stopped()
         finally:
             with contextlib.suppress(Exception, asyncio.CancelledError):
                 self.loop.run_until_complete(self.loop.shutdown_asyncgens())
             self.loop.close()
+            self._threads.shutdown(wait=False)
 
-    def _run_until_stopped(self) -> bool:
-        """True if something other than ``stop`` ended the loop: then it is to go on.
+    def _run_until_stopped(self) -> None:
+        """Until ``stop``, or until something else ends the loop, which then is to go on.
 
-        asyncio lets SystemExit and KeyboardInterrupt of any task or callback out of
-        ``run_forever``, and a job may start tasks of its own.
+        A job may call the loop's ``stop``. asyncio lets SystemExit and KeyboardInterrupt of any
+        task or callback out of ``run_forever``, and a job may start tasks of its own.
         """
         try:
             self.loop.run_forever()
-        except Abandon:
-            raise
         except (SystemExit, KeyboardInterrupt) as exc:
+            if isinstance(exc, Abandon):
+                raise
             report(logging.ERROR, "a task of the event loop raised; the loop goes on", exc_info=exc)
-            return True
-        return False
 
     @property
     def ident(self) -> int | None:
@@ -86,8 +87,13 @@ class Loop:
         return True
 
     def spawn(self, coroutine: Any, context: Context | None = None) -> asyncio.Task[Any]:
-        """On the loop's thread: start a task and keep it from being collected."""
+        """On the loop's thread: start a task and keep it from being collected.
+
+        It is not among ``asyncio.all_tasks()``: a job that cancels, or awaits, all tasks it can
+        find is not to find other jobs.
+        """
         task = self.loop.create_task(coroutine, context=context)
+        asyncio._unregister_task(task)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
         return task
@@ -95,9 +101,6 @@ class Loop:
     def stop(self) -> None:
         """Cancel what still runs, tasks that jobs have started included, let it clean up, and
         end the thread."""
-        # asyncio.to_thread runs in an executor of the loop's own, whose threads the end of
-        # the interpreter would join without limit; they are daemons, as the loop's thread is.
-        not_joined_at_exit(getattr(self.loop, "_default_executor", None))
         self.call(lambda: self.spawn(self._end()))
 
     async def _end(self) -> None:
@@ -106,8 +109,9 @@ class Loop:
         # Jobs alone at first: each passes it on to the tasks that it waits for, in a TaskGroup
         # or so, and to cancel those twice would break off an ``await`` in their ``finally``.
         await self._cancel(self.tasks - {me}, close - GRACE_SECONDS / 2)
-        while (left := asyncio.all_tasks() - {me}) and self.loop.time() < close:
+        while (left := (asyncio.all_tasks() | self.tasks) - {me}) and self.loop.time() < close:
             await self._cancel(left, close)
+        self._over = True
         self.loop.stop()
 
     async def _cancel(self, tasks: set[asyncio.Task[Any]], until: float) -> None:
