@@ -79,9 +79,13 @@ class Answer:
 
 
 class Client:
-    """Speaks WSGI through wsgiref's validator, which raises on any offence."""
+    """Speaks WSGI through wsgiref's validator, which raises on any offence.
+
+    The page is open to it; ``can_view=None`` is what a mount has by default.
+    """
 
     def __init__(self, prefix="", **options):
+        options.setdefault("can_view", dashboard.anyone)
         self.app = validator(dashboard.wsgi(**options))
         self.prefix = prefix
         self.cookie = None

@@ -6,7 +6,7 @@ import asyncio
 import threading
 
 import pytest
-from dashboard_client import Client, Page, yes
+from dashboard_client import SOON, Client, Page, yes
 
 from counterpunch import dashboard
 
@@ -17,7 +17,7 @@ ROUTES = (*PAGES, "/threads", "/metrics", "/health", "/find?id=x", "/assets/styl
 def call(app, method, path, *, root_path="", query=b"", headers=(), body=(b"",), **scope):
     """One request; asserts the order of the messages."""
     sent = []
-    parts = list(body)
+    parts = body if hasattr(body, "pop") else list(body)
 
     async def receive():
         if not parts:
@@ -28,19 +28,7 @@ def call(app, method, path, *, root_path="", query=b"", headers=(), body=(b"",),
     async def send(message):
         sent.append(message)
 
-    full = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": method,
-        "scheme": "http",
-        "path": path,
-        "raw_path": path.encode(),
-        "root_path": root_path,
-        "query_string": query,
-        "headers": [(b"host", b"example.com"), *headers],
-        **scope,
-    }
+    full = scope_of(method, path, root_path, query, headers, **scope)
     asyncio.run(app(full, receive, send))
     if not sent:
         return None
@@ -52,6 +40,23 @@ def call(app, method, path, *, root_path="", query=b"", headers=(), body=(b"",),
         assert isinstance(value, bytes)
         assert name == name.lower()
     return start["status"], dict(start["headers"]), rest[0]["body"]
+
+
+def scope_of(method, path, root_path="", query=b"", headers=(), **scope):
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "root_path": root_path,
+        "query_string": query,
+        "client": ("127.0.0.1", 50_000),
+        "headers": [(b"host", b"localhost"), *headers],
+        **scope,
+    }
 
 
 @pytest.mark.parametrize("route", ROUTES)
@@ -93,7 +98,7 @@ def test_a_write_in_pieces(yard):
     sent = [
         (b"cookie", b"other=1"),
         (b"cookie", cookie),
-        (b"Origin", b"http://example.com"),
+        (b"Origin", b"http://localhost"),
         (b"Content-Type", b"application/x-www-form-urlencoded; charset=utf-8"),
     ]
     path = f"/job/{yard.waiting.id}/cancel"
@@ -104,18 +109,22 @@ def test_a_write_in_pieces(yard):
     assert yard.waiting.status == "cancelled"
 
 
-@pytest.mark.parametrize(
-    ("limit", "value"),
-    [("LINGER_BYTES", 45_000), ("LINGER_SECONDS", 0.0)],
-    ids=["bytes", "seconds"],
-)
-def test_a_body_without_end_is_cut_off(yard, monkeypatch, limit, value):
-    """413: what is too much is thrown away for a while, and then no more is read."""
-    monkeypatch.setattr(f"counterpunch.dashboard.asgi_app.{limit}", value)
+WRITE = [
+    (b"origin", b"http://localhost"),
+    (b"cookie", b"counterpunch_token=" + b"0" * 32),
+    (b"content-type", b"application/x-www-form-urlencoded"),
+]
+
+
+def test_a_body_without_end_is_cut_off(yard):
+    """413: no more of it is taken than a form may have."""
     left = iter([b"a" * 10_000] * 1000)
     taken = []
 
     class Endless(list):
+        def __iter__(self):
+            return self
+
         def pop(self, index):
             taken.append(None)
             return next(left)
@@ -124,28 +133,67 @@ def test_a_body_without_end_is_cut_off(yard, monkeypatch, limit, value):
             return True
 
     app = dashboard.asgi(authorize=yes)
+    status, _, _ = call(app, "POST", "/class/pause", headers=WRITE, body=Endless())
+    assert status == 413
+    assert len(taken) == 2
+
+
+def test_a_body_that_does_not_come_is_waited_for_a_while(yard, monkeypatch):
+    """408, and the loop was free meanwhile."""
+    monkeypatch.setattr("counterpunch.dashboard.asgi_app.SECONDS", 0.05)
 
     async def run():
         sent = []
-        parts = Endless()
 
         async def receive():
-            return {"type": "http.request", "body": parts.pop(0), "more_body": True}
+            await asyncio.Event().wait()
 
         async def send(message):
             sent.append(message)
 
-        scope = {"type": "http", "method": "POST", "path": "/class/pause", "headers": []}
-        await app(scope, receive, send)
+        scope = scope_of("POST", "/class/pause", headers=WRITE)
+        await asyncio.wait_for(dashboard.asgi(authorize=yes)(scope, receive, send), SOON)
         return sent
 
-    assert asyncio.run(run())[0]["status"] == 413
-    assert len(taken) == (5 if limit == "LINGER_BYTES" else 2)
+    assert asyncio.run(run())[0]["status"] == 408
 
 
 def test_a_client_that_leaves_gets_nothing():
     """Disconnected in the middle of the body."""
-    assert call(dashboard.asgi(authorize=yes), "POST", "/class/pause", body=()) is None
+    app = dashboard.asgi(authorize=yes)
+    assert call(app, "POST", "/class/pause", headers=WRITE, body=()) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "path", "headers"),
+    [
+        ({"can_view": lambda request: False}, "/class/pause", WRITE),
+        ({"can_view": yes, "authorize": lambda request: False}, "/class/pause", WRITE),
+        ({"can_view": yes}, "/class/pause", WRITE),
+        ({"authorize": yes}, "/nosuch", WRITE),
+        ({"authorize": yes}, "/waiting", WRITE),
+        ({"authorize": yes}, "/class/pause", [(b"host", b"evil.example"), *WRITE]),
+        ({"authorize": yes}, "/class/pause", WRITE[1:]),
+        ({"authorize": yes}, "/class/pause", [*WRITE, (b"content-length", b"99999999")]),
+        ({"authorize": yes, "hosts": ["jobs.example.com"]}, "/class/pause", WRITE),
+    ],
+    ids=["viewer", "actor", "read-only", "route", "method", "host", "origin", "length", "name"],
+)
+def test_the_body_of_whoever_is_refused_is_never_read(yard, options, path, headers):
+    """ASGI: it is answered without a look at what the client sends."""
+    asked = []
+
+    class Untouched(list):
+        def __iter__(self):
+            return self
+
+        def pop(self, index):
+            asked.append(None)
+            return b""
+
+    status, _, _ = call(dashboard.asgi(**options), "POST", path, headers=headers, body=Untouched())
+    assert status in (403, 404, 405, 413)
+    assert not asked
 
 
 def test_pages_are_made_off_the_loop(yard):

@@ -129,7 +129,7 @@ def test_the_cookie_is_narrow():
     again = client.get("/").headers["set-cookie"]
     assert again == first, "pages open in other tabs stay valid"
     request = dashboard.Request("GET", "/", scheme="https")
-    answer = dashboard.respond(request, dashboard.Settings(authorize=yes))
+    answer = dashboard.respond(request, dashboard.Settings(can_view=yes, authorize=yes))
     assert dict(answer.headers)["Set-Cookie"].endswith("; Secure")
 
 
@@ -204,7 +204,7 @@ def test_the_body_is_bounded(yard, token_client):
             "wsgi.input": None,
         }
         start_response = lambda line, headers, found=found: found.append(line)  # noqa: E731
-        dashboard.wsgi(authorize=yes)(environ, start_response)
+        dashboard.wsgi(can_view=yes, authorize=yes)(environ, start_response)
         assert found[0].startswith(str(status))
     assert client.post(path, {"token": token}, transfer_encoding="chunked").status == 411
     assert yard.waiting.status == "queued"

@@ -2,22 +2,24 @@
 
 One line mounts it, see ``wsgi`` and ``asgi``; in Django ``counterpunch.integrations.django``::
 
-    make_server("127.0.0.1", 8000, counterpunch.dashboard.wsgi())                  # any WSGI
-    app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/jobs": dashboard.wsgi()})     # Flask
-    app.mount("/jobs", dashboard.asgi())                                  # FastAPI, Starlette
-    path("jobs/", counterpunch.integrations.django.dashboard.urls())                    # Django
+    jobs = dashboard.wsgi(can_view=is_admin, authorize=is_admin)                   # any WSGI
+    app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/jobs": jobs})             # Flask
+    app.mount("/jobs", dashboard.asgi(can_view=is_admin))            # FastAPI, Starlette
+    path("jobs/", counterpunch.integrations.django.dashboard.urls(can_view=is_staff))  # Django
 
-It shows whoever reaches it classes, arguments and tracebacks: mount it where only the right
-people come, or pass ``can_view``. It changes nothing unless ``authorize`` is given.
+It shows classes, arguments and tracebacks, so ``can_view`` says who may look; without one only a
+browser on this machine may, and ``can_view=dashboard.anyone`` opens it on purpose. It changes
+nothing unless ``authorize`` is given, and each action leaves a record in the log.
 
 It shows the one process that answers, and says which that is; ``processes=True`` adds a page
 over all processes of this user on this host. Nothing listens unless that is asked for.
 """
 
 from .asgi_app import asgi
+from .guards import anyone, redirect
 from .message import Request, Response
 from .routes import respond
 from .settings import Settings
 from .wsgi_app import wsgi
 
-__all__ = ["Request", "Response", "Settings", "asgi", "respond", "wsgi"]
+__all__ = ["Request", "Response", "Settings", "anyone", "asgi", "redirect", "respond", "wsgi"]

@@ -32,7 +32,12 @@ RETRIED = 1000
 
 
 class Refused(Exception):
-    """The job, the class or the process does not allow the action now; says why."""
+    """The job, the class or the process does not allow the action now; says why, and by ``again``
+    which newer job there is already."""
+
+    def __init__(self, why: str, again: str | None = None) -> None:
+        super().__init__(why)
+        self.again = again
 
 
 def _cancel(call: Handle[Any]) -> str:
@@ -44,13 +49,27 @@ def _cancel(call: Handle[Any]) -> str:
 def _retry(call: Handle[Any]) -> str:
     if not call.done():
         raise Refused("The job has not ended yet.")
+    # A second press, in another tab or by a double click, finds the first one's mark; while that
+    # is still at it, an empty one.
+    first = retried.setdefault(call.id, mark := _Pressed())
+    if first is not mark:
+        raise Refused("It has been retried already.", first or None)
     try:
         retried[call.id] = call.retry().id
-    except (CounterpunchError, TypeError) as exc:  # QueueFull, ShuttingDown, a changed signature
-        raise Refused(clip(str(exc))) from None
+    except BaseException as exc:
+        retried.pop(call.id, None)
+        if isinstance(exc, (CounterpunchError, TypeError)):  # QueueFull, a changed signature
+            raise Refused(clip(str(exc))) from None
+        raise
     for oldest in list(retried)[:-RETRIED]:
         retried.pop(oldest, None)
     return "retried"
+
+
+class _Pressed(str):
+    """In the place of the newer job's id until there is one; no other object is the same."""
+
+    __slots__ = ()
 
 
 def _run(call: Handle[Any]) -> str:

@@ -14,7 +14,7 @@ from .list_data import badges
 from .message import Request, Response
 from .settings import Settings
 
-__all__ = ["LENGTH", "Asked", "as_json", "failure", "page", "redirect", "wants_json"]
+__all__ = ["LENGTH", "Asked", "as_json", "elsewhere", "failure", "page", "redirect", "wants_json"]
 
 LENGTH = 200  # characters of an id, a class or a page in an address
 
@@ -53,11 +53,13 @@ def page(
     return _html(render(frame, data), 200, *extra)
 
 
-def failure(request: Request, status: int, text: str, *extra: tuple[str, str]) -> Response:
-    """An answer that says why there is no other."""
+def failure(
+    request: Request, status: int, text: str, *extra: tuple[str, str], link: str | None = None
+) -> Response:
+    """An answer that says why there is no other; ``link``: one of our pages that helps."""
     if wants_json(request):
-        return as_json({"error": text}, status, *extra)
-    return _html(failure_page(quote(request.prefix), status, text), status, *extra)
+        return as_json({"error": text, **({"see": link} if link else {})}, status, *extra)
+    return _html(failure_page(quote(request.prefix), status, text, link), status, *extra)
 
 
 def _html(text: str, status: int, *extra: tuple[str, str]) -> Response:
@@ -76,9 +78,14 @@ def redirect(request: Request, path: str) -> Response:
     return Response(303, b"", "text/plain; charset=utf-8", headers)
 
 
+def elsewhere(url: str) -> Response:
+    """To wherever a guard sends its visitors."""
+    return Response(303, b"", "text/plain; charset=utf-8", (*security.HEADERS, ("Location", url)))
+
+
 def wants_json(request: Request) -> bool:
     """By the ending of the path, or because ``Accept`` ranks JSON above HTML."""
-    if request.path.endswith(".json"):
+    if request.ending or request.path.endswith(".json"):
         return True
     weights = {"application/json": 0.0, "text/html": 0.0}
     for part in request.headers.get("accept", "").lower().split(","):

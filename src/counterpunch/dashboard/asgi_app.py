@@ -6,8 +6,11 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Unpack
 
 from ..core.values.clock import monotonic
-from .body import LINGER_BYTES, LINGER_SECONDS, answer, too_large
+from .answers import failure
+from .body import SECONDS, too_large, too_slow
+from .makers import Busy, makers
 from .message import MAX_BODY, Request, Response, fields
+from .routes import decide
 from .settings import Options, Settings, settings_of
 
 __all__ = ["asgi"]
@@ -21,12 +24,12 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 def asgi(**options: Unpack[Options]) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
     """The dashboard as an ASGI app; the mount point is ``root_path``.
 
-    A page is made on a thread of the loop's executor, so ``authorize`` and ``can_view`` run
-    there, and are plain functions.
+    A page is made on one of a few threads of its own, so the guards run there, and are plain
+    functions. Where too many wait for one, the answer is a 503.
 
     Args:
-        options: See ``Settings``: ``authorize``, ``can_view``, ``arguments``, ``refresh``,
-            ``health``, ``processes``.
+        options: See ``Settings``: ``can_view``, ``authorize``, ``probes``, ``actor``, ``hosts``,
+            ``arguments``, ``refresh``, ``health``, ``processes``.
 
     Raises:
         InvalidOption: For an option that is not allowed.
@@ -42,22 +45,28 @@ def asgi(**options: Unpack[Options]) -> Callable[[Scope, Receive, Send], Awaitab
             await send({"type": "websocket.close", "code": 1000})
         elif scope["type"] == "http":
             request = _request(scope)
-            body = await _body(request, receive)
-            if body is not None:  # the client has not left
-                await _send(request, await _off_loop(request, body, settings), send)
+            response = await _response(request, receive, settings)
+            if response is not None:  # the client has not left
+                await _send(request, response, send)
+        else:
+            raise ValueError(f"dashboard: there is nothing here for {scope['type']!r}")
 
     return app
 
 
-async def _off_loop(request: Request, body: bytes | Response, settings: Settings) -> Response:
+async def _response(request: Request, receive: Receive, settings: Settings) -> Response | None:
     """A page takes milliseconds; the loop's other requests need not wait for them."""
-    import asyncio
-
     try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return answer(request, body, settings)  # another kind of loop (trio): right here
-    return await asyncio.to_thread(answer, request, body, settings)
+        found = await makers.run(lambda: decide(request, settings))
+        if isinstance(found, Response):
+            return found
+        body = await _body(request, receive)
+        if body is None or isinstance(body, Response):
+            return body
+        return await makers.run(lambda: found.carry_out(body))
+    except Busy:
+        retry = ("Retry-After", "1")
+        return failure(request, 503, "Too many pages are asked for at once.", retry)
 
 
 def _request(scope: Scope) -> Request:
@@ -73,31 +82,45 @@ def _request(scope: Scope) -> Request:
         path = path[len(prefix) :]
     return Request(
         method=scope["method"].upper(),
-        path="/" + path.lstrip("/"),
+        path="/" + path.removeprefix("/"),
         prefix="" if prefix == "/" else prefix,
         query=fields(scope.get("query_string", b"").decode("latin-1")),
         headers=headers,
         scheme=scope.get("scheme", "http"),
         raw=scope,
+        peer=(scope.get("client") or ("",))[0] or "",
     )
 
 
 async def _body(request: Request, receive: Receive) -> bytes | Response | None:
-    """The whole body, a refusal if it is too large, None if the client has left."""
-    if request.method in ("GET", "HEAD"):
-        return b""
-    body, size = b"", 0
-    end = monotonic() + LINGER_SECONDS
+    """The whole body, why it is refused, or None if the client has left."""
+    body: bytes = b""
+    end = monotonic() + SECONDS
     while True:
-        message = await receive()
+        message = await _within(end - monotonic(), receive)
+        if message is None:
+            return too_slow(request)
         if message["type"] == "http.disconnect":
             return None
-        part: bytes = message.get("body", b"")
-        size += len(part)
-        body = body + part if size <= MAX_BODY else b""
-        over = size > MAX_BODY and (size > LINGER_BYTES or monotonic() > end)
-        if over or not message.get("more_body", False):
-            return body if size <= MAX_BODY else too_large(request)
+        body += message.get("body", b"")
+        if len(body) > MAX_BODY:
+            return too_large(request)
+        if not message.get("more_body"):
+            return body
+
+
+async def _within(seconds: float, receive: Receive) -> MutableMapping[str, Any] | None:
+    """The next message; None if it does not come in time."""
+    import asyncio
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return await receive()  # another kind of loop
+    try:
+        return await asyncio.wait_for(receive(), max(0.0, seconds))
+    except TimeoutError:
+        return None
 
 
 async def _send(request: Request, response: Response, send: Send) -> None:

@@ -176,8 +176,9 @@ def threads_page(frame: Frame, data: Mapping[str, Any]) -> str:
     return document(frame, "Threads", tag("pre", data["threads"], tabindex="0"))
 
 
-def failure_page(prefix: str, status: int, text: str) -> str:
+def failure_page(prefix: str, status: int, text: str, link: str | None) -> str:
     """The page of an error; it tells nothing about the process."""
     way = tag("p", tag("a", "Overview", href=prefix + "/"))
-    main = tag("main.failure", tag("h1", str(status)), tag("p", text), way)
+    see = tag("p", tag("a", link, href=prefix + link)) if link else None
+    main = tag("main.failure", tag("h1", str(status)), tag("p", text), see, way)
     return _page(prefix, str(status), tag("body", main))

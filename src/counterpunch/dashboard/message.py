@@ -20,6 +20,7 @@ PHRASES = {
     403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
+    408: "Request Timeout",
     409: "Conflict",
     411: "Length Required",
     413: "Content Too Large",
@@ -34,12 +35,16 @@ class Request:
 
     Attributes:
         method: In capitals.
-        path: Below the mount point, decoded, beginning with ``/``.
+        path: Below the mount point, decoded, beginning with ``/``. A guard gets it in its one
+            form: without a slash or ``.json`` at its end, and ``/`` for the overview.
         prefix: The mount point, without a slash at its end; ``""`` at the root.
         query: The last value of each name.
         headers: Names in lower case.
-        body: At most ``MAX_BODY`` bytes.
+        body: At most ``MAX_BODY`` bytes; empty while a guard is asked.
         scheme: ``"http"`` or ``"https"``, as the server saw it.
+        peer: The address at the other end of the connection; ``""`` if there is none, as on a
+            Unix socket.
+        ending: ``".json"`` if the path had that.
         raw: The WSGI environ, the ASGI scope or the framework's request: where ``authorize``
             finds a session or a user.
     """
@@ -52,6 +57,8 @@ class Request:
     body: bytes = b""
     scheme: str = "http"
     raw: Any = None
+    peer: str = ""
+    ending: str = ""
 
     @property
     def cookies(self) -> dict[str, str]:

@@ -7,20 +7,16 @@ without end. All of it is cut to a size here, before anything else looks at it.
 from __future__ import annotations
 
 import math
-import reprlib
+from itertools import islice
 from typing import Any
+
+from ..core.values.short import short
 
 __all__ = ["DEPTH", "ITEMS", "TEXT", "clip", "plain", "show"]
 
 TEXT = 500  # characters of one value
 ITEMS = 30  # entries of one container
 DEPTH = 2  # containers within containers; what lies deeper is shown as text
-
-_short = reprlib.Repr()
-_short.maxstring = _short.maxother = _short.maxlong = TEXT
-_short.maxtuple = _short.maxlist = _short.maxdict = _short.maxset = _short.maxfrozenset = 10
-_short.maxarray = _short.maxdeque = 10
-_short.maxlevel = DEPTH
 
 
 def clip(text: str, limit: int = TEXT) -> str:
@@ -31,11 +27,8 @@ def clip(text: str, limit: int = TEXT) -> str:
 
 
 def show(value: object, limit: int = TEXT) -> str:
-    """A short ``repr`` that does not first build a long one where it can be helped."""
-    try:
-        return clip(_short.repr(value), limit)
-    except BaseException as exc:  # a __repr__ may raise anything, SystemExit included
-        return f"<{type(value).__name__}: its repr raised {type(exc).__name__}>"
+    """A short ``repr``, see ``short``."""
+    return short(value, limit)
 
 
 def plain(value: object, depth: int = DEPTH) -> Any:
@@ -60,13 +53,13 @@ def plain(value: object, depth: int = DEPTH) -> Any:
 
 def _plain_dict(value: dict[Any, Any], depth: int) -> dict[str, Any]:
     try:
-        pairs = list(value.items())
+        pairs = list(islice(value.items(), ITEMS))
     except RuntimeError:  # the job changes it just now
         return {"…": "changing"}
     shown = {
         clip(key, 100) if type(key) is str else show(key, 100): plain(item, depth - 1)
-        for key, item in pairs[:ITEMS]
+        for key, item in pairs
     }
-    if len(pairs) > ITEMS:
-        shown["…"] = f"{len(pairs) - ITEMS} more"
+    if len(value) > ITEMS:
+        shown["…"] = f"{len(value) - ITEMS} more"
     return shown

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import hmac
-import logging
 import re
 from urllib.parse import quote, urlsplit
 
-from ..core.values.hooks import report
+from ..core.values.short import from_a_signal, printable, shorten
+from .guards import Answer, ask, host_of, is_local
 from .message import Request
+from .plain import clip
 from .settings import Settings
 
-__all__ = ["HEADERS", "cookie", "may_view", "may_write", "refusal", "token_of"]
+__all__ = [
+    "HEADERS", "OUTDATED", "answers_to", "cookie", "foreign", "may_view", "may_write", "outdated",
+    "token_of",
+]  # fmt: skip
 
 COOKIE = "counterpunch_token"
 #: The form field, and the header for clients without a form, that repeats the cookie.
 FIELD, HEADER = "token", "x-csrf-token"
+
+OUTDATED = "The form is out of date: go back, reload the page and try again."
 
 _TOKEN = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
@@ -34,32 +40,45 @@ HEADERS = (
 )
 
 
-def may_view(request: Request, settings: Settings) -> bool:
-    """True unless ``can_view`` says no."""
-    return settings.can_view is None or _ask("can_view", settings.can_view, request)
+def may_view(request: Request, settings: Settings, probe: bool) -> Answer:
+    """What the guard of the page says."""
+    return ask(
+        "probes" if probe and settings.probes else "can_view",
+        settings.guard(probe),
+        request,
+        settings.said,
+    )
 
 
-def may_write(request: Request, settings: Settings) -> bool:
-    """True if ``authorize`` is given and says yes."""
-    return settings.authorize is not None and _ask("authorize", settings.authorize, request)
+def may_write(request: Request, settings: Settings) -> Answer:
+    """What ``authorize`` says; no if it is not given."""
+    if settings.authorize is None:
+        return False
+    return ask("authorize", settings.authorize, request, settings.said)
 
 
-def _ask(name: str, question: object, request: Request) -> bool:
-    """True only for a real yes: a coroutine, which is true as well, is none."""
+def answers_to(request: Request, settings: Settings) -> bool:
+    """False if the page was asked for by a name that is not one of ``hosts``."""
+    hosts = settings.hosts
+    return hosts is None or host_of(request.headers.get("host", "")) in hosts
+
+
+def actor(request: Request, settings: Settings) -> str:
+    """Who acts, for the log: a text of one line."""
+    if settings.actor is None:
+        return f"somebody at {request.peer or 'this machine'}"
     try:
-        answer = question(request)  # type: ignore[operator]
-    except Exception as exc:
-        report(logging.ERROR, "dashboard: %s raised; taken for no", name, exc_info=exc)
-        return False
-    if hasattr(answer, "__await__"):
-        getattr(answer, "close", lambda: None)()
-        report(logging.ERROR, "dashboard: %s must be a plain function; taken for no", name)
-        return False
-    return bool(answer)
+        who = settings.actor(request)
+    except BaseException as exc:
+        if from_a_signal(exc):
+            raise
+        return f"somebody at {request.peer}, for actor raised {type(exc).__name__}"
+    return printable(clip(who, 200)) if isinstance(who, str) else shorten(who)
 
 
-def refusal(request: Request) -> str | None:
-    """Why a write that is otherwise allowed is refused; None if it comes from our own page.
+def foreign(request: Request) -> str | None:
+    """Why a write that is otherwise allowed is refused before its body is read; None if its
+    headers say that it comes from our own page.
 
     Two locks: the browser says that the request comes from this origin, and the form repeats
     a random cookie that another site can neither read nor, ``SameSite=Strict``, send. The
@@ -67,11 +86,14 @@ def refusal(request: Request) -> str | None:
     """
     if not _same_origin(request):
         return "The request does not come from this page."
+    return None if _TOKEN.fullmatch(request.cookies.get(COOKIE, "")) else OUTDATED
+
+
+def outdated(request: Request) -> bool:
+    """True if the form does not repeat the cookie."""
     sent = request.headers.get(HEADER) or request.form.get(FIELD, "")
     known = request.cookies.get(COOKIE, "")
-    if not _TOKEN.fullmatch(known) or not hmac.compare_digest(known.encode(), sent.encode()):
-        return "The form is out of date: go back, reload the page and try again."
-    return None
+    return not hmac.compare_digest(known.encode(), sent.encode())
 
 
 def _same_origin(request: Request) -> bool:
@@ -100,7 +122,15 @@ def token_of(request: Request) -> str:
 
 def cookie(request: Request, token: str) -> tuple[str, str]:
     """The header that gives the browser its token."""
-    secure = "; Secure" if request.scheme == "https" else ""
+    secure = "; Secure" if _secure(request) else ""
     path = quote(request.prefix) or "/"
     value = f"{COOKIE}={token}; Path={path}; HttpOnly; SameSite=Strict{secure}"
     return "Set-Cookie", value
+
+
+def _secure(request: Request) -> bool:
+    """True if the browser speaks https, though a proxy in between may not have told the server: to
+    another machine only then does a browser send Sec-Fetch-Site."""
+    if request.scheme == "https" or request.headers.get("x-forwarded-proto", "") == "https":
+        return True
+    return "sec-fetch-site" in request.headers and not is_local(request.headers.get("host", ""))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
@@ -12,13 +12,12 @@ from ..core.values.checks import flag, seconds
 from ..core.values.errors import InvalidOption
 from ..observe.health import Health, health
 from .beacon import Beacon
+from .guards import Guard, host_of, local
 from .message import Request
 from .snapshot import beacon_for
 from .sockets import ROOM, too_long
 
 __all__ = ["Options", "Settings", "settings_of"]
-
-Allows = Callable[[Request], bool]
 
 _DIRECTORY = (
     "True, False, or the absolute path of a directory that only this user may enter, of at most "
@@ -29,8 +28,11 @@ _DIRECTORY = (
 class Options(TypedDict, total=False):
     """The options of a mount by name, as type checkers see them; see ``Settings``."""
 
-    authorize: Allows | None
-    can_view: Allows | None
+    authorize: Guard | None
+    can_view: Guard | None
+    probes: Guard | None
+    actor: Callable[[Request], str] | None
+    hosts: Iterable[str] | None
     arguments: bool
     refresh: float
     health: Callable[[], Health]
@@ -42,10 +44,16 @@ class Settings:
     """Options of one mount; ``wsgi`` and ``asgi`` take the same by name.
 
     Attributes:
-        authorize: Called with the request before anything is changed, and to decide whether
-            to show buttons. Default None: nobody may change anything.
-        can_view: Called with every request; False answers 403. Default None: whoever reaches
-            the mount may look.
+        authorize: Asked before anything is changed, and to decide whether to show buttons.
+            Default None: nobody may change anything.
+        can_view: Asked before anything is shown. Default None: only a browser on this machine
+            may look, see ``local``; ``dashboard.anyone`` opens the page on purpose.
+        probes: Asked instead of ``can_view`` for ``/live``, ``/health`` and ``/metrics``; for a
+            platform's probe ``dashboard.anyone``. Default None: as ``can_view``.
+        actor: Who acts, for the log's record of each action: a short text. Default None: the
+            address that the request came from.
+        hosts: The names under which the page answers, as a browser sends them in ``Host`` and
+            without the port. Default None: any; a guard looks at the rest of the request.
         arguments: False hides arguments and results of all jobs. Those of a class with
             ``log_args = False``, and all after ``configure(log_args=False)``, never show.
             Default True.
@@ -60,23 +68,34 @@ class Settings:
             directory. An absolute path is another directory: one for each app keeps apps
             apart. Default False: nothing listens.
 
+    The three guards are plain functions of the request. ``True`` opens, ``False`` is a 403, and
+    ``dashboard.redirect(url)`` sends the visitor to a login page; whatever else one gives or
+    raises is a 403, and said in the log once. They run on the thread that answers.
+
     Raises:
         InvalidOption: For an option that is not allowed.
     """
 
-    authorize: Allows | None = None
-    can_view: Allows | None = None
+    authorize: Guard | None = None
+    can_view: Guard | None = None
+    probes: Guard | None = None
+    actor: Callable[[Request], str] | None = None
+    hosts: Iterable[str] | None = None
     arguments: bool = True
     refresh: float = 5.0
     health: Callable[[], Health] = health
     processes: bool | str = False
     beacon: Beacon | None = field(init=False, default=None, repr=False)
+    #: Until when a complaint about a guard is not repeated, see ``guards.ask``.
+    said: dict[str, float] = field(init=False, default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        for name in ("authorize", "can_view"):
+        for name in ("authorize", "can_view", "probes", "actor"):
             value: Any = getattr(self, name)
             if value is not None and not callable(value):
                 raise InvalidOption("dashboard", name, value, "a function of the request, or None")
+        if self.hosts is not None:
+            object.__setattr__(self, "hosts", _names(self.hosts))
         if not callable(self.health):
             raise InvalidOption("dashboard", "health", self.health, "a function like health()")
         flag("dashboard", "arguments", self.arguments)
@@ -91,10 +110,22 @@ class Settings:
             beacon = beacon_for(self.directory, self.health)
             object.__setattr__(self, "beacon", beacon)  # frozen, and this is its making
 
+    def guard(self, probe: bool) -> Guard:
+        """What decides who may look; at ``/live``, ``/health`` and ``/metrics``, if ``probe``."""
+        return (self.probes if probe else None) or self.can_view or local
+
     @property
     def directory(self) -> str | None:
         """That of the sockets; None is the default one."""
         return self.processes if isinstance(self.processes, str) else None
+
+
+def _names(hosts: Any) -> frozenset[str]:
+    many = isinstance(hosts, (tuple, list, set, frozenset))
+    if not many or not all(isinstance(one, str) and host_of(one) for one in hosts):
+        allowed = "names such as ('jobs.example.com',), or None"
+        raise InvalidOption("dashboard", "hosts", hosts, allowed)
+    return frozenset(host_of(one) for one in hosts)
 
 
 def settings_of(options: Options) -> Settings:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable
 from typing import Any, Unpack
 
 from .answers import failure
-from .body import answer, refused_length
+from .body import read
 from .message import PHRASES, Request, Response, fields
+from .routes import Accepted, decide
 from .settings import Options, settings_of
 
 __all__ = ["wsgi"]
@@ -19,8 +20,8 @@ def wsgi(**options: Unpack[Options]) -> WSGIApp:
     """The dashboard as a WSGI app; the mount point is ``SCRIPT_NAME``.
 
     Args:
-        options: See ``Settings``: ``authorize``, ``can_view``, ``arguments``, ``refresh``,
-            ``health``, ``processes``.
+        options: See ``Settings``: ``can_view``, ``authorize``, ``probes``, ``actor``, ``hosts``,
+            ``arguments``, ``refresh``, ``health``, ``processes``.
 
     Raises:
         InvalidOption: For an option that is not allowed.
@@ -30,7 +31,10 @@ def wsgi(**options: Unpack[Options]) -> WSGIApp:
 
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         request = _request(environ)
-        response = answer(request, _body(request), settings)
+        response = decide(request, settings)
+        if isinstance(response, Accepted):
+            body = _body(request)
+            response = body if isinstance(body, Response) else response.carry_out(body)
         start_response(f"{response.status} {PHRASES[response.status]}", response.all_headers)
         return [b"" if request.method == "HEAD" else response.body]
 
@@ -44,28 +48,24 @@ def _request(environ: dict[str, Any]) -> Request:
         if name.startswith("HTTP_") and isinstance(value, str)
     }
     headers["content-type"] = environ.get("CONTENT_TYPE") or ""
+    headers["content-length"] = environ.get("CONTENT_LENGTH") or ""
     prefix = _decoded(environ.get("SCRIPT_NAME", "")).strip("/")
     return Request(
         method=environ["REQUEST_METHOD"].upper(),
-        path="/" + _decoded(environ.get("PATH_INFO", "")).lstrip("/"),
+        path="/" + _decoded(environ.get("PATH_INFO", "")).removeprefix("/"),
         prefix=prefix and f"/{prefix}",
         query=fields(environ.get("QUERY_STRING", "")),
         headers=headers,
         scheme=environ.get("wsgi.url_scheme", "http"),
         raw=environ,
+        peer=environ.get("REMOTE_ADDR") or "",
     )
 
 
 def _body(request: Request) -> bytes | Response:
-    if request.method in ("GET", "HEAD"):
-        return b""
     if "transfer-encoding" in request.headers:  # WSGI cannot say where such a body ends
         return failure(request, 411, "The length of the request body is missing.")
-    length, stream = request.raw.get("CONTENT_LENGTH") or "0", request.raw["wsgi.input"]
-    refusal = refused_length(request, length, stream)
-    if refusal is not None:
-        return refusal
-    return stream.read(int(length)) if int(length) else b""
+    return read(request, request.raw["wsgi.input"])
 
 
 def _decoded(text: str) -> str:

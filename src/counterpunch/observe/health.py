@@ -11,7 +11,7 @@ from ..core.values.errors import InvalidOption
 from ..core.values.stage import DRAINING, OPEN
 from .chart import recent
 
-__all__ = ["Health", "health"]
+__all__ = ["Health", "health", "live"]
 
 
 class Health(NamedTuple):
@@ -30,7 +30,8 @@ def health(*, max_fill: float = 0.9, max_wait: float = 60.0, max_failures: int =
     It is not ok while the process stops or is quiet; when a queue is nearly full; when a
     queued job has waited too long, unless its class is paused; when a job runs longer than
     its ``timeout``; when a class has failed again and again without one success; when jobs
-    wait and no worker thread could be started; when the scheduler's thread has died.
+    wait and no worker thread could be started; when the thread of the scheduler or of the event
+    loop has died. None of this says that a restart would help.
 
     Args:
         max_fill: The part of ``max_jobs`` that may wait, from 0 to 1. Default 0.9.
@@ -56,14 +57,43 @@ def health(*, max_fill: float = 0.9, max_wait: float = 60.0, max_failures: int =
     return Health(not reasons, tuple(reasons))
 
 
+def live() -> Health:
+    """Whether this process can still run jobs, and if not, what a restart would cure.
+
+    For a platform's probe, which kills the process that says no, and its waiting jobs with it. So
+    it is ok while a provider is down, a queue is full or a job runs too long, and while the process
+    is quiet or stops; those are ``health()``'s. It is not once the scheduler's thread or that of
+    the event loop has died, or while jobs wait and no worker thread can be had.
+    """
+    runtime = current()
+    reasons: list[str] = []
+    if runtime.stage.serving:
+        reasons += _dead_threads(runtime)
+        for lane in runtime.registry.all():
+            reasons += [f"{lane.job.__qualname__}: {text}" for text in _no_worker(lane)]
+    return Health(not reasons, tuple(reasons))
+
+
 def _of_the_process(runtime: Runtime) -> Iterator[str]:
     if runtime.stage.phase is not OPEN:
         word = "is stopping" if runtime.stage.phase is DRAINING else f"is {runtime.stage.phase}"
         yield f"the process {word} and accepts no new jobs"
-    scheduler = runtime.scheduler
-    thread = scheduler.thread
-    if thread is not None and not thread.is_alive() and runtime.stage.phase is OPEN:
+    if runtime.stage.serving:
+        yield from _dead_threads(runtime)
+
+
+def _dead_threads(runtime: Runtime) -> Iterator[str]:
+    thread = runtime.scheduler.thread
+    if thread is not None and not thread.is_alive():
         yield "the scheduler's thread has died; delayed jobs and retries do not run"
+    if not all(thread.is_alive() for thread in runtime.loops.threads()):
+        yield "the event loop's thread has died; async jobs do not run"
+
+
+def _no_worker(lane: Lane) -> Iterator[str]:
+    waiting = lane.waiting()
+    if waiting and not lane.paused and lane.stage.threads and lane.pool.hired() == 0:
+        yield f"no worker could be started, and {waiting} wait for one"
 
 
 def _of_a_class(
@@ -76,8 +106,7 @@ def _of_a_class(
         wait = lane.oldest_wait(now)
         if wait > max_wait:
             yield f"the oldest queued job has waited {wait:.3g} s, more than {max_wait:g} s"
-        if lane.stage.threads and lane.pool.hired() == 0:
-            yield f"no worker could be started, and {waiting} wait for one"
+    yield from _no_worker(lane)
     overrun = 0
     for call in entries(lane.running):
         timeout, started = call.option("timeout"), call.started

@@ -8,7 +8,9 @@ knows nothing of this package still catches them.
 from __future__ import annotations
 
 from concurrent.futures import CancelledError
-from threading import get_ident, main_thread
+
+from .short import interrupts as interrupts
+from .short import shorten as shorten
 
 __all__ = [
     "BackendError", "Cancelled", "CounterpunchError", "Discard", "Discarded", "Duplicate",
@@ -91,21 +93,3 @@ class RemoteError(CounterpunchError):
 
 class Discard(CounterpunchError):
     """Raised *by a job or a middleware* to end the job as ``discarded``, quietly."""
-
-
-def interrupts(exc: BaseException) -> bool:
-    """True for an exception that a signal handler may have raised: it is the caller's, wherever it
-    came out, and not to be swallowed with those of the user's code that was called."""
-    return not isinstance(exc, Exception) and get_ident() == main_thread().ident
-
-
-def shorten(value: object, limit: int = 200) -> str:
-    """``repr`` of a value for a message: never longer than ``limit``. What the value's own raises
-    is said instead, save what ``interrupts``."""
-    try:
-        text = repr(value)
-    except BaseException as exc:  # a broken __repr__ must not hide the message it is part of
-        if interrupts(exc):
-            raise
-        text = f"<{type(value).__name__}: its repr raised {type(exc).__name__}>"
-    return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -8,22 +8,24 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import re_path
 from django.views.decorators.csrf import csrf_exempt
 
-from ...dashboard.body import answer, refused_length, too_large
+from ...dashboard.body import read, too_large
 from ...dashboard.message import MAX_BODY, PHRASES, Request, Response, fields
+from ...dashboard.routes import Accepted, decide
 from ...dashboard.settings import Options, settings_of
 
 __all__ = ["urls"]
 
 
 def urls(**options: Unpack[Options]) -> tuple[list[Any], str, str]:
-    """The dashboard for a URLconf: ``path("jobs/", urls(authorize=is_staff))``.
+    """The dashboard for a URLconf: ``path("jobs/", urls(can_view=is_staff, authorize=is_staff))``
+    with ``def is_staff(request): return request.raw.user.is_staff``.
 
-    ``request.raw`` is the ``HttpRequest``, so ``lambda request: request.raw.user.is_staff``
-    does for ``authorize`` and ``can_view``.
+    ``request.raw`` is the ``HttpRequest``. Parts of the path that a route above captures are
+    in its ``resolver_match``.
 
     Args:
-        options: See ``Settings``: ``authorize``, ``can_view``, ``arguments``, ``refresh``,
-            ``health``, ``processes``.
+        options: See ``Settings``: ``can_view``, ``authorize``, ``probes``, ``actor``, ``hosts``,
+            ``arguments``, ``refresh``, ``health``, ``processes``.
 
     Raises:
         InvalidOption: For an option that is not allowed.
@@ -31,14 +33,14 @@ def urls(**options: Unpack[Options]) -> tuple[list[Any], str, str]:
     """
     settings = settings_of(options)
 
-    def view(request: HttpRequest, below: str) -> HttpResponse:
+    def view(request: HttpRequest, below: str, **above: Any) -> HttpResponse:
         # The route has matched the end of the path: what stands before it is the mount point.
         full = request.path
         prefix = full[: len(full) - len(below)].strip("/")
         headers: Any = request.headers  # pyright does not see through Django's cached_property
         asked = Request(
             method=request.method or "",
-            path="/" + below.lstrip("/"),
+            path="/" + below.removeprefix("/"),
             prefix=prefix and f"/{prefix}",
             query=fields(request.META.get("QUERY_STRING", "")),
             headers={
@@ -47,8 +49,13 @@ def urls(**options: Unpack[Options]) -> tuple[list[Any], str, str]:
             },
             scheme=request.scheme or "http",
             raw=request,
+            peer=request.META.get("REMOTE_ADDR") or "",
         )
-        return _translated(answer(asked, _body(asked, request), settings))
+        response = decide(asked, settings)
+        if isinstance(response, Accepted):
+            body = _body(asked, request)
+            response = body if isinstance(body, Response) else response.carry_out(body)
+        return _translated(response)
 
     # It checks a token of its own, which also works without Django's middleware.
     pattern = re_path(r"^(?P<below>.*)$", csrf_exempt(view), name="dashboard")
@@ -67,12 +74,10 @@ def _translated(response: Response) -> HttpResponse:
 
 
 def _body(asked: Request, request: HttpRequest) -> bytes | Response:
-    """Bounded here, whatever DATA_UPLOAD_MAX_MEMORY_SIZE allows the rest of the site."""
-    if asked.method in ("GET", "HEAD"):
-        return b""
-    length = request.META.get("CONTENT_LENGTH")
-    if length:
-        return refused_length(asked, length, request) or request.body
+    """Bounded here, whatever DATA_UPLOAD_MAX_MEMORY_SIZE allows the rest of the site. Nothing is
+    left of one that a middleware has read as a multipart form, which ours are not."""
+    if asked.headers.get("content-length"):
+        return read(asked, request)
     # Without a length there is nothing under WSGI, and under ASGI a whole body in a file.
     body: bytes = request.read(MAX_BODY + 1)
     return body if len(body) <= MAX_BODY else too_large(asked)
