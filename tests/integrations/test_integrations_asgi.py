@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import textwrap
 import threading
-from collections.abc import AsyncIterator, Callable
+import types
+from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -97,11 +98,6 @@ async def raises_while_serving(scope: Any, receive: Any, send: Any) -> None:
     await receive()
     await send({"type": "lifespan.startup.complete"})
     raise RuntimeError("the background task of the lifespan broke")
-
-
-async def raises_at_startup(scope: Any, receive: Any, send: Any) -> None:
-    await receive()
-    raise RuntimeError("broken startup")
 
 
 def test_the_drain_waits_for_jobs_and_leaves_the_event_loop_free() -> None:
@@ -233,21 +229,167 @@ def test_a_startup_that_fails_is_passed_on_and_its_jobs_are_drained() -> None:
     asyncio.run(asyncio.wait_for(main(), LONG))
 
 
-def test_an_app_that_raises_at_startup_is_served_and_said(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """By the specification the server is to go on without a lifespan; we say so aloud."""
+@pytest.mark.parametrize("way", ["startup", "shutdown"])
+def test_what_an_app_raises_at_the_start_or_the_stop_is_passed_on(way: str) -> None:
+    """After the drain: the server decides what becomes of it, as it does without us."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        handles.append(QuickJob.perform_async(1))
+        if way == "startup":
+            raise RuntimeError("broken")
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        raise RuntimeError("broken")
+
+    handles: list[counterpunch.Handle[int]] = []
 
     async def main() -> None:
-        server = Server(wrap(raises_at_startup))
+        server = Server(wrap(app))
         await server.say("startup")
-        await server.say("shutdown")
+        if way == "shutdown":
+            await server.say("shutdown")
         await server.end()
-        assert server.heard == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+        assert str(server.failure) == "broken"
+        assert server.heard == (["lifespan.startup.complete"] if way == "shutdown" else [])
+        assert handles[0].result(0) == 1
 
     asyncio.run(asyncio.wait_for(main(), LONG))
-    assert "raised during lifespan.startup" in caplog.text
-    assert "broken startup" in caplog.text
+
+
+def test_a_server_that_looks_in_the_step_of_the_message_sees_the_end_of_the_app() -> None:
+    """hypercorn raises from ``send`` and then looks once whether the app is through with it:
+    an app that takes a further step of the loop is served although it has failed."""
+
+    class Refused(Exception):
+        pass
+
+    async def main() -> list[bool]:
+        looks: list[bool] = []
+        told = asyncio.Event()
+
+        async def receive() -> dict[str, str]:
+            return {"type": "lifespan.startup"}
+
+        async def send(message: dict[str, str]) -> None:
+            assert message["type"] == "lifespan.startup.failed"
+            assert counterpunch.stats().total.succeeded == 1, "told before the drain"
+            told.set()
+            raise Refused
+
+        task = asyncio.create_task(wrap(fails_to_start)({"type": "lifespan"}, receive, send))
+        await told.wait()
+        looks.append(task.done())
+        with pytest.raises(Refused):
+            await task
+        return looks
+
+    assert asyncio.run(asyncio.wait_for(main(), LONG)) == [True]
+
+
+def wrapped_serving() -> Any:
+    """One app under ``wrap``, from its start to its stop."""
+
+    @asynccontextmanager
+    async def serve() -> AsyncIterator[None]:
+        server = Server(wrap(speaks_lifespan))
+        await server.say("startup")
+        yield
+        await server.say("shutdown")
+        await server.end()
+
+    return serve()
+
+
+@pytest.mark.parametrize("first", [wrapped_serving, lifespan])
+@pytest.mark.parametrize("second", [wrapped_serving, lifespan])
+def test_of_several_apps_in_one_process_the_last_to_stop_drains(first: Any, second: Any) -> None:
+    """However each of them is told: they share the pools."""
+
+    async def main() -> None:
+        one, other = first(), second()
+        await one.__aenter__()
+        await other.__aenter__()
+        handle = QuickJob.perform_in(60)
+        await one.__aexit__(None, None, None)
+        assert handle.status == Status.SCHEDULED
+        await other.__aexit__(None, None, None)
+        assert handle.status == Status.LOST
+
+    asyncio.run(asyncio.wait_for(main(), LONG))
+
+
+def test_an_app_that_fails_to_start_leaves_the_drain_to_one_that_serves() -> None:
+    async def main() -> None:
+        async with lifespan():
+            handle = QuickJob.perform_in(60)
+            server = Server(wrap(fails_to_start))
+            await server.say("startup")
+            await server.end()
+            assert handle.status == Status.SCHEDULED
+        assert handle.status == Status.LOST
+
+    asyncio.run(asyncio.wait_for(main(), LONG))
+
+
+@pytest.mark.parametrize("app", [speaks_lifespan, no_lifespan], ids=lambda app: app.__name__)
+def test_a_cancelled_lifespan_of_a_wrapped_app_has_stopped(app: Callable[..., Any]) -> None:
+    """It drains, and is not taken for an app that still serves."""
+
+    async def main() -> None:
+        server = Server(wrap(app))
+        await server.say("startup")
+        handle = QuickJob.perform_async(4)
+        server.task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await server.task
+        assert handle.result(0) == 4
+        async with lifespan():
+            last = QuickJob.perform_in(60)
+        assert last.status == Status.LOST
+
+    asyncio.run(asyncio.wait_for(main(), LONG))
+
+
+@types.coroutine
+def suspended() -> Generator[None, None, None]:
+    yield
+
+
+async def serve_in_a_lifespan() -> None:
+    async with lifespan():
+        await suspended()
+
+
+async def serve_wrapped() -> None:
+    said = iter(["lifespan.startup"])
+
+    async def receive() -> dict[str, str]:
+        for message in said:
+            return {"type": message}
+        await suspended()
+        raise AssertionError("it goes on")
+
+    async def send(message: Any) -> None: ...
+
+    await wrap(speaks_lifespan)({"type": "lifespan"}, receive, send)
+
+
+@pytest.mark.parametrize("serve", [serve_in_a_lifespan, serve_wrapped], ids=["lifespan", "wrap"])
+def test_a_lifespan_that_is_thrown_away_has_stopped_without_a_wait(serve: Any) -> None:
+    """A loop that is gone closes its coroutines, which must not await any more."""
+    coroutine = serve()
+    coroutine.send(None)
+    handle = QuickJob.perform_in(60)
+    coroutine.close()  # else: RuntimeError, coroutine ignored GeneratorExit
+    assert handle.status == Status.SCHEDULED
+
+    async def main() -> None:
+        async with lifespan():
+            pass
+
+    asyncio.run(main())
+    assert handle.status == Status.LOST
 
 
 def test_a_lifespan_that_breaks_while_serving_still_ends_with_a_drain(

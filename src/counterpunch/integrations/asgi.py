@@ -69,9 +69,14 @@ class _Serving(AbstractAsyncContextManager[None]):
         start()
         _open.add(self)
 
-    async def __aexit__(self, *exc_info: object) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, *exc_info: object) -> None:
+        """Once is enough: what has left already does not yield to the loop a second time."""
+        if self not in _open:
+            return
         _open.discard(self)
-        if not _open:  # another app of this process still serves
+        # Not where another app of this process still serves; nor in a coroutine that is thrown
+        # away, which may not wait.
+        if not _open and kind is not GeneratorExit:
             await _drain()
 
     def __call__(self, app: object) -> NoReturn:
@@ -86,8 +91,10 @@ def wrap(app: ASGIApp) -> ASGIApp:
 
     For Django's ASGI app and plain ones: ``application = wrap(get_asgi_application())``. An
     app that has a lifespan gets every message, ``lifespan.shutdown`` after the drain, so
-    that jobs still find what the app is about to close. Its failures are passed on. For an
-    app that has none the messages are answered here.
+    that jobs still find what the app is about to close. What it raises at the start or at the
+    stop is passed on, so a start-up that fails ends the server as it does without this. For an
+    app that has none the messages are answered here. Of several apps in one process the last to
+    stop drains, as with ``lifespan``.
 
     Raises:
         InvalidOption: If ``app`` cannot be called as an ASGI app is.
@@ -122,25 +129,30 @@ class _Lifespan:
         self._send = send
         self._received: set[str] = set()
         self._sent: set[str] = set()
+        self._serving = _Serving()
 
     async def run(self, app: ASGIApp, scope: MutableMapping[str, Any]) -> None:
+        try:
+            await self._speak(app, scope)
+        except BaseException as exc:
+            # In the very step of a startup.failed, at which hypercorn looks once.
+            await self._serving.__aexit__(type(exc))
+            raise
+
+    async def _speak(self, app: ASGIApp, scope: MutableMapping[str, Any]) -> None:
         failure = None
         try:
             await app(scope, self.receive, self.send)
         except Exception as exc:
-            if self._sent & {STARTUP_FAILED, SHUTDOWN_COMPLETE, SHUTDOWN_FAILED}:
-                await _drain()  # what the app enqueued before it failed to start
+            failed_to_start = STARTUP in self._received and STARTUP_COMPLETE not in self._sent
+            if failed_to_start or SHUTDOWN in self._received:
                 raise
             failure = exc
         if STARTUP_FAILED in self._sent:
-            await _drain()
             return
         # From here on: whatever the app has left unanswered.
         if STARTUP_COMPLETE not in self._sent:
             # By the specification it does not speak the protocol, and is served without.
-            if failure is not None and STARTUP in self._received:  # it had begun to, though
-                message = "the app raised during lifespan.startup; it is served without a lifespan"
-                report(logging.WARNING, message, exc_info=failure)
             failure = None
             if STARTUP not in self._received:
                 await self.receive()
@@ -158,13 +170,15 @@ class _Lifespan:
         message = await self._receive()
         self._received.add(message["type"])
         if message["type"] == STARTUP:
-            start()
+            await self._serving.__aenter__()
         elif message["type"] == SHUTDOWN:
-            await _drain()
+            await self._serving.__aexit__(None)
         return message
 
     async def send(self, message: Message) -> None:
         self._sent.add(message["type"])
+        if message["type"] == STARTUP_FAILED:
+            await self._serving.__aexit__(None)  # what the app enqueued before it failed
         await self._send(message)
 
 
@@ -179,7 +193,8 @@ async def _drain() -> None:
         trio: Any = sys.modules.get("trio")
         if trio is None:
             raise
-        await trio.to_thread.run_sync(shutdown)
+        with trio.CancelScope(shield=True):  # the drain ends by itself, see ``shutdown``
+            await trio.to_thread.run_sync(shutdown)
         return
     ended = asyncio.Event()
 
