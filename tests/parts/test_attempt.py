@@ -199,9 +199,9 @@ def test_middleware_may_refuse_the_attempt(monkeypatch: Any) -> None:
 
 
 def test_run_takes_what_is_given_as_it_is() -> None:
-    """A coroutine that a plain job returns is its result."""
+    """Whatever a plain job returns is its result, if nobody has to await it."""
     made, value = begun(perform=lambda self: value), object()
-    assert Context().run(run, steps(made, made.lane)) is SUCCEEDED
+    assert Context().run(run, steps(made, made.lane), made) is SUCCEEDED
     assert made.outcome is value
 
 

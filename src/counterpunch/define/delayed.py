@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from ..core.values.callables import awaits
 from ..core.values.errors import InvalidOption
 from .job_class import Job
-from .planning import gives_coroutine
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -56,7 +56,7 @@ class _Delayed:
 
         def enqueue(*args: Any, **kwargs: Any) -> Any:
             _check_signature(method, args, kwargs)
-            job: Any = AsyncMethodJob if _is_async(method) else MethodJob
+            job: Any = AsyncMethodJob if awaits(method) else MethodJob
             return job.using(**self._options).perform_async(method, *args, **kwargs)
 
         enqueue.__name__ = name
@@ -80,12 +80,6 @@ def delay(obj: T, **options: Unpack[PerCall]) -> T:
     """
     MethodJob.using(**options)  # refuses bad options here, not at the first call
     return cast("T", _Delayed(obj, options))
-
-
-def _is_async(method: Callable[..., Any]) -> bool:
-    import inspect
-
-    return inspect.iscoroutinefunction(method) or gives_coroutine(method)
 
 
 def _check_signature(method: Callable[..., Any], args: Any, kwargs: Any) -> None:

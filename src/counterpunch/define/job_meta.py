@@ -12,7 +12,8 @@ from ..core.values.errors import InvalidOption
 from ..core.values.plan import Plan, plan_of
 from ..recurring.classes import defined, periodic_classes
 from .options import DEFAULTS
-from .planning import HOOKS, plan_for
+from .planning import plan_for
+from .shapes import HOOKS
 
 __all__ = ["JobMeta"]
 

@@ -57,6 +57,10 @@ class Moves(Protocol):
         """The job was queued, or taken, while its class was stopped or paused."""
         ...
 
+    def finish(self, call: Any, value: Any, /) -> Any:
+        """What an awaitable comes to that the code of a plain job gave."""
+        ...
+
     def settle(self, call: Any, status: Status, /) -> None:
         """Its attempt is over."""
         ...

@@ -27,6 +27,7 @@ from ..places.site import Site
 from ..values.clock import Clock, SystemClock
 from ..values.handle import Call
 from ..values.mode import Mode
+from ..workers.awaited import Awaited
 from ..workers.ceiling import Ceiling
 from ..workers.deadlock import Waits
 from ..workers.here import Here
@@ -89,6 +90,7 @@ class Runtime:
         self.loops = Loops()
         self.ceiling = Ceiling(site)
         self.here = Here(site.resting)
+        self.finish = Awaited(self.here, self.loops).finish
         self.waits = Waits(site, self.ceiling, self.here, self.loops, self.mode.before_wait)
         self.fewer_workers = self.waits.look_again
         self.serving = Serving(threads)

@@ -76,7 +76,8 @@ class Here:
                 from .loop import run_to_end
 
                 return run_to_end(call, lane, context, self.coroutines)
-            return context.run(run, steps(call, lane))
+            status: Status = context.run(run, steps(call, lane), call)
+            return status
 
     def of_thread(self, ident: int) -> tuple[Call, ...]:
         return tuple(entries(self.runs.get(ident, ())))

@@ -89,10 +89,10 @@ class Stacks:
             frames.clear()
 
     def _of(self, call: Call, ident: int | None, frames: Frames) -> Summary:
-        if call.lane.plan.is_async:
-            coroutine = self._waits.coroutine_of(call)
-            if coroutine is None:
-                return []  # its task is on its way
+        coroutine = self._waits.coroutine_of(call)
+        if call.lane.plan.is_async and coroutine is None:
+            return []  # its task is on its way
+        if coroutine is not None:
             if not coroutine.cr_running:
                 return _await_chain(coroutine)
             if call not in self._here.coroutines:
