@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import islice
 from threading import get_ident, main_thread
@@ -20,8 +20,8 @@ from typing import Any
 
 __all__ = ["from_a_signal", "interrupts", "printable", "short", "shorten"]
 
-#: Containers within containers; what lies deeper is three dots.
-DEPTH = 6
+#: Containers within containers, and entries of one; what lies deeper, or further on, is three dots.
+DEPTH, ITEMS = 6, 20
 #: CPython writes no longer int by default, and is slow to write one where it may.
 INT_BITS = 14_000
 #: A type whose own ``__repr__`` has taken longer than so many seconds, so often in a row, is called
@@ -164,7 +164,11 @@ def _int(value: Any, room: int, depth: int) -> str:
 def _items(values: Iterable[str], room: int, ends: str) -> str:
     """``[1, 2, 3]``: as many as there is room for, each written only then."""
     parts: list[str] = []
-    for one in values:
+    # Not to the end: a dict or a set may grow meanwhile.
+    for one in islice(values, ITEMS + 1):
+        if len(parts) == ITEMS:
+            parts.append("...")
+            break
         parts.append(one)
         room -= len(one) + 2
         if room < 0:
@@ -176,9 +180,7 @@ def _sequence(ends: str, walk: Callable[[Any], Iterable[Any]]) -> Callable[[Any,
     def write(value: Any, room: int, depth: int) -> str:
         if not depth:
             return f"{ends[0]}...{ends[1]}"
-        # Islice, for the dict or the set may grow meanwhile; and a text of one is two at least.
-        items = islice(walk(value), room // 2 + 1)
-        return _items((_text(one, room, depth - 1) for one in items), room, ends)
+        return _items((_text(one, room, depth - 1) for one in walk(value)), room, ends)
 
     return write
 
@@ -199,7 +201,7 @@ def _set(value: Any, room: int, depth: int) -> str:
 def _dict(value: Any, room: int, depth: int) -> str:
     if not depth:
         return "{...}"
-    pairs = islice(dict.items(value), room // 4 + 1)
+    pairs = dict.items(value)
     texts = (f"{_text(k, room, depth - 1)}: {_text(v, room, depth - 1)}" for k, v in pairs)
     return _items(texts, room, "{}")
 
@@ -242,7 +244,7 @@ def _named(
 def _namespace(value: Any, room: int, depth: int) -> str:
     kind = type(value)
     name = "namespace" if kind is SimpleNamespace else kind.__name__
-    return _named(name, islice(vars(value).items(), room), room, depth)
+    return _named(name, vars(value).items(), room, depth)
 
 
 def _exception(value: Any, room: int, depth: int) -> str:
@@ -252,11 +254,13 @@ def _exception(value: Any, room: int, depth: int) -> str:
 
 
 def _partial(value: Any, room: int, depth: int) -> str:
-    parts = (value.func, *value.args)
-    texts = [_text(one, room, depth - 1) for one in islice(parts, room)] if depth else ["..."]
-    named = islice(value.keywords.items(), room) if depth else ()
-    texts += [f"{name}={_text(one, room, depth - 1)}" for name, one in named]
-    return "functools.partial" + _items(texts, room, "()")
+    def texts() -> Iterator[str]:
+        for one in (value.func, *value.args):
+            yield _text(one, room, depth - 1)
+        for name, one in value.keywords.items():
+            yield f"{name}={_text(one, room, depth - 1)}"
+
+    return "functools.partial" + (_items(texts(), room, "()") if depth else "(...)")
 
 
 def _method(value: Any, room: int, depth: int) -> str:
