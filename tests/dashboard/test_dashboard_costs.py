@@ -1,4 +1,4 @@
-"""A page costs the same whatever its jobs carry: counted, for a clock would depend on the machine."""
+"""A page costs the same whatever its jobs carry: counted, for a clock depends on the machine."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def cost(value: Any) -> tuple[int, int]:
 
     def count(frame: Any, event: str, what: Any) -> None:
         nonlocal calls
-        calls += 1
+        calls += event in ("call", "c_call")
 
     assert client.get("/waiting").status == 200  # what is made once is made
     tracemalloc.start()

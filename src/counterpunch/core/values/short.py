@@ -21,7 +21,7 @@ from typing import Any
 __all__ = ["from_a_signal", "interrupts", "printable", "short", "shorten"]
 
 #: Containers within containers, and entries of one; what lies deeper, or further on, is three dots.
-DEPTH, ITEMS = 6, 20
+DEPTH, ITEMS = 6, 10
 #: CPython writes no longer int by default, and is slow to write one where it may.
 INT_BITS = 14_000
 #: A type whose own ``__repr__`` has taken longer than so many seconds, so often in a row, is called
