@@ -44,7 +44,7 @@ def test_every_page_says_which_process_it_shows(yard):
     assert "Only this process is shown" in text
 
 
-def test_the_overview_has_a_row_per_class(yard):
+def test_the_overview_has_a_row_per_class(yard, jobs):
     """Counts by status, workers, the last ten minutes; a link to each list behind a number."""
     client = Client(authorize=yes)
     data = client.json("/")
@@ -60,9 +60,14 @@ def test_the_overview_has_a_row_per_class(yard):
     assert data["total"]["accepted"] == sum(data["total"]["status"].values()) == 6
     page = client.get("/").page
     links = {attributes.get("href") for name, attributes in page.elements if name == "a"}
-    assert {"/waiting?job=Gated", "/running?job=Gated", "/failed?job=Failing"} <= links
+    long = {name: f"{cls.__module__}.{name}" for name, cls in jobs.items()}
+    assert f"/class?job={long['Gated']}" in links
+    assert f"/waiting?job={long['Gated']}" in links
+    assert f"/running?job={long['Gated']}" in links
+    assert f"/failed?job={long['Failing']}" in links
     charts = page.text  # their titles
     assert "Failing, last 10 minutes: 0 succeeded, 1 failed; at most 1 in 10 s" in charts
+    assert "Failing, last 24 hours: 0 succeeded, 1 failed; at most 1 in 30 min" in charts
     assert gated["chart"]["queued"] == [0] * 59 + [1]
     assert "Gated, queue over the last 10 minutes: now 1, at most 1" in charts
     assert not [label for label in charts if label.startswith("Failing, queue")]
@@ -145,7 +150,7 @@ def test_find_leads_to_the_job(yard):
     assert answer.headers["location"] == f"/ops/job/{yard.waiting.id}"
     missing = client.get("/job/nosuch-1-1")
     assert missing.status == 404
-    assert "another process has accepted it" in missing.page.text
+    assert "a process elsewhere has accepted it" in missing.page.text
     assert "error" in client.get("/job/nosuch-1-1.json").json
     assert client.get("/find?id=../..//evil").headers["location"] == "/ops/job/..%2F..%2F%2Fevil"
 

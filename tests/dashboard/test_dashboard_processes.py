@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import functools
 import json
 import os
 import signal
@@ -19,7 +18,7 @@ from process import Script, run
 
 import counterpunch
 from counterpunch import InvalidOption, Job, dashboard
-from counterpunch.dashboard import beacon, snapshot, sockets
+from counterpunch.dashboard import beacon, beacons, fleet, local, sockets
 from counterpunch.dashboard.beacon import LIMIT
 from counterpunch.dashboard.peers import PATIENCE, gather
 from counterpunch.dashboard.process import birth
@@ -47,7 +46,7 @@ def where(tmp_path, request):
     """A private directory; what listens there ends with the test."""
     path = str(tmp_path / "sockets")
     yield path
-    beacon = snapshot.beacons.get(path)
+    beacon = beacons.beacons.get(path)
     if beacon is not None:
         beacon.put_out()
 
@@ -102,7 +101,8 @@ def test_each_process_is_shown_and_the_dead_and_the_silent_do_not_hold_it_up(whe
             assert one["process"]["host"] == os.uname().nodename
             assert one["process"]["program"] == "script.py"
             assert one["total"]["succeeded"] == 1
-        (mail,) = [row for row in data["classes"] if row["job"] == "Mail"]
+            assert one["process"]["memory"] > 1e6
+        (mail,) = [row for row in client.json("/")["classes"] if row["job"] == "Mail"]
         assert (mail["job"], mail["processes"], mail["per_minute"]) == ("Mail", 3, 3)
         answer = client.get("/processes")
         assert "hunter2" not in answer.text
@@ -122,7 +122,7 @@ def test_each_process_is_shown_and_the_dead_and_the_silent_do_not_hold_it_up(whe
         assert data["silent"] == [{"pid": pid_of(second), "reason": "no answer within 1 s"}]
         assert [n for n in names(where) if n.startswith(f"{pid_of(first)}-")] == []
         # Who is silent stays silent: the page need not wait as long as the JSON did.
-        monkeypatch.setattr(snapshot, "gather", functools.partial(gather, patience=0.05))
+        monkeypatch.setattr(fleet, "PATIENCE", 0.05)
         assert f"pid {pid_of(second)}: no answer" in client.get("/processes").page.text
         second.signal(signal.SIGCONT)
 
@@ -148,7 +148,7 @@ def test_a_page_asked_for_at_the_very_end_leaves_no_socket(where):
     """The process is about to exit, and its server still answers."""
     client = Client(processes=where)
     client.get("/")
-    snapshot.beacons[where].put_out()
+    beacons.beacons[where].put_out()
     assert client.get("/processes").status == 200
     assert names(where) == []
 
@@ -238,6 +238,7 @@ def impostor(where, pid, answer, born=1):
             client, _ = server.accept()
             with client:
                 client.settimeout(SOON)
+                client.recv(1 << 16)
                 client.sendall(answer)
 
     thread = threading.Thread(target=serve, daemon=True)
@@ -251,11 +252,25 @@ def impostor(where, pid, answer, born=1):
 
 def test_what_the_others_say_is_not_trusted(where, monkeypatch):
     """Too long, no JSON, another shape, silence, markup: said so, within the time for all."""
-    monkeypatch.setattr(snapshot, "gather", functools.partial(gather, patience=0.5))
+    monkeypatch.setattr(fleet, "PATIENCE", 0.5)
     sockets.directory(where)
-    good = snapshot.snapshot(counterpunch.health())
-    markup = {**good, "process": {**good["process"], "program": "<script>alert(1)</script>"}}
-    wrong = {**good, "total": {**good["total"], "running": "<b>"}}
+    ground = local.Ground(counterpunch.health, True)
+    good = local.told(ground, "summary", {})
+    markup = {
+        **good,
+        "process": {**good["process"], "pid": 15, "program": "<script>alert(1)</script>"},
+    }
+    total = good["answer"]["total"]
+    wrong = {
+        **good,
+        "process": {**good["process"], "pid": 13},
+        "answer": {**good["answer"], "total": {**total, "running": "<b>"}},
+    }
+    older = {**good, "version": "counterpunch 0"}
+    nan = json.dumps(good).replace('"oldest_wait": 0.0', '"oldest_wait": NaN').encode()
+    infinite = json.dumps(good).replace('"oldest_wait": 0.0', '"oldest_wait": 1e999').encode()
+    assert b"NaN" in nan
+    assert b"1e999" in infinite
     with (
         impostor(where, 11, b"[" * (LIMIT + 100_000)),
         impostor(where, 12, b"<html>"),
@@ -264,16 +279,22 @@ def test_what_the_others_say_is_not_trusted(where, monkeypatch):
         impostor(where, 15, json.dumps(markup).encode()),
         impostor(where, 16, b"[" * 100_000),
         impostor(where, 17, b""),
+        impostor(where, 18, json.dumps(older).encode()),
+        impostor(where, 19, nan),
+        impostor(where, 20, infinite),
     ):
         answer = Client(processes=where).get("/processes")
     assert answer.status == 200
     for line in (
         "pid 11: its answer is too long",
-        "pid 12: its answer is no snapshot",
-        "pid 13: its answer is no snapshot",
+        "pid 12: its answer cannot be read",
+        "pid 13: its answer is no summary",
         "pid 14: no answer within 0.5 s",
-        "pid 16: its answer is no snapshot",
-        "pid 17: its answer is no snapshot",
+        "pid 16: its answer cannot be read",
+        "pid 17: its answer cannot be read",
+        "pid 18: it runs another version",
+        "pid 19: its answer cannot be read",
+        "pid 20: its answer cannot be read",
     ):
         assert line in answer.page.text
     assert [name for name, _ in answer.page.elements].count("script") == 1
@@ -289,8 +310,8 @@ def test_only_dead_sockets_are_removed(where):
         with open(os.path.join(where, name), "w"):
             pass
     with impostor(where, 98, None):
-        found = gather(where, (os.getpid(), birth()), patience=0.05)
-        assert found.snapshots == []
+        found = gather(sockets.addresses(where), lambda address: b"?\n", patience=0.05)
+        assert found.answers == []
         assert found.silent == [{"pid": 98, "reason": "no answer within 0.05 s"}]
         assert names(where) == ["0-0.sock.tmp", "98-1.sock", "99-1.sock", "notes.txt"]
 
@@ -302,20 +323,22 @@ def test_a_client_that_does_not_read_does_not_hold_up_the_others(where, monkeypa
     class Wide(Job):
         def perform(self) -> None: ...
 
-    big = {"text": "x" * (LIMIT - 1000)}
-    monkeypatch.setattr(snapshot, "snapshot", lambda health: big)
+    big = b"x" * (LIMIT - 1000)
     settings = dashboard.Settings(processes=where)
+    monkeypatch.setattr(settings.beacon, "answer", lambda question: big)
     settings.beacon.light()
     path = os.path.join(where, names(where)[0])
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as lazy:
         lazy.connect(path)
+        lazy.sendall(b"?\n")
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as eager:
             eager.settimeout(SOON)
             eager.connect(path)
+            eager.sendall(b"?\n")
             said = b""
             while part := eager.recv(1 << 16):
                 said += part
-    assert json.loads(said) == big
+    assert said == big
 
 
 def test_a_process_that_was_out_of_descriptors_is_seen_again(where, monkeypatch):
@@ -335,6 +358,10 @@ def test_a_process_that_was_out_of_descriptors_is_seen_again(where, monkeypatch)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         client.settimeout(SOON)
         client.connect(os.path.join(where, names(where)[0]))
+        client.sendall(
+            json.dumps({"version": local.VERSION, "ask": "periodic", "with": {}}).encode()
+        )
+        client.sendall(b"\n")
         assert client.recv(1) == b"{"
     assert next(failures, None) is None
 

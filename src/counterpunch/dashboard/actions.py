@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..core.port import current
+from ..core.port import current, quiet, start
 from ..core.values.errors import CounterpunchError, NotSupported
 from ..core.values.handle import Handle
+from ..core.values.stage import OPEN, QUIET
 from ..core.values.status import TERMINAL
+from ..recurring.periodic import periodic, run_now
 from .job_data import retried
-from .overview_data import classes
+from .names import class_of, defined
 from .plain import clip
 
-__all__ = ["CLASS_ACTIONS", "JOB_ACTIONS", "NOTES", "Refused", "on_class", "on_job"]
+__all__ = [
+    "CLASS_ACTIONS", "JOB_ACTIONS", "NOTES", "PROCESS_ACTIONS", "Outcome", "Refused", "on_class",
+    "on_job", "on_process", "run_periodic",
+]  # fmt: skip
 
 #: The word that travels in the address after an action, and what the page says then.
 NOTES: Mapping[str, str] = {
@@ -25,10 +30,17 @@ NOTES: Mapping[str, str] = {
     "paused": "Paused: jobs are accepted and wait.",
     "resumed": "Resumed.",
     "all-cancelled": "Every waiting job was cancelled, and the running ones asked to stop.",
+    "quieted": "Quiet: the process refuses new jobs and finishes those it has.",
+    "reopened": "The process accepts new jobs again.",
+    "ran": "Enqueued, beside its schedule.",
+    "several-run": "Due now:",
+    "several-retried": "Enqueued again, as new jobs:",
+    "several-removed": "Removed from the list:",
+    "several-cancelled": "Cancelled, or asked to stop:",
 }
 
 #: Of so many jobs it is known by which newer one they were retried.
-RETRIED = 1000
+RETRIED = 10_000
 
 
 class Refused(Exception):
@@ -92,15 +104,21 @@ JOB_ACTIONS: Mapping[str, Callable[[Handle[Any]], str]] = {
     "discard": _remove,
 }
 
+#: What came of an action in one process: ``done`` with the word for ``NOTES``, or ``refused``
+#: with the reason, and ``again`` if there is a newer job already. None if there is nothing there
+#: that it could be done to.
+Outcome = dict[str, Any]
 
-def on_job(id: str, action: str) -> str | None:
-    """Do it; the word for ``NOTES``, or None if there is no such job.
 
-    Raises:
-        Refused: If the job is not in a state for it.
-    """
+def on_job(id: str, action: str) -> Outcome | None:
+    """Do it to one job of this process."""
     call = current().whereabouts.find(id)
-    return None if call is None else JOB_ACTIONS[action](call)
+    if call is None:
+        return None
+    try:
+        return {"done": JOB_ACTIONS[action](call)}
+    except Refused as exc:
+        return {"refused": str(exc), "again": exc.again}
 
 
 #: The method of a class, and the word.
@@ -111,18 +129,49 @@ CLASS_ACTIONS: Mapping[str, tuple[str, str]] = {
 }
 
 
-def on_class(name: str, action: str) -> str | None:
-    """Do it; the word for ``NOTES``, or None if there is no such class.
-
-    Raises:
-        Refused: If the class cannot be steered from this process.
-    """
-    cls = classes(current()).get(name)
+def on_class(name: str, action: str) -> Outcome | None:
+    """Do it to a class in this process, whether it was used here yet or not."""
+    cls = class_of(name) if action == "cancel-all" else defined(name)
     if cls is None:
         return None
     method, word = CLASS_ACTIONS[action]
     try:
         getattr(cls, method)()
     except NotSupported as exc:  # its jobs run on an engine
-        raise Refused(clip(str(exc))) from None
-    return word
+        return {"refused": clip(str(exc))}
+    return {"done": word}
+
+
+PROCESS_ACTIONS = ("quiet", "resume")
+
+
+def on_process(action: str) -> Outcome:
+    """Refuse new jobs from now on, or accept them again."""
+    stage = current().stage
+    if action == "quiet":
+        if stage.phase is not OPEN:
+            return {"refused": f"The process is {stage.phase} already."}
+        quiet()
+        return {"done": "quieted"}
+    if stage.phase is not QUIET:
+        return {"refused": f"The process is {stage.phase}, not quiet."}
+    if current().clockwork is None:
+        stage.enter(OPEN)  # it has never said start(), and need not begin to arm periodic jobs
+    else:
+        start()
+    return {"done": "reopened"}
+
+
+def run_periodic(name: str) -> Outcome | None:
+    """Enqueue one job of a periodic class that is armed here, beside its schedule."""
+    cls = class_of(name)
+    entry = next((entry for entry in periodic() if entry.job is cls), None)
+    if cls is None or entry is None:
+        return None
+    if entry.latest is not None and not entry.latest.done():
+        return {"refused": f"Its latest job, {entry.latest.id}, has not ended yet."}
+    try:
+        handle = run_now(cls)
+    except (CounterpunchError, TypeError) as exc:
+        return {"refused": clip(str(exc))}
+    return {"done": "ran", "id": handle.id}

@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from . import security
-from .actions import NOTES
+from .fleet import Fleet
 from .frame import Frame, failure_page
-from .list_data import badges
 from .message import Request, Response
+from .notes import NOTE, noted
+from .process import process
 from .settings import Settings
+from .theme import theme_of
 
-__all__ = ["LENGTH", "Asked", "as_json", "elsewhere", "failure", "page", "redirect", "wants_json"]
+__all__ = [
+    "LENGTH", "Asked", "as_json", "elsewhere", "failure", "fleet_of", "page", "redirect",
+    "wants_json",
+]  # fmt: skip
 
 LENGTH = 200  # characters of an id, a class or a page in an address
 
@@ -29,26 +34,37 @@ class Asked(NamedTuple):
     writes: bool  # the one who asks may change things
 
 
+def fleet_of(asked: Asked, everyone: bool = False) -> Fleet:
+    """The processes that a request is about: all of them, or the one it names."""
+    form = asked.request.form if asked.request.method == "POST" else asked.request.query
+    return Fleet(asked.settings, "" if everyone else form.get("process", "")[:20])
+
+
 def page(
-    asked: Asked, data: Mapping[str, Any], render: Callable[[Frame, Mapping[str, Any]], str]
+    asked: Asked,
+    fleet: Fleet,
+    data: Mapping[str, Any],
+    render: Callable[[Frame, Mapping[str, Any]], str],
 ) -> Response:
     """The data of a page as it was asked for: as JSON, or rendered."""
+    data = {"process": process(), **data, "scope": fleet.scope}
     if asked.wants_json:
         return as_json(data)
     request, token, extra = asked.request, None, []
     if asked.writes:
         token = security.token_of(request)
         extra.append(security.cookie(request, token))
-    query = urlencode([(n, v[:LENGTH]) for n, v in request.query.items() if n != "note"])
     frame = Frame(
         prefix=quote(request.prefix),
-        here=request.path + (f"?{query}" if query else ""),
-        process=data["process"],
+        path=request.path,
+        query={n: v[:LENGTH] for n, v in request.query.items() if n not in NOTE},
+        process=process(),
         token=token,
         refresh=asked.settings.refresh,
-        note=NOTES.get(request.query.get("note", "")),
-        counts=badges(),
-        together=asked.settings.beacon is not None,
+        note=noted(request.query),
+        counts=fleet.badges,
+        scope=fleet.scope,
+        theme=theme_of(request),
     )
     return _html(render(frame, data), 200, *extra)
 
@@ -59,7 +75,8 @@ def failure(
     """An answer that says why there is no other; ``link``: one of our pages that helps."""
     if wants_json(request):
         return as_json({"error": text, **({"see": link} if link else {})}, status, *extra)
-    return _html(failure_page(quote(request.prefix), status, text, link), status, *extra)
+    text = failure_page(quote(request.prefix), status, text, link, theme_of(request))
+    return _html(text, status, *extra)
 
 
 def _html(text: str, status: int, *extra: tuple[str, str]) -> Response:
@@ -73,8 +90,8 @@ def as_json(data: Any, status: int = 200, *extra: tuple[str, str]) -> Response:
     return Response(status, body, "application/json", (*security.HEADERS, *extra))
 
 
-def redirect(request: Request, path: str) -> Response:
-    headers = (*security.HEADERS, ("Location", quote(request.prefix) + path))
+def redirect(request: Request, path: str, *extra: tuple[str, str]) -> Response:
+    headers = (*security.HEADERS, ("Location", quote(request.prefix) + path), *extra)
     return Response(303, b"", "text/plain; charset=utf-8", headers)
 
 

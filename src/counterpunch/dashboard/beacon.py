@@ -1,9 +1,9 @@
-"""Serves this process's snapshot to the other processes of its user, on a Unix socket.
+"""Answers the other processes of its user, on a Unix socket.
 
-One daemon thread, one connection after the other, one JSON text each; nothing is read from
-a client, and a slow one is cut off. It is asked for by ``processes=True`` at a mount, and
-begins with the first page or the first job of a process, so that a server that forks after
-it has set up the app has no thread before.
+A daemon thread takes connections, and each has a short-lived thread of its own, so many at once
+at most: one question, one line of JSON, and one answer. A slow client is cut off. It is asked for
+by ``processes=True`` at a mount, and begins with the first page or the first job of a process, so
+that a server that forks after it has set up the app has no thread before.
 """
 
 from __future__ import annotations
@@ -11,25 +11,28 @@ from __future__ import annotations
 import atexit
 import contextlib
 import errno
-import json
 import logging
 import os
 import socket
 import struct
 import threading
 from collections.abc import Callable
-from typing import Any
 
+from ..core.values.clock import monotonic
 from ..core.values.hooks import process, report
 from .process import birth
 from .sockets import Unsafe, directory, name_of
 
 __all__ = ["LIMIT", "Beacon", "peer_of", "register"]
 
-#: Bytes of one snapshot: some thousand classes.
-LIMIT = 1 << 20
-#: Seconds that a client may take to read it.
+#: Bytes of one answer: some thousand classes, or the stacks of some hundred threads.
+LIMIT = 1 << 22
+#: Bytes of one question.
+QUESTION = 1 << 16
+#: Seconds that a client may take to ask, and then to read.
 SEND_SECONDS = 1.0
+#: Clients that are answered at the same time.
+AT_ONCE = 16
 #: Of a process without a file descriptor or memory to spare just now, and the seconds after
 #: which it tries again; and of a client that has left.
 PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED})
@@ -41,12 +44,13 @@ class Beacon:
 
     Args:
         where: The directory, see ``sockets.directory``.
-        snapshot: What to serve: a value for JSON.
+        answer: Given a question, a line of JSON; None says nothing. Called on a thread of this
+            library, by several at once.
     """
 
-    def __init__(self, where: str | None, snapshot: Callable[[], dict[str, Any]]) -> None:
+    def __init__(self, where: str | None, answer: Callable[[bytes], bytes | None]) -> None:
         self.where = where
-        self.snapshot = snapshot
+        self.answer = answer
         self.problem: str | None = None
         #: The process it was lit in, and its socket there.
         self._pid = 0
@@ -54,6 +58,7 @@ class Beacon:
         self._path = ""
         self._ended = False
         self._lock = threading.Lock()
+        self._room = threading.BoundedSemaphore(AT_ONCE)
 
     def light(self) -> None:
         """Serve in this process, unless it does already. Never raises, never waits long."""
@@ -105,20 +110,46 @@ class Beacon:
                     return  # put out
                 threading.Event().wait(PAUSE)
                 continue
+            self._hand_over(client)
+
+    def _hand_over(self, client: socket.socket) -> None:
+        """To a thread of its own. Who comes when there are too many is cut off: it is said to be
+        silent, as it would be if it waited."""
+        if not self._room.acquire(timeout=SEND_SECONDS):
+            client.close()
+            return
+        try:
+            threading.Thread(
+                target=self._serve_one, args=(client,), name="counterpunch-peer", daemon=True
+            ).start()
+        except RuntimeError:  # no thread to be had
+            self._serve_one(client)
+
+    def _serve_one(self, client: socket.socket) -> None:
+        try:
             with client:
-                try:
-                    self._answer(client)
-                except Exception as exc:
-                    if not isinstance(exc, OSError):  # the client has left
-                        report(logging.ERROR, "dashboard: no snapshot", exc_info=exc)
+                self._answer(client)
+        except Exception as exc:
+            if not isinstance(exc, OSError):  # the client has left
+                report(logging.ERROR, "dashboard: no answer for a peer", exc_info=exc)
+        finally:
+            self._room.release()
 
     def _answer(self, client: socket.socket) -> None:
         peer = peer_of(client)
         if peer is not None and peer[1] != os.geteuid():
             return  # the mode keeps others out already, except root
+        end = monotonic() + SEND_SECONDS
+        question = bytearray()
+        while not question.endswith(b"\n"):
+            client.settimeout(max(0.001, end - monotonic()))
+            part = client.recv(QUESTION)
+            question += part
+            if not part or len(question) > QUESTION:
+                return
+        body = self.answer(bytes(question))
         client.settimeout(SEND_SECONDS)
-        body = json.dumps(self.snapshot(), allow_nan=False).encode()
-        if len(body) <= LIMIT:
+        if body is not None and len(body) <= LIMIT:
             client.sendall(body)
 
     def put_out(self) -> None:
@@ -145,6 +176,7 @@ class Beacon:
     def after_fork(self) -> None:
         """In a forked child; another thread may have held the lock."""
         self._lock = threading.Lock()
+        self._room = threading.BoundedSemaphore(AT_ONCE)
         self._forget()
 
 

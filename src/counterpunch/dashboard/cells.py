@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
-from .frame import Frame, Row
+from .frame import Frame
 from .markup import NONE, Html, duration, join, tag, when
+from .tables import Row
 
 __all__ = [
-    "arguments", "attempt", "buttons", "code", "count", "details", "empty", "ended", "error",
-    "identity", "items", "job_link", "paused", "pausing", "progress", "small", "state",
+    "arguments", "attempt", "buttons", "class_link", "code", "count", "details", "empty", "ended",
+    "error", "identity", "items", "job_link", "paused", "pausing", "progress", "small", "state",
     "text_block",
 ]  # fmt: skip
 
@@ -58,6 +59,7 @@ def identity(frame: Frame, row: Row) -> Html:
     return join(
         job_link(frame, row["id"], row["job"]),
         tag("code.id", row["id"]),
+        tag("small.pid", f"pid {row['pid']}") if frame.several else None,
         [tag("span.tag", name) for name in row["tags"][:10]],
     )
 
@@ -124,10 +126,24 @@ def buttons(frame: Frame, row: Row) -> Html:
 # Of a class
 
 
+def class_link(frame: Frame, name: str, title: str) -> Html:
+    """To the page of a class; what does not fit can be read by who points at it."""
+    path = f"/class?{urlencode({'job': name})}"
+    return frame.link(path, title, title=title if len(title) > 40 else None)
+
+
 def paused(row: Row) -> Html | None:
-    return tag("span.state paused", "paused") if row["paused"] else None
+    if not row["paused_in"]:
+        return None
+    where = "" if row["paused"] else f" in {row['paused_in']} of {row['processes']}"
+    return tag("span.state paused", f"paused{where}")
 
 
 def pausing(frame: Frame, row: Row) -> Html:
-    verb = "Resume" if row["paused"] else "Pause"
-    return frame.button(f"/class/{verb.lower()}", verb, row["job"], job=row["job"])
+    """The button for what is not so yet; both, while some processes hold and others do not."""
+    verbs = [] if row["paused"] else ["Pause"]
+    verbs += ["Resume"] if row["paused_in"] else []
+    return tag(
+        "div.buttons",
+        [frame.button(f"/class/{v.lower()}", v, row["job"], job=row["class"]) for v in verbs],
+    )

@@ -1,16 +1,16 @@
-"""What stands around each page: the head, the menu, which process it is; and tables."""
+"""What stands around each page: the head, the menu, whom it is about."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from .markup import Html, join, tag, when
+from .theme import THEMES
 
-__all__ = ["LISTS", "Cell", "Frame", "Row", "document", "failure_page", "table", "threads_page"]
-
-Row = Mapping[str, Any]
+__all__ = ["LISTS", "Frame", "document", "failure_page", "threads_page"]
 
 #: The lists by their address.
 LISTS = {
@@ -20,30 +20,68 @@ LISTS = {
     "failed": "Failed",
     "finished": "Finished",
 }
-MENU = {"": "Overview", **LISTS, "periodic": "Periodic"}
+MENU = {
+    "": "Overview",
+    **{name: LISTS[name] for name in ("running", "waiting", "scheduled", "failed")},
+    "errors": "Errors",
+    "finished": "Finished",
+    "periodic": "Periodic",
+}
 
 
 @dataclass(frozen=True)
 class Frame:
     """What all pages have around them.
 
-    ``here`` is the address below ``prefix``; ``token`` is None if whoever asks may only
-    look; ``note`` says what came of the last action; ``together``: there is a page over all
-    processes.
+    Attributes:
+        prefix: The mount point.
+        path: The address below it, and ``query`` what follows the question mark.
+        process: The one that answers.
+        token: For forms; None if whoever asks may only look.
+        refresh: Seconds between two looks.
+        note: What came of the last action.
+        counts: The numbers in the menu.
+        scope: Whom the page is about, see ``Fleet.scope``.
+        theme: The choice of colours.
     """
 
     prefix: str
-    here: str
+    path: str
+    query: Mapping[str, str]
     process: Mapping[str, Any]
     token: str | None
     refresh: float
     note: str | None
     counts: Mapping[str, int]
-    together: bool = False
+    scope: Mapping[str, Any]
+    theme: str
 
-    def link(self, path: str, text: object, **attributes: Any) -> Html:
-        """A link to one of our own pages."""
+    @property
+    def here(self) -> str:
+        """The address of the page."""
+        return self.with_query(self.path, self.query)
+
+    @property
+    def several(self) -> bool:
+        """The page is about more than one process."""
+        return len(self.scope["processes"]) > 1
+
+    def with_query(self, path: str, query: Mapping[str, object]) -> str:
+        """An address; what is empty is left out."""
+        shown = urlencode({name: value for name, value in query.items() if value not in ("", None)})
+        return f"{path}?{shown}" if shown else path
+
+    def link(self, path: str, text: object, /, **attributes: Any) -> Html:
+        """A link to one of our own pages, about the same processes as this one."""
+        chosen = self.scope["chosen"]
+        if chosen and not path.startswith(("/job/", "/theme/", "/processes")):
+            path += f"{'&' if '?' in path else '?'}process={chosen}"
         return tag("a", text, href=self.prefix + path, **attributes)
+
+    def kept(self, *but: str) -> list[Html]:
+        """The fields of the address for another form, without those that it has itself."""
+        fields = {"process": self.scope["chosen"]} if "process" not in but else {}
+        return [tag("input", type="hidden", name=n, value=v) for n, v in fields.items() if v]
 
     def button(self, path: str, text: str, subject: str, kind: str = "", **hidden: str) -> Html:
         """A form of one button, or nothing for those who may only look.
@@ -52,18 +90,18 @@ class Frame:
         """
         if self.token is None:
             return Html("")
-        fields = {"token": self.token, "back": self.here, **hidden}
-        inputs = [tag("input", type="hidden", name=n, value=v) for n, v in fields.items()]
+        fields = {"token": self.token, "back": self.here, "process": self.scope["chosen"], **hidden}
+        inputs = [tag("input", type="hidden", name=n, value=v) for n, v in fields.items() if v]
         button = tag("button", text, class_=kind or None, aria_label=f"{text} {subject}")
         return tag("form", inputs, button, method="post", action=self.prefix + path)
 
 
 def document(frame: Frame, title: str, *content: object, beside: Html | None = None) -> str:
-    here = frame.here.partition("?")[0].strip("/").removesuffix(".json")
-    process = frame.process
+    here = frame.path.strip("/").removesuffix(".json")
     main = tag(
         "main",
         tag("p.note", frame.note, role="status") if frame.note else None,
+        _missing(frame) if here != "processes" else None,
         tag("div.title", tag("h1", title), beside),
         *content,
         id="main",
@@ -76,52 +114,72 @@ def document(frame: Frame, title: str, *content: object, beside: Html | None = N
         tag("a.skip", "Skip to the content", href="#main"),
         tag("header", _bar(frame), nav),
         main,
-        tag("footer", _scope(here), ways),
+        tag("footer", tag("p", _scope(frame), ways), _themes(frame)),
         data_refresh=f"{frame.refresh:g}",
     )
-    return _page(frame.prefix, f"{title} · {process['host']} · pid {process['pid']}", body)
+    process = frame.process
+    about = f"pid {frame.scope['chosen'] or process['pid']}"
+    if frame.several:
+        about = f"{len(frame.scope['processes'])} processes"
+    return page(frame.prefix, f"{title} · {process['host']} · {about}", body, frame.theme)
 
 
-def _scope(here: str) -> str:
-    if here == "processes":
-        return (
-            "Shown are the processes of this user on this host that serve their numbers; "
-            "on other hosts there may be more."
-        )
-    return "Only this process is shown; others on this or another host have their own jobs."
+def _missing(frame: Frame) -> Html | None:
+    """Who has not answered: what a page says of all is not the whole then."""
+    problem, silent = frame.scope["problem"], frame.scope["silent"]
+    if not problem and not silent:
+        return None
+    lines = [problem] if problem else []
+    lines += [f"Not shown: pid {one['pid']}: {one['reason']}" for one in silent]
+    return tag("div.note warn", [tag("div", line) for line in lines])
 
 
-def _page(prefix: str, title: str, body: Html) -> str:
+def _scope(frame: Frame) -> str:
+    if not frame.scope["together"]:
+        return "Only this process is shown; others on this or another host have their own jobs."
+    if frame.scope["chosen"]:
+        return f"Only the process {frame.scope['chosen']} is shown."
+    return (
+        "Shown are the processes of this user on this host that serve their numbers; "
+        "on other hosts there may be more."
+    )
+
+
+def _themes(frame: Frame) -> Html:
+    """Light, dark, or as the system has it; a link each, which needs no script."""
+    parts: list[object] = ["Colours:"]
+    for theme in THEMES:
+        query = urlencode({"back": frame.here})
+        current = "true" if theme == frame.theme else None
+        parts += [" ", frame.link(f"/theme/{theme}?{query}", theme, aria_current=current)]
+    return tag("p.themes", parts)
+
+
+def page(prefix: str, title: str, body: Html, theme: str) -> str:
+    """A whole document."""
     assets = f"{prefix}/assets"
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name="color-scheme", content="light dark"),
+        tag("meta", name="color-scheme", content="light dark" if theme == "system" else theme),
         tag("meta", name="robots", content="noindex"),
         tag("title", title),
         tag("link", rel="icon", href=f"{assets}/icon.svg", type="image/svg+xml"),
         tag("link", rel="stylesheet", href=f"{assets}/style.css"),
         tag("script", src=f"{assets}/script.js", defer=True),
     )
-    return "<!doctype html>\n" + tag("html", head, body, lang="en")
+    chosen = None if theme == "system" else theme
+    return "<!doctype html>\n" + tag("html", head, body, lang="en", data_theme=chosen)
 
 
 def _bar(frame: Frame) -> Html:
-    process = frame.process
-    phase = process["phase"]
     field = {"id": "id", "name": "id", "placeholder": "Job id"}
     return tag(
         "div.bar",
         frame.link("/", "counterpunch", class_="brand"),
-        tag(
-            "p.process",
-            tag("b", process["host"]),
-            f" · pid {process['pid']} · since ",
-            when(process["started_at"]),
-            tag("span.wide", f" · Python {process['python']}"),
-            None if phase == "open" else tag("strong.phase", f" · {phase}"),
-        ),
+        _about(frame),
+        _chooser(frame) if len(frame.scope["pids"]) > 1 else None,
         tag(
             "form.find",
             tag("label.hidden", "Find a job by its id", for_="id"),
@@ -135,9 +193,43 @@ def _bar(frame: Frame) -> Html:
     )
 
 
+def _about(frame: Frame) -> Html:
+    process = frame.process
+    if frame.several:
+        many = f" · {len(frame.scope['processes'])} processes"
+        return tag("p.process", tag("b", process["host"]), many)
+    phase = process["phase"]
+    return tag(
+        "p.process",
+        tag("b", process["host"]),
+        f" · pid {process['pid']} · since ",
+        when(process["started_at"]),
+        tag("span.wide", f" · Python {process['python']}"),
+        None if phase == "open" else tag("strong.phase", f" · {phase}"),
+    )
+
+
+def _chooser(frame: Frame) -> Html:
+    """All processes, or one: the same page about another."""
+    chosen = frame.scope["chosen"]
+    pids = [str(pid) for pid in frame.scope["pids"]]
+    options = [tag("option", f"pid {pid}", value=pid, selected=pid == chosen) for pid in pids]
+    everyone = tag("option", f"all {len(pids)} processes", value="")
+    fields = {name: value for name, value in frame.query.items() if name not in ("process", "page")}
+    path = "/" if frame.path.startswith(("/job/", "/confirm/", "/processes")) else frame.path
+    return tag(
+        "form.chooser",
+        tag("label.hidden", "Processes to show", for_="process"),
+        [tag("input", type="hidden", name=n, value=v) for n, v in fields.items() if path != "/"],
+        tag("select", everyone, options, id="process", name="process"),
+        tag("button", "Show"),
+        action=frame.prefix + path,
+    )
+
+
 def _menu(frame: Frame, here: str) -> Html:
     items = []
-    pages = {**MENU, "processes": "Processes"} if frame.together else MENU
+    pages = {**MENU, "processes": "Processes"} if frame.scope["together"] else MENU
     for path, text in pages.items():
         count = frame.counts.get(path)
         badge = tag("span.badge", f"{count:,}") if count else None
@@ -146,39 +238,13 @@ def _menu(frame: Frame, here: str) -> Html:
     return tag("ul", items)
 
 
-#: What stands in a row below the name of a column.
-Cell = Callable[[Frame, Row], object]
-
-
-def table(
-    frame: Frame, caption: str, columns: Mapping[str, Cell], rows: list[Row], kind: str
-) -> Html:
-    """A table; on a narrow screen each row becomes a card, hence the label on each cell. The
-    column without a name has the buttons, and is left out for those who may only look."""
-    shown = {name: cell for name, cell in columns.items() if name or frame.token is not None}
-    head = [tag("th", name or tag("span.hidden", "Actions"), scope="col") for name in shown]
-    body = []
-    for row in rows:
-        first, *rest = ((name, cell(frame, row)) for name, cell in shown.items())
-        cells = [tag("th", first[1], scope="row")]
-        for name, content in rest:
-            cells.append(tag("td" if name else "td.actions", content, data_label=name or None))
-        body.append(tag("tr", cells))
-    return tag(
-        f"table.{kind}",
-        tag("caption.hidden", caption),
-        tag("thead", tag("tr", head)),
-        tag("tbody", body),
-    )
-
-
 def threads_page(frame: Frame, data: Mapping[str, Any]) -> str:
     return document(frame, "Threads", tag("pre", data["threads"], tabindex="0"))
 
 
-def failure_page(prefix: str, status: int, text: str, link: str | None) -> str:
+def failure_page(prefix: str, status: int, text: str, link: str | None, theme: str) -> str:
     """The page of an error; it tells nothing about the process."""
     way = tag("p", tag("a", "Overview", href=prefix + "/"))
     see = tag("p", tag("a", link, href=prefix + link)) if link else None
     main = tag("main.failure", tag("h1", str(status)), tag("p", text), see, way)
-    return _page(prefix, str(status), tag("body", main))
+    return page(prefix, str(status), tag("body", main), theme)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from ..core.port import Runtime, current
 from ..core.values.arguments import shown_arguments
 from ..core.values.handle import Handle
+from ..core.values.plan import plan_of
 from ..core.values.status import TERMINAL, Status
 from ..observe.dump import stacks
+from .names import known, pairs
 from .plain import clip, plain, show
 from .process import process
+from .search import error_line
 
 __all__ = ["iso", "job", "retried", "row"]
-
-ERROR_LINE = 300  # characters of an error in a list
 
 #: The newer job of each that was retried from a page, by id; both remain to be seen.
 retried: dict[str, str] = {}
@@ -28,12 +30,14 @@ def job(id: str, arguments: bool) -> dict[str, Any] | None:
     call = runtime.whereabouts.find(id)
     if call is None:
         return None
-    shown = row(runtime, call, arguments)
+    classes = known()
+    shown = row(runtime, call, arguments, {cls: name for name, cls in classes.items()})
     hidden = shown["arguments"] is None
     policy = call.option("retry")
     return {
         **shown,
         "process": process(),
+        "names": pairs(classes),
         "data": plain(call.data),
         "traceback": call.error,
         "stack": stacks().get(call) if call.running() else None,
@@ -47,8 +51,14 @@ def job(id: str, arguments: bool) -> dict[str, Any] | None:
     }
 
 
-def row(runtime: Runtime, call: Handle[Any], arguments: bool) -> dict[str, Any]:
-    """What a list shows of a job; the page of the job itself shows the same and more."""
+def row(
+    runtime: Runtime, call: Handle[Any], arguments: bool, names: Mapping[Any, str]
+) -> dict[str, Any]:
+    """What a list shows of a job; the page of the job itself shows the same and more.
+
+    Args:
+        names: The long name of each class.
+    """
     now = runtime.clock.monotonic()
     status, error = call.status, call.error
     due, started, finished = call.due, call.started, call.finished
@@ -59,6 +69,7 @@ def row(runtime: Runtime, call: Handle[Any], arguments: bool) -> dict[str, Any]:
         ran = (now if finished is None else finished) - started
     return {
         "id": call.id,
+        "class": names.get(call.job) or plan_of(call.job).name,
         "job": call.job.__qualname__,
         "status": status.value,
         "attempt": call.attempt,
@@ -76,7 +87,7 @@ def row(runtime: Runtime, call: Handle[Any], arguments: bool) -> dict[str, Any]:
         "tags": sorted(clip(tag, 100) for tag in call.tags),
         "progress": _progress(call.progress),
         "cancelling": running and runtime.tokens.requested(call),
-        "error": None if error is None else _last_line(error),
+        "error": None if error is None else error_line(error),
         # As they would be written in Python; None if its class, or the process, hides them.
         "arguments": shown_arguments(call, _argument, 20) if arguments else None,
         "retried_as": retried.get(call.id),
@@ -108,12 +119,6 @@ def _progress(progress: Any) -> dict[str, Any] | None:
 
 def _number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _last_line(error: str) -> str:
-    """The line of a traceback that names the exception: the last one that is not indented."""
-    lines = [line for line in error.strip().splitlines() if line and not line[0].isspace()]
-    return clip(lines[-1] if lines else error.strip(), ERROR_LINE)
 
 
 def iso(moment: datetime | None) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .cells import arguments, attempt, buttons, code, progress, small, state, text_block
+from .cells import arguments, attempt, buttons, class_link, code, progress, small, state, text_block
 from .frame import Frame, document
 from .markup import NONE, Html, duration, tag, when
 
@@ -36,6 +36,8 @@ def _about(frame: Frame, data: Mapping[str, Any]) -> list[tuple[str, object]]:
     policy, limit = options["retry"], options["timeout"]
     facts: list[tuple[str, object]] = [
         ("Id", tag("code", data["id"])),
+        ("Class", class_link(frame, data["class"], data["class"])),
+        ("Process", f"{data['process']['host']}, pid {data['process']['pid']}"),
         ("Attempt", attempt(frame, data) if data["attempt"] else "not started"),
         ("Arguments", arguments(frame, data)),
         ("Priority", data["priority"]),

@@ -1,4 +1,4 @@
-"""The lists as plain values.
+"""The lists as plain values, of one process; ``lists`` puts those of several together.
 
 A list is copied in one step and cut to a page before anything is said about a single job, so a
 queue of 100,000 costs about as much as one of fifty.
@@ -16,14 +16,10 @@ from ..core.values.status import Status
 from ..observe.dump import stacks
 from ..observe.queries import stats
 from .job_data import row
-from .overview_data import classes
-from .plain import clip
-from .process import process
+from .names import known, pairs
+from .search import Search
 
-__all__ = ["LISTS", "PAGE", "badges", "listing"]
-
-#: Jobs on one page of a list.
-PAGE = 50
+__all__ = ["LISTS", "SORTS", "badges", "chosen", "listing"]
 
 Calls = list[Handle[Any]]
 
@@ -55,7 +51,7 @@ def _finished(runtime: Runtime, lanes: list[Lane]) -> Calls:
 
 def _failed(runtime: Runtime, lanes: list[Lane]) -> Calls:
     calls = _finished(runtime, lanes)
-    return [call for call in calls if call.status in (Status.FAILED, Status.LOST)]
+    return [call for call in calls if call.state in (Status.FAILED, Status.LOST)]
 
 
 #: Each list by its address: how to come by all of it, in order (a scheduled one: in none).
@@ -67,68 +63,106 @@ LISTS: Mapping[str, Callable[[Runtime, list[Lane]], Calls]] = {
     "finished": _finished,
 }
 
+Key = Callable[[Any], Any]
 
-def listing(name: str, query: Mapping[str, str], arguments: bool) -> dict[str, Any]:
-    """One page of a list.
+
+def _took(call: Handle[Any]) -> float:
+    """Seconds from start to end; to a running one nothing is added, its start says enough."""
+    if call.started is None:
+        return 0.0
+    return call.started - (call.started if call.finished is None else call.finished)
+
+
+def _waited(call: Handle[Any]) -> float:
+    return call.due - (call.due if call.started is None else call.started)
+
+
+#: Other orders of a list by the word in the address: what is least comes first.
+SORTS: Mapping[str, Key] = {
+    "newest": lambda call: -call.enqueued,
+    "oldest": lambda call: call.enqueued,
+    "ran": _took,
+    "waited": _waited,
+    "attempts": lambda call: -call.attempt,
+    "class": lambda call: call.job.__qualname__,
+}
+
+
+def chosen(
+    name: str, query: Mapping[str, str], arguments: bool
+) -> tuple[Calls, int, int | None, Search]:
+    """The jobs of a list that fit a filter: in the list's order, then how many there are in the
+    list without it, and of how many it was found out, if not of all."""
+    runtime = current()
+    search = Search(query, arguments)
+    lanes = [lane for lane in runtime.registry.all() if search.job in (None, lane.job)]
+    calls = [] if search.nothing else LISTS[name](runtime, lanes)
+    whole = len(calls)
+    return search.through(calls), whole, search.looked, search
+
+
+def listing(
+    name: str, query: Mapping[str, str], arguments: bool, first: int, count: int, keys: int
+) -> dict[str, Any]:
+    """A part of a list.
 
     Args:
         name: Of ``LISTS``.
-        query: ``job`` (a class), ``status``, ``tag`` and ``page`` (from 1) narrow it.
+        query: A filter, see ``Search``, and ``sort``: one of ``SORTS``.
         arguments: Whether arguments may be shown.
+        first: How many of the list come before it.
+        count: How many rows to show at most.
+        keys: Of so many, from the beginning, what they are sorted by: so the lists of several
+            processes are put together without all their rows.
     """
     runtime = current()
-    known = classes(runtime)
-    wanted, tag, status = (query.get(field, "") for field in ("job", "tag", "status"))
-    lanes = [lane for lane in runtime.registry.all() if not wanted or lane.job is known.get(wanted)]
-    calls = LISTS[name](runtime, lanes)
-    if status:
-        calls = [call for call in calls if call.status.value == status]
-    if tag:
-        calls = [call for call in calls if _tagged(call, tag)]
-    total = len(calls)
-    pages = max(1, -(-total // PAGE))
-    page = min(pages, _page(query.get("page", "")))
-    first = (page - 1) * PAGE
-    if name == "scheduled":
+    calls, whole, looked, _ = chosen(name, query, arguments)
+    total, needed = len(calls), max(first + count, keys)
+    key = SORTS.get(query.get("sort", ""))
+    if key is None and name == "scheduled":
+        key = _due
+    if key is not None:
         # Sorted only as far as shown: of 100,000 nobody turns to the last page.
-        calls = nsmallest(first + PAGE, calls, key=lambda call: call.due)
-    shown = calls[first : first + PAGE]
-    rows = [row(runtime, call, arguments) for call in shown]
+        calls = nsmallest(needed, calls, key=key)
+    shown = calls[first : first + count]
+    classes = known()
+    names = {cls: long for long, cls in classes.items()}
+    rows = [row(runtime, call, arguments, names) for call in shown]
     if name == "running":
         frames = stacks()
         for call, line in zip(shown, rows, strict=True):
             line["stack"] = frames.get(call)
     return {
-        "process": process(),
-        "list": name,
-        "filter": {"job": clip(wanted, 200), "status": clip(status, 20), "tag": clip(tag, 100)},
-        "classes": sorted(known),
         "total": total,
-        "page": page,
-        "first": first + 1,
-        "pages": pages,
+        "whole": whole,
+        "looked": looked,
+        "keys": [key(c) for c in calls[:keys]] if key else _keys(name, calls[:keys]),
         "jobs": rows,
+        "names": pairs(classes),
     }
 
 
-def _tagged(call: Handle[Any], tag: str) -> bool:
-    if tag in call.lane.options.tags:
-        return True
-    more = call.more
-    return more is not None and more.options is not None and tag in more.options.get("tags", ())
+def _due(call: Handle[Any]) -> float:
+    return call.due
 
 
-def _page(text: str) -> int:
-    return max(1, int(text)) if text.isascii() and text.isdigit() and len(text) < 10 else 1
+def _keys(name: str, calls: Calls) -> list[float]:
+    """Of a list in its own order. A queue has none but the place of each job in it."""
+    if name == "waiting":
+        return list(map(float, range(len(calls))))
+    if name == "running":
+        return [call.started or 0.0 for call in calls]
+    return [-(call.finished or 0.0) for call in calls]
 
 
 def badges() -> dict[str, int]:
     """How many jobs each list of the menu holds."""
     runtime = current()
     total = stats().total
+    failed = sum(call.state in (Status.FAILED, Status.LOST) for call in runtime.history.each())
     return {
         "running": total.running,
         "waiting": total.queued,
         "scheduled": total.scheduled + total.retrying + total.deferred,
-        "failed": len(_failed(runtime, runtime.registry.all())),
+        "failed": failed,
     }

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import urlencode
 
 from . import cells
-from .frame import LISTS, Cell, Frame, Row, document, table
+from .bulk import ACTIONS
+from .bulk_page import VERBS
+from .frame import LISTS, Frame, document
 from .markup import DASH, Html, duration, join, tag, when
+from .tables import Cell, Row, table
 
 __all__ = ["list_page"]
 
@@ -28,28 +30,53 @@ _STATUSES = {
 
 def list_page(frame: Frame, data: Mapping[str, Any]) -> str:
     name, rows = data["list"], data["jobs"]
-    content = [_filters(frame, data)]
+    filtered = any(data["filter"].values())
+    content: list[object] = [_filters(frame, data)]
+    if data["looked"] is not None:
+        content.append(_partly(data))
     if rows:
         columns = {"Job": cells.identity, **_COLUMNS[name], "": cells.buttons}
-        content.append(table(frame, f"{LISTS[name]} jobs", columns, rows, f"jobs {name}"))
+        title, kind = f"{LISTS[name]} jobs", f"jobs {name}"
+        content.append(table(frame, title, columns, rows, kind, _SORTS[name]))
         content.append(_pager(frame, data))
+        content.append(_bulk(frame, data, filtered))
     else:
-        filtered = any(data["filter"].values())
         content.append(cells.empty("No job fits the filter." if filtered else _EMPTY[name]))
     return document(frame, LISTS[name], *content)
 
 
+def _partly(data: Mapping[str, Any]) -> Html:
+    """A search takes no longer than a moment; what it has not seen is said."""
+    text = f"Looked at {data['looked']:,} of {data['whole']:,} jobs in the time for a search"
+    return tag("p.note warn", f"{text}: narrow it by class or tag to see the rest.")
+
+
 def _filters(frame: Frame, data: Mapping[str, Any]) -> Html:
     name, chosen = data["list"], data["filter"]
-    parts = [_field("job", "Class", _select("job", chosen["job"], data["classes"]))]
+    text = tag("input", id="q", name="q", type="search", value=chosen["q"] or None, size="20",
+               placeholder="argument, error, tag, id")  # fmt: skip
+    classes = [(long, title) for title, long in data["classes"]]
+    # A short name in the address, which an older link may have, is the same class.
+    job = next((long for long, title in classes if chosen["job"] in (long, title)), chosen["job"])
+    parts: list[object] = [
+        _field("q", "Search", text),
+        _field("job", "Class", _select("job", job, classes)),
+    ]
     if name in _STATUSES:
-        select = _select("status", chosen["status"], _STATUSES[name])
-        parts.append(_field("status", "Status", select))
-    field = tag("input", id="tag", name="tag", value=chosen["tag"] or None, size="12")
-    parts += [_field("tag", "Tag", field), tag("button", "Filter")]
+        statuses = [(status, status) for status in _STATUSES[name]]
+        parts.append(_field("status", "Status", _select("status", chosen["status"], statuses)))
+    field = tag("input", id="tag", name="tag", value=chosen["tag"] or None, size="10")
+    parts.append(_field("tag", "Tag", field))
+    if chosen["error"]:
+        parts.append(tag("input", type="hidden", name="error", value=chosen["error"]))
+        parts.append(tag("span.tag", f"error: {chosen['error']}"))
+    if data["sort"]:
+        parts.append(tag("input", type="hidden", name="sort", value=data["sort"]))
+    parts += [frame.kept(), tag("button", "Filter")]
     if any(chosen.values()):
         parts.append(frame.link(f"/{name}", "Clear"))
-    return tag("form.filters", parts, action=f"{frame.prefix}/{name}")
+    return tag("form.filters", parts, action=f"{frame.prefix}/{name}", role="search",
+               aria_label="Filter of the list")  # fmt: skip
 
 
 def _field(name: str, text: str, control: Html) -> Html:
@@ -57,23 +84,46 @@ def _field(name: str, text: str, control: Html) -> Html:
     return tag("span", tag("label", text, for_=name), " ", control)
 
 
-def _select(name: str, chosen: str, values: Iterable[str]) -> Html:
-    options = [tag("option", v, value=v, selected=v == chosen) for v in values]
+def _select(name: str, chosen: str, values: Iterable[tuple[str, str]]) -> Html:
+    options = [tag("option", text, value=v, selected=v == chosen) for v, text in values]
     return tag("select", tag("option", "all", value=""), options, id=name, name=name)
+
+
+def _kept(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The filter of a list and its order, for another address."""
+    return {
+        **{name: value for name, value in data["filter"].items() if value},
+        "sort": data["sort"],
+    }
 
 
 def _pager(frame: Frame, data: Mapping[str, Any]) -> Html:
     name, page, first = data["list"], data["page"], data["first"]
     last = first + len(data["jobs"]) - 1
     parts: list[object] = [f"{first:,}{DASH}{last:,} of {data['total']:,}"]
-    kept = {name: value for name, value in data["filter"].items() if value}
-    newest_first = name in ("failed", "finished")
+    newest_first = name in ("failed", "finished") and not data["sort"]
     before, after = ("Newer", "Older") if newest_first else ("Previous", "Next")
     for text, number, rel in ((before, page - 1, "prev"), (after, page + 1, "next")):
         if 1 <= number <= data["pages"]:
-            query = urlencode({**kept, "page": number})
-            parts += [" ", frame.link(f"/{name}?{query}", text, rel=rel)]
+            address = frame.with_query(f"/{name}", {**_kept(data), "page": number})
+            parts += [" ", frame.link(address, text, rel=rel)]
+    if page == data["pages"] and last < data["total"]:
+        parts.append("; choose one process, or narrow the list, to see the rest")
     return tag("nav.pager", parts, aria_label="Pages of the list")
+
+
+def _bulk(frame: Frame, data: Mapping[str, Any], filtered: bool) -> Html | None:
+    """What can be done to all of them; a page asks first."""
+    name = data["list"]
+    if frame.token is None or not ACTIONS[name]:
+        return None
+    kept = {field: value for field, value in _kept(data).items() if field != "sort"}
+    those = "that fit" if filtered else "of this list"
+    parts: list[object] = [f"All {data['total']:,} {those}:"]
+    for action in ACTIONS[name]:
+        address = frame.with_query(f"/confirm/{name}/{action}", kept)
+        parts += [" ", frame.link(address, f"{VERBS[action]} all …")]
+    return tag("p.bulk", parts)
 
 
 def _ran(frame: Frame, row: Row) -> str:
@@ -132,3 +182,11 @@ _COLUMNS: dict[str, dict[str, Cell]] = {
         "Waited": _waited, "Ran": _ran, "Ended": cells.ended, "Error": cells.error,
     },
 }  # fmt: skip
+
+_SORTS: dict[str, dict[str, str]] = {
+    "running": {"Job": "class", "Attempt": "attempts"},
+    "waiting": {"Job": "class", "For": "oldest", "Attempts": "attempts"},
+    "scheduled": {"Job": "class", "Attempts": "attempts"},
+    "failed": {"Job": "class", "Attempts": "attempts", "Ran": "ran"},
+    "finished": {"Job": "class", "Attempts": "attempts", "Waited": "waited", "Ran": "ran"},
+}

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-from .cells import empty, items, paused, pausing, small
-from .chart import chart, depth_chart
-from .frame import Cell, Frame, Row, document, table
+from .cells import class_link, empty, items, paused, pausing, small
+from .chart import chart, depth_chart, large
+from .frame import Frame, document
 from .markup import NONE, Html, duration, join, tag
 from .overview_data import delayed
+from .tables import Cell, Row, table
 
 __all__ = ["overview_page"]
 
@@ -23,9 +24,17 @@ def overview_page(frame: Frame, data: Mapping[str, Any]) -> str:
         content.append(tag("div.health bad", tag("strong", "Needs attention"), reasons))
     content.append(_tiles(data["total"]))
     if not data["classes"]:
-        content.append(empty("No job has been enqueued in this process."))
+        where = "these processes" if frame.several else "this process"
+        content.append(empty(f"No job has been enqueued in {where}."))
     else:
-        content += [table(frame, "Job classes", _COLUMNS, data["classes"], "classes"), _legend()]
+        both = data["charts"]
+        charts = [large("All classes", both[name]) for name in ("chart", "day")]
+        rows = _sorted(data["classes"], data["sort"])
+        content += [
+            tag("div.charts", charts),
+            table(frame, "Job classes", _COLUMNS, rows, "classes", _SORTS),
+            _legend(),
+        ]
     chip = tag("span.state succeeded", "healthy") if health["ok"] else None
     return document(frame, "Overview", *content, beside=chip)
 
@@ -52,33 +61,31 @@ def _legend() -> Html:
     """What the colours of the charts mean; each chart has its own scale."""
     keys = (("good", "succeeded"), ("bad", "failed"), ("area", "waiting"))
     parts = [tag(f"span.key {kind}", text) for kind, text in keys]
-    return tag("p.legend", parts, "in slots of 10 s, each chart to its own scale")
+    return tag("p.legend", parts, "each chart of the table to its own scale")
 
 
 # The columns
 
 
 def _name(frame: Frame, row: Row) -> Html:
-    name = row["job"]
-    path = f"/finished?{urlencode({'job': name})}"
-    return join(frame.link(path, name, title=name if len(name) > 40 else None), paused(row))
+    return join(class_link(frame, row["class"], row["job"]), paused(row))
 
 
 def _charts(frame: Frame, row: Row) -> Html:
-    return join(chart(row["job"], row["chart"]), depth_chart(row["job"], row["chart"]))
+    return join(depth_chart(row["job"], row["chart"]), chart(row["job"], row["chart"]))
 
 
 def _number(frame: Frame, row: Row, count: int, name: str, kind: str | None = None) -> Html:
     """A number of jobs of a class, and the way to their list."""
     if not count:
         return tag("span.zero", "0")
-    return frame.link(f"/{name}?{urlencode({'job': row['job']})}", f"{count:,}", class_=kind)
+    return frame.link(f"/{name}?{urlencode({'job': row['class']})}", f"{count:,}", class_=kind)
 
 
 def _waiting(frame: Frame, row: Row) -> Html:
-    queued, oldest = row["status"]["queued"], row["oldest_wait"]
-    full = row["max_jobs"] and queued >= 0.9 * row["max_jobs"]
-    number = _number(frame, row, queued, "waiting", "bad" if full else None)
+    oldest = row["oldest_wait"]
+    kind = "bad" if row["full"] else None
+    number = _number(frame, row, row["status"]["queued"], "waiting", kind)
     return join(number, small(f"oldest {duration(oldest)}") if oldest else None)
 
 
@@ -106,7 +113,8 @@ def _pair(times: Mapping[str, float | None]) -> Html:
 
 _COLUMNS: dict[str, Cell] = {
     "Class": _name,
-    "Last 10 minutes": _charts,
+    "10 minutes": _charts,
+    "24 hours": lambda frame, row: chart(row["job"], row["day"]),
     "Waiting": _waiting,
     "Busy": _busy,
     "Delayed": _delayed,
@@ -116,3 +124,21 @@ _COLUMNS: dict[str, Cell] = {
     "Run p50 · p95": lambda frame, row: _pair(row["recent"]["run_seconds"]),
     "": pausing,
 }
+_SORTS = {
+    "Waiting": "waiting", "Busy": "busy", "Delayed": "delayed", "Done / min": "done",
+    "Failed": "failed", "Wait p50 · p95": "waited", "Run p50 · p95": "ran",
+}  # fmt: skip
+#: The most comes first.
+_KEYS: Mapping[str, Callable[[Row], float]] = {
+    "waiting": lambda row: row["status"]["queued"],
+    "busy": lambda row: row["status"]["running"],
+    "delayed": lambda row: delayed(row["status"]),
+    "done": lambda row: row["per_minute"],
+    "failed": lambda row: row["recent"]["failed"],
+    "waited": lambda row: row["recent"]["wait_seconds"]["p95"] or 0.0,
+    "ran": lambda row: row["recent"]["run_seconds"]["p95"] or 0.0,
+}
+
+
+def _sorted(rows: list[Row], by: str) -> list[Row]:
+    return sorted(rows, key=_KEYS[by], reverse=True) if by in _KEYS else rows

@@ -1,23 +1,25 @@
-"""Asks the processes of this user on this host for their snapshots, all at once.
+"""Asks the processes of this user on this host, all at once.
 
 Whatever they do, the answer comes in time: who is dead is skipped and its socket removed,
-who hangs is named as silent, and what is too long, or not a snapshot, as unreadable.
+who hangs is named as silent, and what is too long, or no answer, as unreadable.
 """
 
 from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import selectors
 import socket
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from ..core.values.clock import monotonic
 from .beacon import LIMIT, peer_of
-from .sockets import Address, addresses
+from .sockets import Address
 
-__all__ = ["Gathered", "gather"]
+__all__ = ["PATIENCE", "Gathered", "gather"]
 
 #: Seconds for all of them together.
 PATIENCE = 1.0
@@ -26,28 +28,28 @@ _CHUNK = 1 << 16
 
 
 class Gathered(NamedTuple):
-    """The snapshots of those who answered, and why each of the others has none."""
+    """What those said who answered, and why each of the others has not."""
 
-    snapshots: list[dict[str, Any]]
+    answers: list[tuple[Address, Any]]
     silent: list[dict[str, Any]]  # pid and reason
 
 
-def gather(where: str, own: tuple[int, int], patience: float = PATIENCE) -> Gathered:
-    """Ask every process but this one.
+def gather(
+    peers: Iterable[Address], question: Callable[[Address], bytes], patience: float = PATIENCE
+) -> Gathered:
+    """Ask each of them.
 
     Args:
-        where: The directory, which ``sockets.directory`` has checked.
-        own: Pid and start time of this process, which is left out.
+        peers: Whom; the sockets of a directory that ``sockets.directory`` has checked.
+        question: What each is asked.
         patience: Seconds until those who have not answered are given up.
     """
     found = Gathered([], [])
     with selectors.DefaultSelector() as waiting:
         calls: list[_Call] = []
         try:
-            for address in addresses(where):
-                if (address.pid, address.birth) == own:
-                    continue
-                call = _dial(address, found)
+            for address in peers:
+                call = _dial(address, question(address), found)
                 if call is not None:
                     calls.append(call)
                     waiting.register(call.connection, selectors.EVENT_READ, call)
@@ -77,12 +79,19 @@ class _Call:
         self.done = False
 
 
-def _dial(address: Address, found: Gathered) -> _Call | None:
+def _dial(address: Address, question: bytes, found: Gathered) -> _Call | None:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.setblocking(False)
     try:
         connection.connect(address.path)
         peer = peer_of(connection)
+        if peer is not None and peer[1] != os.geteuid():
+            connection.close()
+            _silent(found, address, f"it runs as user {peer[1]}")
+            return None
+        # The buffer of a new connection holds more than any question.
+        if connection.send(question) < len(question):
+            raise BlockingIOError(errno.EAGAIN, "full")
     except OSError as exc:
         connection.close()
         if exc.errno == errno.ECONNREFUSED:
@@ -91,10 +100,6 @@ def _dial(address: Address, found: Gathered) -> _Call | None:
             _remove(address.path)
         elif exc.errno != errno.ENOENT:  # it has left meanwhile
             _silent(found, address, "busy" if exc.errno == errno.EAGAIN else str(exc.strerror))
-        return None
-    if peer is not None and peer[1] != os.geteuid():
-        connection.close()
-        _silent(found, address, f"it runs as user {peer[1]}")
         return None
     return _Call(address, connection)
 
@@ -121,55 +126,24 @@ def _read(call: _Call, found: Gathered) -> bool:
             return False
         _silent(found, call.address, "its answer is too long")
         return True
-    snapshot = _snapshot(bytes(call.said))
-    if snapshot is None:
-        _silent(found, call.address, "its answer is no snapshot of this version")
+    try:
+        answer = json.loads(bytes(call.said), parse_constant=_no_number, parse_float=_number)
+    except (ValueError, RecursionError):
+        _silent(found, call.address, "its answer cannot be read")
     else:
-        found.snapshots.append(snapshot)
+        found.answers.append((call.address, answer))
     return True
+
+
+def _number(text: str) -> float:
+    """NaN and what is infinite, written as it may be, is no number to anybody else."""
+    number = float(text)
+    return number if math.isfinite(number) else _no_number(text)
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(text)
 
 
 def _silent(found: Gathered, address: Address, reason: str) -> None:
     found.silent.append({"pid": address.pid, "reason": reason})
-
-
-#: The shape of a snapshot; of a list, that of each item.
-_SHAPE: dict[str, Any] = {
-    "process": {
-        "host": str, "pid": int, "started_at": str, "program": str, "python": str,
-        "phase": str, "threads": int,
-    },
-    "health": {"ok": bool, "reasons": [str]},
-    "total": {
-        "running": int, "queued": int, "delayed": int, "failed": int, "succeeded": int,
-        "failed_recently": int, "per_minute": int, "oldest_wait": float,
-        "workers": {"total": int, "busy": int, "idle": int},
-    },
-    "classes": [
-        {
-            "job": str, "running": int, "queued": int, "delayed": int, "failed_recently": int,
-            "per_minute": int, "oldest_wait": float, "workers": int,
-        }
-    ],
-}  # fmt: skip
-
-
-def _snapshot(text: bytes) -> dict[str, Any] | None:
-    """What a process has said, if it has the shape: an older version may have another."""
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return value if _fits(value, _SHAPE) else None
-
-
-def _fits(value: Any, shape: Any) -> bool:
-    if isinstance(shape, dict):
-        return isinstance(value, dict) and all(
-            name in value and _fits(value[name], part) for name, part in shape.items()
-        )
-    if isinstance(shape, list):
-        return isinstance(value, list) and all(_fits(item, shape[0]) for item in value)
-    if shape is float:
-        return type(value) in (int, float)
-    return type(value) is shape

@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from ..core.port import current
 from ..core.values.plan import plan_of
 from ..recurring.periodic import Entry
 from ..recurring.periodic import periodic as armed_entries
 from .job_data import iso
-from .overview_data import classes
+from .names import known, pairs, shown
 from .plain import clip
-from .process import process
 
-__all__ = ["periodic"]
+__all__ = ["joined_periodic", "periodic"]
 
 
 def periodic() -> dict[str, Any]:
-    """What comes again."""
-    names = {cls: name for name, cls in classes(current()).items()}
+    """What comes again in this process."""
+    classes = known()
+    names = {cls: name for name, cls in classes.items()}
     now = current().clock.time()
-    rows = [{"job": names.get(e.job, e.job.__qualname__), **_row(e, now)} for e in armed_entries()]
-    return {"process": process(), "periodic": rows}
+    rows = [
+        {"class": names.get(e.job, plan_of(e.job).name), "job": e.job.__qualname__, **_row(e, now)}
+        for e in armed_entries()
+    ]
+    return {"periodic": rows, "names": pairs(classes)}
 
 
 def _row(entry: Entry, now: float) -> dict[str, Any]:
     options, latest = plan_of(entry.job).options, entry.latest
+    runs = entry.upcoming(5)
     return {
         "every": options.every,
         "cron": None if options.cron is None else clip(str(options.cron), 200),
@@ -33,6 +40,42 @@ def _row(entry: Entry, now: float) -> dict[str, Any]:
         "once_per": options.once_per,
         "paused": entry.paused,
         "next_in": max(0.0, entry.next_run.timestamp() - now),
-        "next_runs": [iso(run) for run in entry.upcoming(5)],
+        "next_runs": [iso(run) for run in runs],
+        "local_runs": [_local(run, options.timezone) for run in runs],
         "latest": latest and {"id": latest.id, "status": latest.status.value},
+        "latest_at": latest and iso(latest.enqueued_at),
     }
+
+
+def _local(run: datetime, zone: str) -> str | None:
+    """As the clock shows it in the zone of the class."""
+    try:
+        return run.astimezone(ZoneInfo(zone)).isoformat(timespec="seconds")
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None
+
+
+def joined_periodic(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The same of several processes, a row for each class, the next to run first."""
+    titles = shown(pair for one in found for pair in one["names"])
+    same: dict[str, list[Mapping[str, Any]]] = {}
+    for one in found:
+        for row in one["periodic"]:
+            same.setdefault(row["class"], []).append(row)
+    joined = []
+    for name, rows in same.items():
+        paused = sum(row["paused"] for row in rows)
+        ran = [row for row in rows if row["latest"]]
+        joined.append(
+            {
+                **min(rows, key=lambda row: float(row["next_in"])),
+                "job": titles.get(name, rows[0]["job"]),
+                "processes": len(rows),
+                "paused": paused == len(rows),
+                "paused_in": paused,
+                "latest": max(ran, key=lambda row: str(row["latest_at"]))["latest"]
+                if ran
+                else None,
+            }
+        )
+    return {"periodic": sorted(joined, key=lambda row: float(row["next_in"]))}

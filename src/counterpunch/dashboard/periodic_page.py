@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlencode
 
-from .cells import empty, items, job_link, paused, pausing, small, state
-from .frame import Cell, Frame, Row, document, table
+from .cells import class_link, empty, items, job_link, paused, pausing, small, state
+from .frame import Frame, document
 from .markup import NONE, Html, duration, join, tag, when
+from .tables import Cell, Row, table
 
 __all__ = ["periodic_page"]
 
@@ -16,15 +16,14 @@ __all__ = ["periodic_page"]
 def periodic_page(frame: Frame, data: Mapping[str, Any]) -> str:
     rows = data["periodic"]
     if not rows:
-        text = "No periodic job is armed in this process: start() arms classes with every or cron."
+        text = "No periodic job is armed here: start() arms classes with every or cron."
         return document(frame, "Periodic", empty(text))
     shown = table(frame, "Periodic classes", _COLUMNS, rows, "jobs periodic")
     return document(frame, "Periodic", shown)
 
 
 def _name(frame: Frame, row: Row) -> Html:
-    query = urlencode({"job": row["job"]})
-    return join(frame.link(f"/finished?{query}", row["job"]), paused(row))
+    return join(class_link(frame, row["class"], row["job"]), paused(row))
 
 
 def _schedule(frame: Frame, row: Row) -> Html:
@@ -35,11 +34,22 @@ def _schedule(frame: Frame, row: Row) -> Html:
 
 
 def _next(frame: Frame, row: Row) -> Html:
-    return when(row["next_runs"][0], "in " + duration(row["next_in"]))
+    """In words, by the clock of the class's zone, and by the browser's where scripts run."""
+    return join(
+        tag("b", "in " + duration(row["next_in"])),
+        tag("small.line", _clock(row, 0)),
+        tag("small.line", when(row["next_runs"][0])),
+    )
+
+
+def _clock(row: Row, index: int) -> str:
+    local = row["local_runs"][index] or row["next_runs"][index]
+    zone = row["timezone"] if row["local_runs"][index] else "UTC"
+    return f"{local[:10]} {local[11:16]} {zone}"
 
 
 def _then(frame: Frame, row: Row) -> Html:
-    return items("plain", map(when, row["next_runs"][1:]))
+    return items("plain", (_clock(row, n) for n in range(1, len(row["next_runs"]))))
 
 
 def _runs_in(frame: Frame, row: Row) -> str:
@@ -51,7 +61,12 @@ def _latest(frame: Frame, row: Row) -> Html:
     return NONE if latest is None else job_link(frame, latest["id"], state(frame, latest))
 
 
+def _buttons(frame: Frame, row: Row) -> Html:
+    run = frame.button("/class/run", "Run now", row["job"], job=row["class"])
+    return join(run, pausing(frame, row))
+
+
 _COLUMNS: dict[str, Cell] = {
     "Class": _name, "Schedule": _schedule, "Next": _next, "Then": _then, "Runs in": _runs_in,
-    "Latest": _latest, "": pausing,
+    "Latest": _latest, "": _buttons,
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Which process this is: what every page says, because it shows no other's jobs."""
+"""Which process this is: what every page says."""
 
 from __future__ import annotations
 
@@ -25,7 +25,29 @@ def process() -> dict[str, Any]:
         "python": sys.version.split()[0],
         "phase": runtime.stage.phase,
         "threads": runtime.registry.thread_count(),
+        "role": _role(),
+        "memory": _memory(),
     }
+
+
+_ENGINES = ("celery", "dramatiq", "rq")
+
+
+def _role() -> str:
+    """Whose process this is: an engine's worker, a server that has said ``start()``, or any."""
+    program = os.path.basename(sys.argv[0]) if sys.argv else ""
+    if program in _ENGINES:
+        return f"{program} worker"
+    return "process" if current().clockwork is None else "server"
+
+
+def _memory() -> int:
+    """Bytes that this process has in memory; 0 where the system does not tell."""
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return 0
 
 
 def birth() -> int:

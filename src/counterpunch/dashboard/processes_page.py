@@ -1,4 +1,4 @@
-"""All processes of this user on this host that serve their snapshot, and their sums."""
+"""All processes of this user on this host that answer: what each is, and what it is at."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from .cells import count, items, small
-from .frame import Cell, Frame, Row, document, table
+from .frame import Frame, document
 from .markup import NONE, Html, duration, join, tag, when
+from .tables import Cell, Row, table
 
 __all__ = ["processes_page"]
 
 
 def processes_page(frame: Frame, data: Mapping[str, Any]) -> str:
-    processes, classes = data["processes"], data["classes"]
+    processes = data["processes"]
     content: list[object] = []
     if data["problem"]:
         content.append(tag("p.note warn", data["problem"]))
@@ -21,22 +22,19 @@ def processes_page(frame: Frame, data: Mapping[str, Any]) -> str:
     if data["silent"]:
         silent = (f"pid {one['pid']}: {one['reason']}" for one in data["silent"])
         content += [tag("h2", "Not shown"), items(None, silent)]
-    if classes:
-        content.append(tag("h2", "Classes, all of these processes together"))
-        content.append(table(frame, "Classes", _CLASSES, classes, "numbers"))
     beside = tag("span.state", f"{len(processes)} on this host")
     return document(frame, "Processes", *content, beside=beside)
 
 
 def _name(frame: Frame, row: Row) -> Html:
-    own, process = frame.process, row["process"]
-    here = process["pid"] == own["pid"] and process["started_at"] == own["started_at"]
+    process = row["process"]
     phase = process["phase"]
+    pid = process["pid"]
     return join(
-        tag("b", f"pid {process['pid']}"),
-        tag("span.state running", "this one") if here else None,
+        tag("a", f"pid {pid}", href=f"{frame.prefix}/?process={pid}"),
+        tag("span.state running", "this one") if row["own"] else None,
         None if phase == "open" else tag("span.state paused", phase),
-        tag("small", f"{process['program']} · Python {process['python']}"),
+        tag("small", f"{process['role']} · {process['program']} · Python {process['python']}"),
     )
 
 
@@ -47,33 +45,40 @@ def _health(frame: Frame, row: Row) -> Html:
     return items("plain bad", health["reasons"])
 
 
-def _running(row: Row, workers: int) -> Html:
-    return join(count(row["running"]), small(f"of {workers}"))
+def _busy(frame: Frame, row: Row) -> Html:
+    workers = row["total"]["workers"]
+    threads = small(f"of {workers['total']}, {row['process']['threads']} threads")
+    return join(count(workers["busy"]), threads)
 
 
-_SUMS: dict[str, Cell] = {
-    "Waiting": lambda frame, row: count(row["queued"]),
-    "Running": lambda frame, row: _running(row, row["workers"]),
-    "Delayed": lambda frame, row: count(row["delayed"]),
-    "Done / min": lambda frame, row: f"{row['per_minute']:,}",
-    "Failed": lambda frame, row: count(row["failed_recently"], "bad"),
-    "Oldest wait": lambda frame, row: duration(row["oldest_wait"]) if row["oldest_wait"] else NONE,
-}
+def _memory(frame: Frame, row: Row) -> object:
+    memory = row["process"]["memory"]
+    return f"{memory / 1e6:,.0f} MB" if memory else NONE
 
 
-def _of_total(cell: Cell) -> Cell:
-    return lambda frame, row: cell(frame, row["total"])
+def _buttons(frame: Frame, row: Row) -> Html:
+    """Quiet while it is open, Resume while it is quiet; one that stops cannot be steered."""
+    process = row["process"]
+    verb = {"open": "Quiet", "quiet": "Resume"}.get(process["phase"])
+    if verb is None:
+        return NONE
+    pid = str(process["pid"])
+    return frame.button(f"/process/{verb.lower()}", verb, f"pid {pid}", process=pid)
 
 
 _PROCESSES: dict[str, Cell] = {
     "Process": _name,
-    "Started": lambda frame, row: when(row["process"]["started_at"]),
+    "Since": lambda frame, row: when(row["process"]["started_at"]),
     "Health": _health,
-    **{name: _of_total(cell) for name, cell in _SUMS.items()},
-    "Running": lambda frame, row: _running(row["total"], row["total"]["workers"]["total"]),
-}
-_CLASSES: dict[str, Cell] = {
-    "Class": lambda frame, row: row["job"],
-    "Processes": lambda frame, row: f"{row['processes']:,}",
-    **_SUMS,
+    "Memory": _memory,
+    "Busy workers": _busy,
+    "Waiting": lambda frame, row: count(row["total"]["queued"]),
+    "Running": lambda frame, row: count(row["total"]["running"]),
+    "Delayed": lambda frame, row: count(row["total"]["delayed"]),
+    "Succeeded": lambda frame, row: f"{row['total']['succeeded']:,}",
+    "Failed": lambda frame, row: count(row["total"]["failed"], "bad"),
+    "Oldest wait": lambda frame, row: (
+        duration(row["total"]["oldest_wait"]) if row["total"]["oldest_wait"] else NONE
+    ),
+    "": _buttons,
 }

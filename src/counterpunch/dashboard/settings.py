@@ -12,9 +12,9 @@ from ..core.values.checks import flag, seconds
 from ..core.values.errors import InvalidOption
 from ..observe.health import Health, health
 from .beacon import Beacon
+from .beacons import beacon_for
 from .guards import Guard, host_of, local
 from .message import Request
-from .snapshot import beacon_for
 from .sockets import ROOM, too_long
 
 __all__ = ["Options", "Settings", "settings_of"]
@@ -61,12 +61,13 @@ class Settings:
             looks again. Default 5.
         health: What decides on the banner and on ``/health``; for other thresholds
             ``functools.partial(counterpunch.health, max_wait=300)``.
-        processes: True adds a page over all processes of this user on this host that were
-            told so. Each of them, from its first page or job on, serves its numbers on a Unix
-            socket that only this user can open, in a private directory:
-            ``$XDG_RUNTIME_DIR/counterpunch``, or ``counterpunch-<uid>`` in the temporary
-            directory. An absolute path is another directory: one for each app keeps apps
-            apart. Default False: nothing listens.
+        processes: True lets every page show, and every action reach, all processes of this user
+            on this host that were told so, whichever answers. Each of them, from its first page or
+            job on, answers the others on a Unix socket that only this user can open, in a private
+            directory: ``$XDG_RUNTIME_DIR/counterpunch``, or ``counterpunch-<uid>`` in the
+            temporary directory. An absolute path is another directory: one for each app keeps
+            apps apart. Who may look and act is decided by the process that the browser reaches.
+            Default False: nothing listens, and pages show the process that answers.
 
     The three guards are plain functions of the request. ``True`` opens, ``False`` is a 403, and
     ``dashboard.redirect(url)`` sends the visitor to a login page; whatever else one gives or
@@ -107,7 +108,7 @@ class Settings:
                 raise InvalidOption("dashboard", "processes", where, _DIRECTORY)
             if not hasattr(socket, "AF_UNIX"):
                 raise InvalidOption("dashboard", "processes", where, "False: no Unix sockets here")
-            beacon = beacon_for(self.directory, self.health)
+            beacon = beacon_for(self.directory, self.health, self.arguments)
             object.__setattr__(self, "beacon", beacon)  # frozen, and this is its making
 
     def guard(self, probe: bool) -> Guard:

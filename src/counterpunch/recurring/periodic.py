@@ -12,8 +12,9 @@ from contextvars import Context
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from ..core.port import Clockwork, Runtime, Timer, current, entries, on_start
+from ..core.port import Clockwork, Runtime, Timer, accepting, current, entries, on_start
 from ..core.values.clock import moment
+from ..core.values.errors import CounterpunchError, ShuttingDown
 from ..core.values.handle import Handle
 from ..core.values.hooks import process, report
 from ..core.values.plan import plan_of
@@ -23,7 +24,7 @@ from ..define.job_class import Job
 from .classes import check_pool, periodic_classes
 from .host_lock import HostLock
 
-__all__ = ["Entry", "arm", "next_due", "periodic"]
+__all__ = ["Entry", "arm", "next_due", "periodic", "run_now"]
 
 
 class Entry(NamedTuple):
@@ -104,6 +105,12 @@ class _Clockwork(Clockwork):
         finally:
             self._set_next(job, due)
 
+    def run_now(self, job: type[Any]) -> Handle[Any]:
+        """Enqueue one now, as a tick would, on the caller's thread; the schedule stays."""
+        handle = self.runtime.admission.tick(job, self.contexts.get(job))
+        self.latest[job] = handle
+        return handle
+
     def _mine(self, job: type[Any]) -> bool:
         """True in the one process of the host that runs this class's ticks."""
         if plan_of(job).options.once_per == "process" or not self.runtime.stage.threads:
@@ -158,6 +165,21 @@ def periodic() -> list[Entry]:
         paused = lane is not None and lane.paused
         rows.append(Entry(job, moment(due), paused, clockwork.latest.get(job)))
     return sorted(rows, key=lambda entry: entry.next_run)
+
+
+def run_now(job: Any) -> Handle[Any]:
+    """Enqueue one job of a periodic class at once, beside its schedule, which stays as it is.
+
+    Raises:
+        CounterpunchError: If the class is not armed in this process, or accepts no jobs now.
+    """
+    runtime = accepting()
+    clockwork = runtime.clockwork
+    if not isinstance(clockwork, _Clockwork) or job not in clockwork.due:
+        raise CounterpunchError(f"{job.__qualname__} is not armed in this process; see start()")
+    if runtime.stage.phase is not OPEN:
+        raise ShuttingDown(f"{job.__qualname__} was not run: the process is {runtime.stage.phase}")
+    return clockwork.run_now(job)
 
 
 on_start.append(arm)

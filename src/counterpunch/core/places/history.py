@@ -236,12 +236,14 @@ class History:
 
     # From outside
 
-    def forget(self, call: Call) -> None:
-        """Remember one job no longer."""
+    def forget(self, *calls: Call) -> None:
+        """Remember some jobs no longer."""
+        gone = set(calls)
         for shelf in (self.failures, self.done):
-            _remove(shelf.fresh, call)  # first: it goes from here to there
+            for call in gone.intersection(entries(shelf.fresh)):
+                _remove(shelf.fresh, call)  # first: it goes from here to there
             for entry in entries(shelf.kept):
-                if _face(entry) is call:
+                if _face(entry) in gone:
                     _remove(shelf.kept, entry)
 
     def reconfigured(self, names: frozenset[str]) -> None:

@@ -1,0 +1,63 @@
+"""One action on all jobs that a list shows with its filter, in one process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..core.port import current
+from .actions import JOB_ACTIONS, Outcome, Refused
+from .job_data import retried
+from .list_data import chosen
+
+__all__ = ["ACTIONS", "MOST", "counted", "on_list"]
+
+#: Jobs that one press changes in one process at most.
+MOST = 1000
+#: What makes sense for the jobs of each list.
+ACTIONS: Mapping[str, tuple[str, ...]] = {
+    "running": ("cancel",),
+    "waiting": ("cancel",),
+    "scheduled": ("run", "cancel"),
+    "failed": ("retry", "discard"),
+    "finished": (),
+}
+
+
+def counted(arguments: bool, name: str, query: Mapping[str, str]) -> dict[str, Any]:
+    """How many jobs there are to act on, and of how many of the list that is known."""
+    calls, whole, looked, _ = chosen(name, query, arguments)
+    return {"total": len(calls), "whole": whole, "looked": looked}
+
+
+def on_list(
+    arguments: bool, name: str, query: Mapping[str, str], action: str, most: int = MOST
+) -> Outcome:
+    """Do it to each job that fits; those that no longer allow it are passed over.
+
+    Args:
+        arguments: Whether a text is looked for in the arguments as well.
+        name: Of the list.
+        query: The filter.
+        action: One of ``ACTIONS`` for that list.
+        most: So many jobs at most.
+    """
+    calls, *_ = chosen(name, query, arguments)
+    if action == "retry":
+        calls = [call for call in calls if call.id not in retried]
+    if name == "failed":
+        calls.reverse()  # what failed first comes first
+    left, calls = calls[MOST:], calls[: min(most, MOST)]
+    if action == "discard":
+        gone = [call for call in calls if call.done()]
+        current().history.forget(*gone)
+        return {"done": len(gone), "left": len(left), "why": None}
+    done, why = 0, None
+    for call in calls:
+        try:
+            JOB_ACTIONS[action](call)
+        except Refused as exc:
+            why = str(exc)
+        else:
+            done += 1
+    return {"done": done, "left": len(left), "why": why}

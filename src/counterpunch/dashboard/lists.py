@@ -1,0 +1,122 @@
+"""A page of a list, put together from the lists of all processes that were asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from heapq import merge
+from typing import Any
+
+from .fleet import Fleet, Told
+from .list_data import SORTS
+from .names import shown
+from .plain import clip
+from .search import FILTER
+
+__all__ = ["DEEPEST", "PAGE", "filter_of", "page_of"]
+
+#: Jobs on one page of a list.
+PAGE = 50
+#: The last page of a list over several processes: each says in which order its jobs stand, up to
+#: there. Whoever wants to see more looks at one process, or narrows the list.
+DEEPEST = 200
+
+
+def filter_of(query: Mapping[str, str]) -> dict[str, str]:
+    """What of an address narrows a list or sorts it; only what is there."""
+    found = {name: query[name] for name in FILTER if query.get(name)}
+    if query.get("sort") in SORTS:
+        found["sort"] = query["sort"]
+    return found
+
+
+def page_of(fleet: Fleet, name: str, query: Mapping[str, str]) -> dict[str, Any]:
+    """One page of a list.
+
+    Args:
+        fleet: Whom to ask.
+        name: Of ``list_data.LISTS``.
+        query: ``job`` (a class), ``status``, ``tag``, ``error``, ``q`` (a text), ``sort`` and
+            ``page`` (from 1) of the address.
+    """
+    page = _page(query.get("page", ""))
+    asked: dict[str, Any] = {"name": name, "query": filter_of(query)}
+    found = _first(fleet, asked) if page == 1 else _later(fleet, asked, page)
+    if not found.rows and found.total and page > 1:  # beyond the last one
+        page = min(-(-found.total // PAGE), DEEPEST if len(found.told) > 1 else page)
+        found = _first(fleet, asked) if page == 1 else _later(fleet, asked, page)
+    told = found.told
+    titles = shown(pair for one in told for pair in one.answer["names"])
+    for row in found.rows:
+        row["job"] = titles.get(row["class"], row["job"])
+    looked = [one.answer["looked"] for one in told if one.answer["looked"] is not None]
+    pages = max(1, -(-found.total // PAGE))
+    return {
+        "list": name,
+        "filter": {field: clip(query.get(field, ""), 200) for field in FILTER},
+        "sort": asked["query"].get("sort", ""),
+        "classes": sorted(([title, long] for long, title in titles.items())),
+        "total": found.total,
+        "looked": sum(looked) if looked else None,
+        "whole": sum(one.answer["whole"] for one in told),
+        "page": page,
+        "first": (page - 1) * PAGE + 1,
+        "pages": min(pages, DEEPEST) if len(told) > 1 else pages,
+        "jobs": found.rows,
+    }
+
+
+def _page(text: str) -> int:
+    return max(1, int(text)) if text.isascii() and text.isdigit() and len(text) < 10 else 1
+
+
+class _Found:
+    def __init__(self, told: Sequence[Told], rows: list[dict[str, Any]]) -> None:
+        self.told, self.rows = told, rows
+        self.total = sum(one.answer["total"] for one in told)
+
+
+def _first(fleet: Fleet, asked: Mapping[str, Any]) -> _Found:
+    """Each one's first rows are enough."""
+    told = fleet.ask("listing", **asked, first=0, count=PAGE, keys=PAGE)
+    order = merge(*(_numbered(place, one) for place, one in enumerate(told)))
+    rows = [_row(told[place], number) for _, place, number in [*order][:PAGE]]
+    return _Found(told, rows)
+
+
+def _later(fleet: Fleet, asked: Mapping[str, Any], page: int) -> _Found:
+    """Which of their rows are on the page is found out first."""
+    first = (page - 1) * PAGE
+    if fleet.single:
+        told = fleet.ask("listing", **asked, first=first, count=PAGE, keys=0)
+        return _Found(told, [_row(one, n) for one in told for n in range(len(one.answer["jobs"]))])
+    if page > DEEPEST:
+        return _Found(fleet.ask("listing", **asked, first=0, count=0, keys=0), [])
+    told = fleet.ask("listing", **asked, first=0, count=0, keys=first + PAGE)
+    order = [*merge(*(_numbered(place, one) for place, one in enumerate(told)))]
+    before = [0] * len(told)
+    for _, place, _ in order[:first]:
+        before[place] += 1
+    after = before.copy()
+    for _, place, _ in order[first : first + PAGE]:
+        after[place] += 1
+    wanted = {
+        one.name: {**asked, "first": before[n], "count": after[n] - before[n], "keys": 0}
+        for n, one in enumerate(told)
+    }
+    rows = {one.name: one for one in fleet.ask_each("listing", wanted)}
+    shown = []
+    for _, place, number in order[first : first + PAGE]:
+        one = rows.get(told[place].name)
+        if one is not None and number - before[place] < len(one.answer["jobs"]):
+            shown.append(_row(one, number - before[place]))
+    return _Found(told, shown)
+
+
+def _numbered(place: int, one: Told) -> list[tuple[Any, int, int]]:
+    return [(key, place, number) for number, key in enumerate(one.answer["keys"])]
+
+
+def _row(one: Told, number: int) -> dict[str, Any]:
+    row: dict[str, Any] = one.answer["jobs"][number]
+    row["pid"] = one.process["pid"]
+    return row
