@@ -6,13 +6,16 @@ end, would hold the thread that waits for it.
 
 from __future__ import annotations
 
+import contextlib
+import socket
+from collections.abc import Mapping
 from typing import Any
 
 from ..core.values.clock import monotonic
 from .answers import failure
 from .message import MAX_BODY, Request, Response
 
-__all__ = ["SECONDS", "read", "too_large", "too_slow", "unfit"]
+__all__ = ["SECONDS", "leave", "read", "too_large", "too_slow", "unfit"]
 
 #: For the whole of it. A form has some two hundred bytes and comes with the headers.
 SECONDS = 5.0
@@ -41,6 +44,22 @@ def read(request: Request, stream: Any) -> bytes | Response:
         if monotonic() > end:
             return too_slow(request)
     return bytes(body)
+
+
+def leave(request: Request, environ: Mapping[str, Any]) -> None:
+    """Of a body that is not read: let the server not wait for it either.
+
+    A thread of gunicorn's that keeps connections alive waits some seconds for the rest of each,
+    which is a way to have all of them wait. It gives the application the socket; of that no more
+    is to be read. (Not by the method of a TLS socket, which would end the encryption.)
+    """
+    length = request.headers.get("content-length") or "0"
+    connection = environ.get("gunicorn.socket")
+    if (length == "0" and "transfer-encoding" not in request.headers) or connection is None:
+        return
+    if isinstance(connection, socket.socket):
+        with contextlib.suppress(OSError):  # the client has left
+            socket.socket.shutdown(connection, socket.SHUT_RD)
 
 
 def too_large(request: Request) -> Response:

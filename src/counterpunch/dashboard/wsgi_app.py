@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Unpack
 
 from .answers import failure
-from .body import read
+from .body import leave, read
 from .message import PHRASES, Request, Response, fields
 from .routes import Accepted, decide
 from .settings import Options, settings_of
@@ -35,6 +35,8 @@ def wsgi(**options: Unpack[Options]) -> WSGIApp:
         if isinstance(response, Accepted):
             body = _body(request)
             response = body if isinstance(body, Response) else response.carry_out(body)
+        else:
+            leave(request, environ)
         start_response(f"{response.status} {PHRASES[response.status]}", response.all_headers)
         return [b"" if request.method == "HEAD" else response.body]
 

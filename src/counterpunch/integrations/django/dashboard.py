@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import re_path
 from django.views.decorators.csrf import csrf_exempt
 
-from ...dashboard.body import read, too_large
+from ...dashboard.body import leave, read, too_large
 from ...dashboard.message import MAX_BODY, PHRASES, Request, Response, fields
 from ...dashboard.routes import Accepted, decide
 from ...dashboard.settings import Options, settings_of
@@ -55,6 +55,8 @@ def urls(**options: Unpack[Options]) -> tuple[list[Any], str, str]:
         if isinstance(response, Accepted):
             body = _body(asked, request)
             response = body if isinstance(body, Response) else response.carry_out(body)
+        else:
+            leave(asked, request.META)
         return _translated(response)
 
     # It checks a token of its own, which also works without Django's middleware.
