@@ -34,7 +34,7 @@ class AttemptHandle(Handle[Any]):
 
     def __init__(self, engine: Asked, lane: Lane, message: Message, args: Any, kwargs: Any) -> None:
         now, wall = lane.monotonic(), time.time()
-        options = options_in(message.options) or None
+        options = options_in(lane.job.__qualname__, message.options) or None
         # After what may raise: what is accepted has to end.
         fill(self, lane, lane.ledger.accepted.add(), args, kwargs, Context(), now)
         self._engine = engine

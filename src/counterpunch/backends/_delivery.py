@@ -17,6 +17,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from ..core.port import accepting, admitted, broken
+from ..core.values.backend import HERE
 from ..core.values.errors import RemoteError
 from ..core.values.failure import one_line
 from ..core.values.hooks import report
@@ -25,10 +26,11 @@ from ..core.values.status import Status
 from ._asked import Asked
 from ._attempt import AttemptHandle
 from ._encoding import pack
-from ._message import Message, arguments_in, find_class
-from ._record import Record, closed, ended, failure_out, opening, value_out
+from ._message import Message, arguments_in
+from ._paths import find_class
+from ._record import Record, RecordUnreadable, closed, ended, failure_out, opening, value_out
 
-__all__ = ["Delivery", "starts"]
+__all__ = ["Delivery", "refused", "starts"]
 
 T = TypeVar("T")
 
@@ -48,6 +50,18 @@ def starts(retry: Retry | None) -> int:
     return max(STARTS, 1 if retry is None else retry.max_attempts)
 
 
+def failed(record: Record, exc: Exception) -> Record:
+    """The record of a job that failed before it could be run."""
+    return {**closed(record, Status.FAILED, None), "error": one_line(exc), **failure_out(exc)}
+
+
+def refused(engine: Asked, id: str, exc: Exception) -> None:
+    """A message came that cannot be read, of this job: it will not run."""
+    known = engine.fetch(id) if engine.keeps_results else None
+    if known is not None and not ended(known):
+        engine.write(id, pack(failed(known, exc)))
+
+
 class Delivery:
     """One message, from its arrival at a worker to what follows from its attempt."""
 
@@ -56,9 +70,15 @@ class Delivery:
         self.message = message
         #: What the store knew of the job as the message came.
         self.known: Record | None = None
+        #: The message of the next attempt, where the engine runs that in place, too.
+        self.following: Message | None = None
 
-    def carry_out(self) -> None:
+    def carry_out(self) -> Message | None:
         """Run the attempt that the message stands for, and see to what follows from it.
+
+        Returns:
+            What to deliver next, at once and without an engine: one that is told to run jobs in
+            place would nest the attempts into each other, and has nobody to wait for a delay.
 
         Raises:
             Exception: The job's own once it has failed for good, so that the engine's tools see
@@ -68,22 +88,21 @@ class Delivery:
         """
         engine, message = self.engine, self.message
         if engine.keeps_results:
-            self.known = self._persist(lambda: engine.fetch(message.id))
+            self.known = self._persist(self._fetch)
         if ended(self.known):
             report(logging.INFO, "%s %s came again after its end", message.job, message.id)
-            return
+            return None
         # The due time of a job that was not delayed is the caller's clock, and no reason to wait.
         early = message.due - time.time() if message.due > message.enqueued else 0.0
-        if early > EARLY:
-            self._send_on()
-            return
-        if early > 0.0:
+        if early > 0.0 and not engine.in_place:
+            if early > EARLY:
+                self._send_on()
+                return None
             threading.Event().wait(early)
         try:
             call = self._unpacked()
         except Exception as exc:
-            over = {"finished": time.time(), "error": one_line(exc)}
-            self._save({**opening(message, Status.FAILED), **over, **failure_out(exc)})
+            self._fail(exc)
             raise
         number = self._number()
         call.attempt = number - 1
@@ -92,8 +111,25 @@ class Delivery:
             call.lane.keeper.endings.end(call, Status.LOST, reason)
             self._save(call.record(Status.LOST))
             report(logging.ERROR, "%r was lost: %s", call, reason)
-            return
+            return None
         self._attempt(call)
+        return self.following
+
+    def _fetch(self) -> Record | None:
+        try:
+            return self.engine.fetch(self.message.id)
+        except RecordUnreadable as exc:  # the message has all that is needed
+            report(logging.WARNING, "%s: it is written anew", exc)
+            return None
+
+    def _fail(self, exc: Exception) -> None:
+        """The message is none that can be carried out: its job has failed."""
+        record = failed(self.known or opening(self.message, Status.FAILED), exc)
+        try:
+            pack(record)
+        except RecursionError:  # of the arguments
+            record |= {"args": [], "kwargs": {}}
+        self._save(record)
 
     def _send_on(self) -> None:
         """A long delay comes in pieces. Each is the time to look for the cancel mark, and to write
@@ -111,6 +147,8 @@ class Delivery:
         job = find_class(message.job)
         args, kwargs = arguments_in(message.args, message.kwargs)
         lane = accepting().lane(job)
+        if lane.options.backend == HERE:
+            raise TypeError(f"{job.__qualname__} has backend={HERE!r}: no engine runs it")
         if lane.plan.check is None:
             raise TypeError(f"{job.__qualname__} cannot be run: {lane.plan.lacks}")
         lane.plan.check(*args, **kwargs)  # the worker may have another version of the class
@@ -165,7 +203,8 @@ class Delivery:
             over = failure_out(outcome)
         self._save(call.record(status, **over))
         if status is Status.FAILED:
-            if isinstance(outcome, Exception):
+            # Celery takes a MemoryError for one of the worker's own, which ends it.
+            if isinstance(outcome, Exception) and not isinstance(outcome, MemoryError):
                 raise call.failure()
             raise RemoteError(f"{call!r} failed: {one_line(outcome)}")
 
@@ -200,7 +239,10 @@ class Delivery:
         def send() -> None:
             if engine.keeps_results:
                 engine.write(message.id, text)
-            engine.send(message)
+            if engine.in_place:
+                self.following = message
+            else:
+                engine.send(message)
 
         self._persist(send)
 

@@ -17,9 +17,9 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from ..core.values.errors import shorten
+from ..core.values.errors import BackendError, shorten
 
-__all__ = ["Unencodable", "decode", "encode", "pack", "unpack"]
+__all__ = ["Undecodable", "Unencodable", "decode", "encode", "pack", "unpack"]
 
 MARK = "$"
 #: Deeper nesting than this is taken for a value that contains itself.
@@ -44,9 +44,13 @@ _PLAIN: dict[type, tuple[str, Callable[[Any], Any], Callable[[Any], Any]]] = {
 
 _IN: dict[str, Callable[[Any], Any]] = {
     **{name: made for name, _, made in _PLAIN.values()},
-    "tuple": lambda items: tuple(decode(item) for item in items),
-    "dict": lambda pairs: {key: decode(value) for key, value in pairs},
+    "tuple": lambda items: tuple(_decode(item) for item in items),
+    "dict": lambda pairs: {key: _decode(value) for key, value in pairs},
 }
+
+
+class Undecodable(BackendError):
+    """What came back is nothing that ``encode`` has made."""
 
 
 class Unencodable(TypeError):
@@ -100,13 +104,24 @@ def encode(value: Any, path: str, depth: int = 0) -> Any:
 
 
 def decode(value: Any) -> Any:
-    """What ``encode`` was given."""
+    """What ``encode`` was given.
+
+    Raises:
+        Undecodable: If it was made by somebody else.
+    """
+    try:
+        return _decode(value)
+    except Exception as exc:  # whatever each type makes of a strange value
+        raise Undecodable(f"a value that cannot be decoded: {type(exc).__name__}") from exc
+
+
+def _decode(value: Any) -> Any:
     if isinstance(value, list):
-        return [decode(item) for item in value]
+        return [_decode(item) for item in value]
     if isinstance(value, dict):
         if MARK in value:
             return _IN[value[MARK]](value["v"])
-        return {key: decode(item) for key, item in value.items()}
+        return {key: _decode(item) for key, item in value.items()}
     return value
 
 
@@ -116,4 +131,16 @@ def pack(plain: Any) -> str:
 
 
 def unpack(text: str | bytes) -> Any:
-    return json.loads(text)
+    """What ``pack`` was given.
+
+    Raises:
+        ValueError, TypeError, RecursionError: For what ``pack`` writes no text of.
+    """
+    return json.loads(text, parse_constant=_finite, parse_float=_finite)
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError("JSON has no NaN and no infinity")
+    return value

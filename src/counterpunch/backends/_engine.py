@@ -16,13 +16,14 @@ from typing import Any, cast
 
 from ..core.port import current
 from ..core.values.checks import seconds
-from ..core.values.errors import NotSupported
+from ..core.values.errors import NotSupported, shorten
 from ..core.values.status import Status
 from ._bounded import Bounded
-from ._delivery import Delivery
-from ._encoding import pack, unpack
-from ._message import Message, arguments_in, find_class, options_in
-from ._record import Record, closed, ended
+from ._delivery import Delivery, refused
+from ._encoding import pack
+from ._message import Message, Unreadable, arguments_in, options_in
+from ._paths import find_class
+from ._record import Record, closed, ended, record_in
 from ._remote import RemoteHandle
 from ._rules import refuse
 from ._submission import submit
@@ -95,6 +96,11 @@ class RemoteEngine:
         return False
 
     @property
+    def in_place(self) -> bool:
+        """True if the engine is told to run a job at once, within the call that sends it."""
+        return False
+
+    @property
     def longest_delay(self) -> float:
         """Seconds. A longer one is sent in pieces: who gets a message early sends it on."""
         return math.inf
@@ -163,9 +169,9 @@ class RemoteEngine:
         """The handle of the job with this id, from whatever process; None if it is unknown.
 
         Raises:
-            BackendError: If the result store does not answer.
+            BackendError: If the result store does not answer, or holds something strange.
             NotSupported: If there is none.
-            ImportError, AttributeError: If the job's class cannot be imported here.
+            ImportError, AttributeError, TypeError: If the job's class cannot be imported here.
         """
         record = self.record_of(id, f"find({id!r})") if self.knows(id) else None
         if record is None:
@@ -173,7 +179,7 @@ class RemoteEngine:
         lane = current().lane(find_class(record["job"]))
         args, kwargs = arguments_in(record["args"], record["kwargs"])
         handle: RemoteHandle[Any] = RemoteHandle(self, lane, args, kwargs, record)
-        handle.extra().options = options_in(record["options"]) or None
+        handle.extra().options = options_in(lane.job.__qualname__, record["options"]) or None
         return handle
 
     def record_of(self, id: str, what: str) -> Record | None:
@@ -187,7 +193,7 @@ class RemoteEngine:
 
     def fetch(self, id: str) -> Record | None:
         text = self.read(id)
-        return None if text is None else cast("Record", unpack(text))
+        return None if text is None else record_in(text, id)
 
     def cancel(self, handle: RemoteHandle[Any]) -> bool:
         """Set the mark, then look. A worker does the reverse: it records that it starts, then
@@ -210,7 +216,16 @@ class RemoteEngine:
 
     def perform(self, text: str) -> None:
         """What the engine's worker calls with a message. Raises to tell it of a failure."""
-        Delivery(self, Message.loads(text)).carry_out()
+        try:
+            following: Message | None = Message.loads(text)
+        except Unreadable as exc:
+            if exc.id is not None and self.knows(exc.id):
+                refused(self, exc.id, exc)
+            raise
+        while following is not None:
+            if not self.knows(following.id):  # it is a key of the result store
+                raise Unreadable(f"a message whose id is {shorten(following.id)}")
+            following = Delivery(self, following).carry_out()
 
 
 def _mark(id: str) -> str:

@@ -1,23 +1,50 @@
-"""What an enqueue sends to a worker, and what both know a job by: its class's import path."""
+"""What an enqueue sends to a worker."""
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from importlib import import_module
 from typing import Any
 
 from ..core.values.errors import CounterpunchError, InvalidOption
+from ..core.values.per_call import PER_CALL
 from ..core.values.retry import Retry
-from ..define.job_function import job_class
+from ..core.values.short import shorten
 from ._encoding import decode, encode, pack, unpack
+from ._paths import find_exception
 
-__all__ = [
-    "Message", "arguments_in", "find_class", "find_exception", "options_in", "options_out",
-    "path_of",
-]  # fmt: skip
+__all__ = ["Message", "Unreadable", "arguments_in", "instant", "options_in", "options_out"]
 
 VERSION = 1
+#: The end of the year 9999, where ``datetime`` ends.
+LATEST = 253_402_300_800
+
+
+class Unreadable(CounterpunchError):
+    """Raised in a worker for a message that no ``Message`` of this version is; ``id`` is that of
+    its job, if it has one."""
+
+    def __init__(self, why: str, id: object = None) -> None:
+        super().__init__(why)
+        self.id = id if isinstance(id, str) else None
+
+
+def instant(value: object) -> bool:
+    """True for epoch seconds."""
+    return type(value) in (int, float) and 0 <= value < LATEST  # type: ignore[operator]
+
+
+#: What each field of a message has to be.
+_FITS: Mapping[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("id", "job"), lambda value: isinstance(value, str)),
+    "args": lambda value: isinstance(value, list),
+    **dict.fromkeys(("kwargs", "options"), lambda value: isinstance(value, dict)),
+    **dict.fromkeys(("enqueued", "due"), instant),
+    "attempt": lambda value: type(value) is int and value > 0,
+    "first": lambda value: value is None or instant(value),
+    "priority": lambda value: type(value) is int,
+    "version": lambda value: value == VERSION,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,75 +82,27 @@ class Message:
     def loads(text: str) -> Message:
         """
         Raises:
-            CounterpunchError: If another version of this package wrote it.
+            Unreadable: (a ``CounterpunchError``) If another version of this package wrote it, or
+                somebody else.
         """
-        values = unpack(text)
-        if values.get("version") != VERSION:
-            raise CounterpunchError(
-                f"a message of version {values.get('version')!r} reached a worker that knows "
-                f"version {VERSION}: install the same counterpunch on both sides"
-            )
-        return Message(**values)
-
-
-def path_of(job: type) -> str:
-    """The import path of a job class, ``module:qualified.name``.
-
-    Raises:
-        CounterpunchError: If a worker could not import it.
-    """
-    path = f"{job.__module__}:{job.__qualname__}"
-    problem = None
-    if job.__module__ == "__main__":
-        problem = "it is defined in __main__, which is another module in a worker"
-    elif "<locals>" in job.__qualname__:
-        problem = "it is defined inside a function"
-    elif job.__module__ not in sys.modules:
-        problem = f"there is no module {job.__module__!r}"
-    else:
         try:
-            found = job_class(_walk(sys.modules[job.__module__], job.__qualname__))
-        except (AttributeError, TypeError):
-            found = None
-        if found is not job:
-            problem = "its name leads to something else there"
-    if problem is not None:
-        raise CounterpunchError(
-            f"{job.__qualname__} was not enqueued: a worker cannot import {path}: {problem}. "
-            f"Define it at the top level of a module"
-        )
-    return path
-
-
-def find_class(path: str) -> type[Any]:
-    """The job class of an import path.
-
-    Raises:
-        ImportError, AttributeError: If there is none.
-        TypeError: If it is no job class.
-    """
-    return job_class(reach(path))
-
-
-def find_exception(path: str) -> type[BaseException] | None:
-    """The exception class of a path; None if it cannot be had here."""
-    try:
-        found = reach(path)
-    except Exception:  # whatever importing a module may raise
-        return None
-    return found if isinstance(found, type) and issubclass(found, BaseException) else None
-
-
-def reach(path: str) -> Any:
-    """What a path leads to, its module imported if need be; the real error comes through."""
-    module, _, name = path.partition(":")
-    return _walk(import_module(module), name)
-
-
-def _walk(found: Any, name: str) -> Any:
-    for part in name.split("."):
-        found = getattr(found, part)
-    return found
+            values = unpack(text)
+        except (ValueError, TypeError, RecursionError) as exc:
+            raise Unreadable(f"a message that is no JSON: {type(exc).__name__}") from exc
+        if not isinstance(values, dict):
+            raise Unreadable(f"a message that is no JSON object but {shorten(values)}")
+        id, version = values.get("id"), values.get("version")
+        if version != VERSION:
+            raise Unreadable(
+                f"a message of version {shorten(version)} reached a worker that knows "
+                f"version {VERSION}: install the same counterpunch on both sides",
+                id,
+            )
+        for name in _FITS.keys() | values.keys():
+            if name not in _FITS or name not in values or not _FITS[name](values[name]):
+                shown = shorten(values[name]) if name in values else "missing"
+                raise Unreadable(f"a message whose field {shorten(name)} is {shown}", id)
+        return Message(**values)
 
 
 def arguments_in(args: list[Any], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -163,18 +142,24 @@ def options_out(owner: str, options: dict[str, Any]) -> dict[str, Any]:
     return out
 
 
-def options_in(options: dict[str, Any]) -> dict[str, Any]:
+def options_in(owner: str, options: dict[str, Any]) -> dict[str, Any]:
+    """What ``options_out`` was given, checked as ``using(...)`` checks it.
+
+    Raises:
+        InvalidOption, TypeError: For what no ``using(...)`` has sent.
+    """
     found: dict[str, Any] = {}
     for name, value in options.items():
+        if name not in PER_CALL:
+            raise InvalidOption(owner, name, value, f"the options {', '.join(sorted(PER_CALL))}")
         if name == "retry" and value is not None:
-            kinds = {field: _exceptions_in(value[field]) for field in _KINDS}
-            found[name] = Retry(**{**value, **kinds})
+            kinds = {field: _exceptions_in(owner, field, value[field]) for field in _KINDS}
+            value = Retry(**{**value, **kinds})
         elif name == "discard_on":
-            found[name] = _exceptions_in(options[name])
-        elif name == "tags":
-            found[name] = frozenset(options[name])
+            value = _exceptions_in(owner, name, value)
         else:
-            found[name] = decode(value)
+            value = decode(value)
+        found[name] = PER_CALL[name](owner, name, value)
     return found
 
 
@@ -187,5 +172,12 @@ def _exceptions_out(owner: str, name: str, kinds: tuple[type[BaseException], ...
     return paths
 
 
-def _exceptions_in(paths: list[str]) -> tuple[type[BaseException], ...]:
-    return tuple(reach(path) for path in paths)
+def _exceptions_in(owner: str, name: str, paths: list[str]) -> tuple[type[BaseException], ...]:
+    kinds = []
+    for path in paths:
+        kind = find_exception(path)
+        if kind is None:
+            allowed = "exception classes that are imported with the job's module"
+            raise InvalidOption(owner, name, path, allowed)
+        kinds.append(kind)
+    return tuple(kinds)

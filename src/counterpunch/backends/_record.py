@@ -12,12 +12,13 @@ from typing import Any
 
 from ..core.values.errors import BackendError, RemoteError, shorten
 from ..core.values.status import TERMINAL, Status
-from ._encoding import Unencodable, decode, encode
-from ._message import Message, find_exception
+from ._encoding import Unencodable, decode, encode, unpack
+from ._message import Message, instant
+from ._paths import find_exception
 
 __all__ = [
-    "Record", "RecordGone", "closed", "ended", "failure_in", "failure_out", "opening", "value_in",
-    "value_out",
+    "Record", "RecordGone", "RecordUnreadable", "closed", "ended", "failure_in", "failure_out",
+    "opening", "record_in", "value_in", "value_out",
 ]  # fmt: skip
 
 Record = dict[str, Any]
@@ -34,6 +35,46 @@ FIELDS = (
 
 class RecordGone(BackendError):
     """The result store has forgotten the job; it will not come back."""
+
+
+class RecordUnreadable(RecordGone):
+    """What the result store has of the job is nothing that this package has written."""
+
+
+def record_in(text: str, id: str) -> Record:
+    """The record that was stored for a job.
+
+    Raises:
+        RecordUnreadable: If it is not one, or that of another job.
+    """
+    try:
+        record: Record = unpack(text)
+        fits = record["id"] == id and _fits(record)
+    except Exception as exc:  # of whatever type it is
+        raise RecordUnreadable(f"the record of {id} cannot be read: {type(exc).__name__}") from exc
+    if not fits:
+        raise RecordUnreadable(f"the record of {id} cannot be read: a field has a strange value")
+    return record
+
+
+def _fits(record: Record) -> bool:
+    exception, progress = record["exception"], record["progress"]
+    return (
+        record.keys() >= set(FIELDS)
+        and record["status"] in Status.__members__.values()
+        and type(record["attempt"]) is int
+        and (type(record["args"]), type(record["kwargs"]), type(record["options"]))
+        == (list, dict, dict)
+        and all(instant(record[name]) for name in ("enqueued", "due"))
+        and all(record[name] is None or instant(record[name]) for name in ("started", "finished"))
+        and isinstance(record["job"], str)
+        and all(isinstance(record[name], str | None) for name in ("error", "reason", "unstorable"))
+        and (progress is None or (type(progress) is list and len(progress) == 3))
+        and (
+            exception is None
+            or (isinstance(exception["path"], str) and isinstance(exception["text"], str))
+        )
+    )
 
 
 def opening(message: Message, status: Status) -> Record:
@@ -91,7 +132,7 @@ def failure_in(record: Record) -> BaseException:
     if kind is not None:
         try:
             made = kind(*decode(kept["args"]))
-        except Exception:  # its constructor wants other arguments than it keeps
+        except Exception:  # its constructor wants other arguments than it keeps, or raises
             made = None
         if isinstance(made, kind):
             return made

@@ -72,12 +72,12 @@ class RemoteHandle(Handle[R], Generic[R]):
         state = Status(record["status"])
         if self.state in TERMINAL and state not in TERMINAL:
             return  # asked for before the end, by another thread
-        self.known = record
-        self._attempt = record["attempt"]
         if state is Status.SUCCEEDED and record["unstorable"] is None:
             self.outcome = value_in(record)
         elif state is Status.FAILED:
             self.outcome = failure_in(record)
+        self.known = record
+        self._attempt = record["attempt"]
         self.extra().reason = record["reason"]
         self.state = state  # last: who sees a terminal state reads the rest
 

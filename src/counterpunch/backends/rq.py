@@ -40,7 +40,8 @@ from ..core.values.errors import InvalidOption
 from ._delivery import starts
 from ._drained import drain_threads
 from ._engine import RemoteEngine, load, positive
-from ._message import Message, find_class, options_in
+from ._message import Message, options_in
+from ._paths import find_class
 
 __all__ = ["RQBackend", "perform"]
 
@@ -128,7 +129,7 @@ class RQBackend(RemoteEngine):
 
     def read(self, key: str) -> str | None:
         raw = self.queue.connection.get(_key(key))
-        return raw.decode() if isinstance(raw, bytes) else raw
+        return raw.decode(errors="replace") if isinstance(raw, bytes) else raw
 
     def write(self, key: str, text: str) -> None:
         self.queue.connection.set(_key(key), text, px=max(1, int(self.keep * 1000)))
@@ -139,8 +140,8 @@ PERFORM = f"{__name__}.perform"
 
 def _starts(message: Message) -> int:
     """As often as ``deliver`` lets it start, and once more to be told that it is lost."""
-    options = options_in(message.options)
     lane = current().lane(find_class(message.job))
+    options = options_in(message.job, message.options)
     return starts(options.get("retry", lane.options.retry))
 
 
