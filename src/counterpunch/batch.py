@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 from collections import deque
+from collections.abc import Callable, Generator
+from contextlib import suppress
 from contextvars import Context, Token
 from datetime import timedelta
 from threading import get_ident
@@ -12,8 +14,10 @@ from types import TracebackType
 from typing import Any
 
 from .core.port import INTERRUPTED, Parking, Permits, Runtime, Sleeper, accepting, again, entries
+from .core.values.blocking import blocking
 from .core.values.current import OpenBatch, current_batch, current_job, open_batches
 from .core.values.errors import CounterpunchError, InvalidOption, interrupts
+from .core.values.future import woken
 from .core.values.handle import Handle
 from .core.values.hooks import process, report
 from .core.values.plan import plan_of
@@ -31,7 +35,8 @@ class Batch:
     Once the block has ended and every member has reached a terminal status, the callbacks
     are enqueued: ordinary jobs, given the batch's ``id``, each exactly once. An empty batch
     completes at once. A batch opened inside another one is a member of it: the outer one
-    completes after the inner one has. Nothing finds a batch by its id: who wants to ask for its
+    completes after the inner one has. ``async with`` is the same: leaving the block waits for
+    nothing, ``await batch`` does. Nothing finds a batch by its id: who wants to ask for its
     progress later, or for ``handles`` in a callback, keeps it.
 
     Args:
@@ -109,6 +114,12 @@ class Batch:
             self._leave(exc)  # an interruption: what it left is begun again
             raise
 
+    async def __aenter__(self) -> Batch:
+        return self.__enter__()
+
+    async def __aexit__(self, *raised: Any) -> None:
+        self.__exit__(*raised)
+
     def _leave(self, exc: BaseException | None) -> None:
         open_batches.discard(self)
         try:
@@ -161,19 +172,40 @@ class Batch:
                 where a job waits for itself: it would never end.
         """
         limit = time_limit("Batch.wait", timeout)
-        if limit is None and not self._entered:
-            raise CounterpunchError(f"{self!r} was never opened: enqueue its jobs in a with block")
-        if limit is None and self._thread == get_ident() and current_batch.get() is self:
-            raise CounterpunchError(f"{self!r} is still open: wait for it after its with block")
-        for call in entries(self.handles):
-            if call.state not in TERMINAL:
-                call.lane.keeper.before_wait(call)
+        self._before_wait(limit is None)
+        if not self._done and limit != 0.0:
+            blocking("to wait for a %s", "Batch", "`await batch`")
         if limit is None and current_job() is not None:
             for call in self._members():  # each may have to be run right here, see result()
                 call.wait(None)
         if self._done:
             return True
         return self._parking.park(Sleeper(), lambda: self._done, limit) or self._done
+
+    def __await__(self) -> Generator[Any, None, bool]:
+        """``await batch``, in a task of asyncio or trio: as ``wait()``, without blocking it."""
+        self._before_wait(True)
+        if not self._done:
+            yield from woken(self._publish, self._withdraw)
+        return True
+
+    def _publish(self, wake: Callable[[], None]) -> None:
+        self._parking.sleepers.append(wake)
+        if self._done:  # since the look
+            wake()
+
+    def _withdraw(self, wake: Callable[[], None]) -> None:
+        with suppress(ValueError):
+            self._parking.sleepers.remove(wake)
+
+    def _before_wait(self, for_ever: bool) -> None:
+        if for_ever and not self._entered:
+            raise CounterpunchError(f"{self!r} was never opened: enqueue its jobs in a with block")
+        if for_ever and self._thread == get_ident() and current_batch.get() is self:
+            raise CounterpunchError(f"{self!r} is still open: wait for it after its with block")
+        for call in entries(self.handles):
+            if call.state not in TERMINAL:
+                call.lane.keeper.before_wait(call)
 
     def _members(self) -> list[Handle[Any]]:
         inner = [call for batch in entries(self._inner) for call in batch._members()]

@@ -13,9 +13,11 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..core.port import Lane, Permits
+from ..core.values.blocking import blocking
 from ..core.values.clock import moment as moment_of
 from ..core.values.clock import monotonic
 from ..core.values.errors import CounterpunchError, NotSupported
+from ..core.values.future import carried, on_its_loop
 from ..core.values.handle import Handle
 from ..core.values.hooks import safely
 from ..core.values.record import fill
@@ -191,6 +193,8 @@ class RemoteHandle(Handle[R], Generic[R]):
                 if left <= 0:
                     raise TimeoutError(f"{self!r} has not ended after {limit:g} s")
                 pause = min(pause, left)
+            if pause <= FIRST:
+                blocking("to wait for %s", self.job.__qualname__, "`await handle`")
             rest.wait(pause)
             pause = min(LONGEST, pause * GROWTH)
 
@@ -203,13 +207,22 @@ class RemoteHandle(Handle[R], Generic[R]):
         while not await asyncio.to_thread(self.done):
             await asyncio.sleep(pause)
             pause = min(LONGEST, pause * GROWTH)
-        return self.result(0)
+        try:
+            return self.result(0)
+        except BaseException as exc:
+            failure = carried(self, exc)
+            if failure is exc:
+                raise
+            raise failure from exc
 
     def add_done_callback(self, fn: Callable[[Handle[R]], object]) -> None:
         if self.done():
             safely("a done callback", self, fn, self)
         else:
-            _watch.add(self, fn)
+            _watch.add(self, on_its_loop(fn))
+
+    def remove_done_callback(self, fn: Callable[[Handle[R]], object]) -> None:
+        _watch.remove(self, fn)
 
     def future(self) -> Future[R]:
         """As of any handle; it also gets the error of a result that cannot be stored, or of a
@@ -224,7 +237,7 @@ class RemoteHandle(Handle[R], Generic[R]):
             try:
                 value = self.result(0)
             except BaseException as exc:  # the job's own may be any
-                future.set_exception(exc)
+                future.set_exception(carried(self, exc))
             else:
                 future.set_result(value)
 

@@ -43,6 +43,12 @@ class Watch:
                     self._watched.pop()  # its own: who adds holds the lock
                     raise
 
+    def remove(self, handle: Handle[Any], fn: Callable[[Any], object]) -> None:
+        try:
+            self._watched.remove((handle, fn))
+        except ValueError:
+            pass
+
     def _run(self) -> None:
         rest, away = threading.Event(), False
         while True:

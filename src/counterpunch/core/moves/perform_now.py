@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..places.lane import Lane
+from ..values.blocking import blocking
 from ..values.failure import handed_over
 from ..values.handle import Handle, new_handle
 from ..values.hooks import context_for
@@ -37,6 +38,7 @@ class PerformNow:
     ) -> Any:
         """Run one attempt on this thread; return or raise what it gives."""
         lane: Lane = self._registry.lane(job)
+        blocking("%s.perform_now()", job.__qualname__, "`await` and perform_async()")
         self._room.refuse_late(lane)
         if lane.plan.check is None:
             raise TypeError(f"{job.__qualname__} cannot be run: {lane.plan.lacks}")

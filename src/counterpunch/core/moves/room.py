@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..places.lane import Lane
 from ..places.parking import Parking, Sleeper
 from ..places.site import Site
+from ..values.blocking import blocking
 from ..values.current import current_job
 from ..values.errors import QueueFull, ShuttingDown, interrupts
 from ..values.handle import Call
@@ -56,6 +57,9 @@ class Room:
             if not self._stage.threads:
                 why = "in a test mode nothing makes room while the caller blocks"
                 raise QueueFull(f"{refused}, and {why}")
+            owner = lane.job.__qualname__
+            instead = f"`await asyncio.to_thread({owner}.perform_async, ...)`"
+            blocking("%s, whose queue is full, with overflow='block'", owner, instead)
             self._wait(lane)
             return None
         return policy
@@ -94,6 +98,8 @@ class Room:
             reason = f"the queue was full (max_jobs={lane.max_jobs})"
             self._endings.end(call, DISCARDED, reason, "queue_full")
         elif policy == "caller_runs":
+            owner = lane.job.__qualname__
+            blocking("%s, by overflow='caller_runs',", owner, "another overflow, and `await`")
             self._here.run(call)
             if call.state is FAILED and interrupts(call.outcome):
                 raise call.failure()  # a Ctrl-C ends the job, and is the caller's all the same

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 
+from ..values.blocking import blocking
 from ..values.checks import seconds
 from ..values.config import config
 from ..values.hooks import report
@@ -98,9 +99,15 @@ def wait_idle(timeout: float | timedelta | None = None, scheduled: bool = False)
 
     Raises:
         InvalidOption: (a ``ValueError``) for a negative or not finite timeout.
+
+    Warns:
+        RuntimeWarning: Once per place, where it blocks the thread of a running event loop.
     """
     limit = seconds(0.0)("wait_idle", "timeout", timeout)
-    return current().wait_idle(limit, delayed=scheduled)
+    runtime = current()
+    if limit != 0.0 and runtime.stage.threads and not runtime.idle(scheduled):
+        blocking("%s()", "wait_idle", "`await asyncio.to_thread(counterpunch.wait_idle)`")
+    return runtime.wait_idle(limit, delayed=scheduled)
 
 
 def _at_exit() -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from .clock import moment
 from .errors import Cancelled, CounterpunchError, Discarded, Lost
+from .future import awaited, future_of, on_its_loop
 from .keeper import Keeper
 from .overrides import Overrides
 from .record import Record, fill
@@ -103,15 +104,8 @@ class Handle(Record, Generic[R]):
 
     def as_dict(self) -> dict[str, Any]:
         """The job as plain JSON values, for a page that polls it. Arguments are left out."""
-        moments = {
-            name: None if when is None else when.isoformat()
-            for name, when in (
-                ("enqueued_at", self.enqueued_at),
-                ("run_at", self.run_at),
-                ("started_at", self.started_at),
-                ("finished_at", self.finished_at),
-            )
-        }
+        names = ("enqueued_at", "run_at", "started_at", "finished_at")
+        moments = {name: (when := getattr(self, name)) and when.isoformat() for name in names}
         error = self.error
         return {
             "id": self.id,
@@ -143,6 +137,7 @@ class Handle(Record, Generic[R]):
 
         Inside a job it keeps the worker. If no other worker is left to run what it waits for,
         because all of them wait so, it is run right there. That needs a wait without a timeout.
+        On the thread of a running event loop it blocks that: a ``RuntimeWarning``, once per place.
 
         Args:
             timeout: Seconds to wait at most; None waits without limit.
@@ -152,7 +147,7 @@ class Handle(Record, Generic[R]):
             InvalidOption: (a ``ValueError``) for a timeout that is NaN or no time.
             Cancelled, Discarded, Lost: If it ended that way.
             CounterpunchError: In a job, without a timeout: if it waits for itself, or for a
-                job that waits for it; the message names them.
+                job that waits for it; the message names them. On the loop that the job runs on.
             BaseException: Its own, if it failed.
         """
         try:
@@ -183,26 +178,29 @@ class Handle(Record, Generic[R]):
 
         It runs on the thread that ended the job. An exception it raises is logged.
         """
-        self.lane.keeper.watch(self, fn)
+        self.lane.keeper.watch(self, on_its_loop(fn))
+
+    def remove_done_callback(self, fn: Callable[[Handle[R]], object]) -> None:
+        """Take a callback back that has not been called yet."""
+        self.lane.keeper.unwatch(self, fn)
 
     def future(self) -> Future[R]:
         """A ``concurrent.futures.Future`` that follows this job, for ``wait`` and the like.
 
         Cancelling the future does not cancel the job. A job that is cancelled gives its future
         the exception ``Cancelled``; the future itself is then not ``cancelled()``, which
-        ``asyncio.wrap_future`` would take for a cancellation of the task that waits.
+        ``asyncio.wrap_future`` would take for a cancellation of the task that waits. What the
+        job's own is raised as is said at ``__await__``.
         """
-        from .future import future_of  # late, as below
-
         return future_of(self)
 
     def __await__(self) -> Generator[Any, None, R]:
-        """``await handle``: as ``result()``, without blocking the event loop.
+        """``await handle``, in a task of asyncio or trio: as ``result()``, without blocking it.
 
-        Cancelling the waiting task leaves the job alone.
+        Cancelling the waiting task leaves the job alone. If the job failed with what would end
+        the waiting task or its loop (``SystemExit``, ``asyncio.CancelledError``), it is the cause
+        of a ``CounterpunchError``.
         """
-        from .future import awaited  # late: it needs asyncio
-
         return awaited(self)
 
     # Steering it

@@ -25,6 +25,7 @@ from ..places.parking import Parking, Sleeper
 from ..places.site import Site
 from ..places.steps import entries
 from ..places.watchers import again
+from ..values.blocking import blocking
 from ..values.current import current, current_job
 from ..values.errors import CounterpunchError
 from ..values.handle import Call
@@ -94,6 +95,8 @@ class Waits:
                 mode says so.
         """
         self.before_wait(call)
+        if limit is None or limit > 0.0:
+            blocking("to wait for %s", call.job.__qualname__, "`await handle`")
         return (limit is None and self.in_job(call)) or self.watchers.wait(call, limit)
 
     def coroutine_of(self, call: Call) -> Any:
