@@ -88,7 +88,7 @@ def test_metrics_are_served(yard):
     """The Prometheus text, with its content type."""
     answer = Client().get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
-    assert 'counterpunch_jobs{job="Gated",status="queued"} 1' in answer.text
+    assert 'counterpunch_jobs{job_class="Gated",status="queued"} 1' in answer.text
 
 
 def test_metrics_have_no_json(yard):

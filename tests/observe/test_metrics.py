@@ -16,10 +16,10 @@ from counterpunch import Discard, Job, Retry
 SOON = 10.0  # seconds
 
 LINE = re.compile(
-    r'(?P<name>[a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(?P<labels>(?:[a-z]+="(?:[^"\\\n]|\\["\\n])*",?)+)\})?'
+    r'(?P<name>[a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(?P<labels>(?:[a-z_]+="(?:[^"\\\n]|\\["\\n])*",?)+)\})?'
     r" (?P<value>-?[0-9.]+(?:e[+-]?[0-9]+)?)"
 )
-LABEL = re.compile(r'([a-z]+)="((?:[^"\\]|\\.)*)"')
+LABEL = re.compile(r'([a-z_]+)="((?:[^"\\]|\\.)*)"')
 
 
 def parse(text):
@@ -80,15 +80,15 @@ def test_the_numbers_are_those_of_the_jobs():
     assert counterpunch.wait_idle(SOON, scheduled=True)
     found = parse(counterpunch.metrics())
     job = "Metered"
-    assert value(found, "counterpunch_jobs_accepted_total", job=job) == 5
-    assert value(found, "counterpunch_jobs_ended_total", job=job, status="succeeded") == 3
-    assert value(found, "counterpunch_jobs_ended_total", job=job, status="failed") == 1
-    assert value(found, "counterpunch_jobs_ended_total", job=job, status="discarded") == 1
-    assert value(found, "counterpunch_attempts_total", job=job) == 7
-    assert value(found, "counterpunch_retries_total", job=job) == 2
-    assert value(found, "counterpunch_discards_total", job=job, reason="raised") == 1
-    assert value(found, "counterpunch_discards_total", job=job, reason="expired") == 0
-    assert value(found, "counterpunch_jobs", job=job, status="queued") == 0
+    assert value(found, "counterpunch_jobs_accepted_total", job_class=job) == 5
+    assert value(found, "counterpunch_jobs_ended_total", job_class=job, status="succeeded") == 3
+    assert value(found, "counterpunch_jobs_ended_total", job_class=job, status="failed") == 1
+    assert value(found, "counterpunch_jobs_ended_total", job_class=job, status="discarded") == 1
+    assert value(found, "counterpunch_attempts_total", job_class=job) == 7
+    assert value(found, "counterpunch_retries_total", job_class=job) == 2
+    assert value(found, "counterpunch_discards_total", job_class=job, reason="raised") == 1
+    assert value(found, "counterpunch_discards_total", job_class=job, reason="expired") == 0
+    assert value(found, "counterpunch_jobs", job_class=job, status="queued") == 0
     assert value(found, "counterpunch_healthy") == 1
     assert value(found, "counterpunch_threads") >= 1
 
@@ -110,8 +110,8 @@ def test_histograms_count_each_attempt_once_and_never_fall_with_the_bound():
         assert buckets == sorted(buckets)
         assert [number for _, number in buckets] == sorted(number for _, number in buckets)
         assert buckets[-1] == (float("inf"), 4)
-        assert value(found, f"{name}_count", job="Metered") == 4
-        assert value(found, f"{name}_sum", job="Metered") >= 0
+        assert value(found, f"{name}_count", job_class="Metered") == 4
+        assert value(found, f"{name}_sum", job_class="Metered") >= 0
 
 
 def test_every_family_has_help_type_and_a_base_unit():
@@ -131,7 +131,7 @@ def test_a_hostile_class_name_is_escaped():
     bad.perform_async().result(SOON)
     found = parse(counterpunch.metrics())
     label = 'Bad\\"\\\\\\nName'
-    assert value(found, "counterpunch_jobs_accepted_total", job=label) == 1
+    assert value(found, "counterpunch_jobs_accepted_total", job_class=label) == 1
 
 
 def test_counters_only_rise_while_jobs_run():
@@ -173,11 +173,14 @@ def test_a_fall_of_the_counters_shows_as_a_new_start():
     assert abs(started - time.time()) < 60
     counterpunch.shutdown(timeout=SOON)
     stopped = parse(counterpunch.metrics())
-    assert value(stopped, "counterpunch_jobs_ended_total", job="Metered", status="succeeded") == 1
+    assert (
+        value(stopped, "counterpunch_jobs_ended_total", job_class="Metered", status="succeeded")
+        == 1
+    )
     assert value(stopped, "counterpunch_start_time_seconds") == started
     Metered.perform_async("ok").result(SOON)
     after = parse(counterpunch.metrics())
-    assert value(after, "counterpunch_jobs_accepted_total", job="Metered") == 1
+    assert value(after, "counterpunch_jobs_accepted_total", job_class="Metered") == 1
     assert value(after, "counterpunch_start_time_seconds") > started
 
 
@@ -199,7 +202,7 @@ def test_a_real_parser_reads_it():
     assert families["counterpunch_run_seconds"].type == "histogram"
     accepted = families["counterpunch_jobs_accepted"]
     assert accepted.type == "counter"
-    assert {s.labels["job"] for s in accepted.samples} == {name, "Metered"}
+    assert {s.labels["job_class"] for s in accepted.samples} == {name, "Metered"}
     assert sum(len(f.samples) for f in families.values()) == len(
         [line for line in text.splitlines() if not line.startswith("#")]
     )

@@ -23,9 +23,10 @@ ENDED = ("succeeded", "failed", "cancelled", "discarded", "lost")
 def metrics() -> str:
     """The state of this process as Prometheus text, version 0.0.4.
 
-    All names begin with ``counterpunch_``, all times are seconds, and ``job`` is the class's
-    qualified name. Several server processes behind one port answer each for itself: scrape
-    each, or add a label.
+    All names begin with ``counterpunch_``, all times are seconds, and the label ``job_class`` is
+    the class's name as in ``stats()`` (``job`` is Prometheus's own word for what it scrapes).
+    Several server processes behind one port answer each for itself; ``/metrics`` of a dashboard
+    with ``processes=True`` has all of them, each in a label ``process``.
 
     Counters and histograms only rise. They start at zero in a new process, in a forked one,
     and with the first enqueue after a ``shutdown()``: the one kind of fall that ``rate()``
@@ -44,7 +45,7 @@ def metrics() -> str:
     ]
     for name, kind, text, samples in _FAMILIES:
         rows = [
-            (suffix, {"job": job, **labels}, value)
+            (suffix, {"job_class": job, **labels}, value)
             for job, counts in snapshot.jobs.items()
             for suffix, labels, value in samples(counts)
         ]
