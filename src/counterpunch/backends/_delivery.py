@@ -18,8 +18,8 @@ from typing import TypeVar
 
 from ..core.port import accepting, admitted, broken
 from ..core.values.backend import HERE
+from ..core.values.error_text import one_line
 from ..core.values.errors import RemoteError
-from ..core.values.failure import one_line
 from ..core.values.hooks import report
 from ..core.values.retry import Retry
 from ..core.values.status import Status

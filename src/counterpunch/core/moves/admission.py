@@ -16,8 +16,8 @@ from ..values.backend import engine_of
 from ..values.commit import Deferral, Scope
 from ..values.config import config
 from ..values.current import current_batch
+from ..values.error_text import message_of
 from ..values.errors import Discard
-from ..values.failure import message_of
 from ..values.handle import Call, Handle, new_handle
 from ..values.hooks import context_for, enter_around, process, report
 from ..values.mode import Mode

@@ -1,10 +1,9 @@
-"""What is kept of an exception once the job that raised it has ended: text, and no frames."""
+"""What an exception holds on to once the job that raised it has ended: no frames."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
-import traceback
 from collections.abc import Iterator
 from itertools import pairwise
 from types import CodeType, FrameType, TracebackType
@@ -14,12 +13,8 @@ from .errors import Cancelled
 from .twin import CONTEXT, FRAMES, linked, without_frames
 
 __all__ = [
-    "asyncio_cancelled", "beginnings", "error_text", "forget_frames", "handed_over", "message_of",
-    "one_line", "passed_through",
+    "asyncio_cancelled", "beginnings", "forget_frames", "handed_over", "passed_through",
 ]  # fmt: skip
-
-#: An error text is cut to this many characters; the end, with the message, is kept.
-ERROR_TEXT = 20_000
 
 
 #: inspect.CO_GENERATOR, CO_COROUTINE and CO_ASYNC_GENERATOR.
@@ -98,23 +93,3 @@ def asyncio_cancelled() -> type[BaseException]:
     # Another thread may be in the midst of importing it.
     kind: type[BaseException] = getattr(asyncio, "CancelledError", Cancelled)
     return kind
-
-
-def error_text(exc: BaseException) -> str:
-    try:
-        text = "".join(traceback.format_exception(exc))
-    except BaseException as broken:  # an exception may bring anything with it
-        text = f"{type(exc).__name__} (formatting it raised {type(broken).__name__})"
-    return text if len(text) <= ERROR_TEXT else "..." + text[-ERROR_TEXT:]
-
-
-def message_of(exc: BaseException) -> str:
-    try:
-        return str(exc)
-    except BaseException:
-        return "its __str__ failed"
-
-
-def one_line(exc: BaseException) -> str:
-    text = message_of(exc).strip().split("\n", 1)[0][:500]
-    return f"{type(exc).__name__}: {text}" if text else type(exc).__name__

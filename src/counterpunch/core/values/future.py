@@ -9,8 +9,8 @@ from functools import partial
 from typing import Any
 
 from .blocking import in_trio, running_loop
+from .error_text import one_line
 from .errors import CounterpunchError
-from .failure import one_line
 from .status import FAILED, SUCCEEDED, TERMINAL
 
 __all__ = ["awaited", "carried", "future_of", "on_its_loop", "woken"]

@@ -11,8 +11,10 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from .clock import moment
+from .error_text import head_of
 from .errors import Cancelled, CounterpunchError, Discarded, Lost
 from .future import awaited, future_of, on_its_loop
+from .jsonable import jsonable
 from .keeper import Keeper
 from .overrides import Overrides
 from .record import Record, fill
@@ -86,7 +88,8 @@ class Handle(Record, Generic[R]):
 
     @property
     def error(self) -> str | None:
-        """Why it was discarded, cancelled or lost; else the latest failure with its traceback."""
+        """Why it was discarded, cancelled or lost; else the latest failure: its type and message,
+        whole, and then its traceback."""
         return None if self.more is None else self.more.reason or self.more.error
 
     @property
@@ -103,7 +106,11 @@ class Handle(Record, Generic[R]):
         return Overrides(self)
 
     def as_dict(self) -> dict[str, Any]:
-        """The job as plain JSON values, for a page that polls it. Arguments are left out."""
+        """The job as JSON values, strictly, for a page that polls it; without its arguments.
+
+        ``progress`` is ``[done, total, message]``, ``error`` type and message alone. What JSON
+        cannot say is text: dates, decimals and ids as written, a short ``repr`` of all else.
+        """
         names = ("enqueued_at", "run_at", "started_at", "finished_at")
         moments = {name: (when := getattr(self, name)) and when.isoformat() for name in names}
         error = self.error
@@ -113,9 +120,9 @@ class Handle(Record, Generic[R]):
             "status": self.status.value,
             "attempt": self.attempt,
             **moments,
-            "progress": self.progress,
-            "data": self.data,
-            "error": error.strip().rsplit("\n", 1)[-1] if error else None,
+            "progress": jsonable(self.progress),
+            "data": jsonable(self.data),
+            "error": None if error is None else head_of(error),
         }
 
     # Waiting for it

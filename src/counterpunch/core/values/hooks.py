@@ -14,6 +14,7 @@ from contextvars import Context, copy_context
 from types import CodeType, CoroutineType
 from typing import TYPE_CHECKING, Any
 
+from .error_text import printable, traceback_of
 from .errors import InvalidOption, interrupts, shorten
 from .handle import Call, Handle
 
@@ -183,7 +184,11 @@ def complain(what: str, handle: Call | None, exc: BaseException) -> None:
 def report(level: int, message: str, *args: object, **kwargs: Any) -> None:
     """Log, whatever state logging is in: a handler that raises must not end a worker. What
     ``interrupts`` goes on to the caller."""
+    exc = kwargs.get("exc_info")
     try:
+        if isinstance(exc, BaseException) and not printable(exc):
+            message, args = f"{message}\n%s", (*args, traceback_of(exc))
+            kwargs["exc_info"] = None
         logger.log(level, message, *args, **kwargs)
     except BaseException as exc:
         if interrupts(exc):

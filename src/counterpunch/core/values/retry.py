@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from .checks import amount, whole
 from .errors import InvalidOption
+from .matching import matches, touches
 
 __all__ = ["Chance", "Retry", "exception_types"]
 
@@ -40,7 +41,8 @@ class Retry:
         max_attempts: Runs in total, the first included. Default 5; 1 never retries.
         on: Exception classes that are retried. Default every ``Exception``;
             ``SystemExit`` and its like are retried only if named here.
-        not_on: Exception classes that are not, even if ``on`` covers them.
+        not_on: Exception classes that are not, even if ``on`` covers them. A group, as
+            a ``TaskGroup`` raises it, is retried if all in it is, by ``on`` and ``not_on``.
         wait: Seconds before the second attempt. Default 1.
         factor: What each further wait is multiplied by. Default 2.
         max_wait: Longest wait in seconds. Default 60.
@@ -122,9 +124,7 @@ class Retry:
     def wants(self, attempt: int, exc: BaseException) -> bool:
         """True if a failure of attempt number ``attempt`` by ``exc`` may be retried at all."""
         return (
-            attempt < self.max_attempts
-            and isinstance(exc, self.on)
-            and not isinstance(exc, self.not_on)
+            attempt < self.max_attempts and matches(exc, self.on) and not touches(exc, self.not_on)
         )
 
     def next_delay(

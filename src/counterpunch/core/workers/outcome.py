@@ -11,10 +11,12 @@ from typing import Any, NoReturn
 
 from ..places.lane import Lane
 from ..values.arguments import shown_arguments
+from ..values.error_text import error_text, one_line
 from ..values.errors import Cancelled, Discard
-from ..values.failure import asyncio_cancelled, error_text, forget_frames, one_line
+from ..values.failure import asyncio_cancelled, forget_frames
 from ..values.handle import Call
 from ..values.hooks import logger, report
+from ..values.matching import leaves, matches
 from ..values.status import CANCELLED, DISCARDED, FAILED, RETRYING, SUCCEEDED, Status
 from ..values.twin import without_frames
 
@@ -40,11 +42,11 @@ def judge(call: Call, lane: Lane, value: Any, exc: BaseException | None, final: 
     more = call.extra()
     if isinstance(exc, Abandon):
         return CANCELLED  # the drain has already reported the job as lost
-    if isinstance(exc, (Discard, *call.option("discard_on"))):
-        more.reason = one_line(exc)
+    if matches(exc, drops := (Discard, *call.option("discard_on"))):
+        more.reason = one_line(exc if isinstance(exc, drops) else next(leaves(exc)))
         log(logging.INFO, call, "was discarded: %s", more.reason)
         return DISCARDED
-    if isinstance(exc, (Cancelled, asyncio_cancelled())) and lane.tokens.requested(call):
+    if matches(exc, (Cancelled, asyncio_cancelled())) and lane.tokens.requested(call):
         more.reason = "stopped at its own check of the cancel token"
         log(logging.INFO, call, "was cancelled")
         return CANCELLED
