@@ -15,6 +15,7 @@ from typing import Any
 from ..places.backlog import Worker
 from ..places.steps import entries
 from ..values.handle import Call
+from ..values.unfinished import finished
 from .attempt import perform, run_async, steps
 from .deadlock import Waits
 
@@ -24,7 +25,9 @@ Frames = Mapping[int, FrameType]
 Summary = list[traceback.FrameSummary]
 
 #: The functions that call a job's ``perform``: what lies below them is the same for all.
-_CALLERS = {(each.__code__.co_filename, each.__name__) for each in (steps, run_async, perform)}
+_CALLERS = {
+    (each.__code__.co_filename, each.__name__) for each in (steps, run_async, perform, finished)
+}
 
 
 class Stacks:
@@ -101,9 +104,12 @@ class Stacks:
 
 
 def _from_perform(summary: Summary) -> Summary:
+    below = False
     for index, line in enumerate(summary):
         if (line.filename, line.name) in _CALLERS:
-            return summary[index + 1 :] or summary[index:]
+            below = True
+        elif below:
+            return summary[index:]
     return summary
 
 
