@@ -1,4 +1,4 @@
-"""The README's Python blocks run, in order, in one namespace, as a reader would paste them."""
+"""README and guide: Python blocks run as a reader would paste them, and links lead somewhere."""
 
 from __future__ import annotations
 
@@ -14,33 +14,61 @@ import counterpunch
 from counterpunch.core.values.hooks import process
 from counterpunch.define.options import DEFAULTS
 
-README = Path(__file__).parents[2] / "README.md"
-BLOCKS = re.findall(r"^```python\n(.*?)^```", README.read_text(encoding="utf-8"), re.M | re.S)
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+GUIDE = sorted((ROOT / "examples" / "guide").glob("*.md"))
+TEXTS = {page.name if page != README else "README": page for page in [*GUIDE, README]}
+TEXTS["the guide"] = ROOT / "examples" / "guide" / "README.md"
+PAGES = {"README": README, **{page.stem: page for page in GUIDE if page.stem != "README"}}
 HOSTS = (
-    "flask", "fastapi", "django", "sqlalchemy", "starlette", "celery", "rq", "dramatiq"
+    "flask", "fastapi", "django", "sqlalchemy", "starlette", "celery", "rq", "dramatiq",
+    "opentelemetry", "structlog", "sentry_sdk", "httpx",
 )  # fmt: skip
 
 
+def _blocks(page: Path) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S)
+
+
+#: What a reader has met before anything else.
+FIRST = _blocks(README)[0]
+
+
 def _hosts_of(block: str) -> list[str]:
-    ours = r"counterpunch\.backends\."
-    return [host for host in HOSTS if re.search(rf"^(from|import) ({ours})?{host}\b", block, re.M)]
+    ours = r"counterpunch\.(backends|integrations)\."
+    return [
+        host for host in HOSTS if re.search(rf"^ *(from|import) ({ours})?{host}\b", block, re.M)
+    ]
 
 
-def test_code_comes_early() -> None:
-    """A stranger sees code by line 15."""
+def test_the_readme_is_short_and_code_comes_early() -> None:
+    """A stranger sees code by line 15, and reads to the end."""
     lines = README.read_text(encoding="utf-8").splitlines()
     assert lines.index("```python") < 15
+    assert len(lines) <= 250
 
 
-def test_python_blocks_run() -> None:
+@pytest.fixture
+def as_before(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """What a page registers or configures is taken back."""
+    monkeypatch.chdir(ROOT)
+    before = process.around_perform, process.around_enqueue, process.on_error
+    yield
+    process.around_perform, process.around_enqueue, process.on_error = before
+    process.changed()
+
+
+@pytest.mark.usefixtures("as_before")
+@pytest.mark.parametrize("page", PAGES)
+def test_python_blocks_run(page: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Every block that needs no web framework runs, one after the other."""
+    monkeypatch.setenv("DATABASE", str(tmp_path / "shop.sqlite3"))
     namespace: dict[str, Any] = {"__name__": "readme"}
-    ran = 0
-    for number, block in enumerate(BLOCKS):
+    exec(FIRST, namespace)
+    for number, block in enumerate(_blocks(PAGES[page])):
         if not _hosts_of(block):
-            exec(compile(block, f"README block {number}", "exec"), namespace)
-            ran += 1
-    assert ran >= 3
+            exec(compile(block, f"{page}, block {number}", "exec"), namespace)
+    assert counterpunch.wait_idle(10)
 
 
 def _lines() -> list[str]:
@@ -52,39 +80,39 @@ def _lines() -> list[str]:
     ]
 
 
+@pytest.mark.usefixtures("as_before")
 def test_the_lines_of_the_feature_table_run() -> None:
     """Each as it stands: those that set an option, or define perform, inside a job class."""
     namespace: dict[str, Any] = {"__name__": "readme"}
-    for number, block in enumerate(BLOCKS):
-        if not _hosts_of(block):
-            exec(compile(block, f"README block {number}", "exec"), namespace)
-    exec("from counterpunch import *", namespace)
+    exec(FIRST, namespace)
+    exec("import time; from counterpunch import *", namespace)
 
     class Session:
         def defer(self, commit: Callable[[], object], rollback: Callable[[], object]) -> bool:
             return False  # no transaction is open
 
     namespace.update(
-        tracing=lambda handle: nullcontext(), report=lambda *args: None, session=Session()
+        tracing=lambda handle: nullcontext(),
+        report=lambda exc, handle, will_retry: None,
+        lost=lambda handles: None,
+        session=Session(),
     )
     lines = _lines()
-    assert len(lines) >= 30
-    before = process.around_perform, process.around_enqueue, process.on_error
+    assert len(lines) >= 25
     try:
         for line in lines:
             in_a_class = re.match(rf"({'|'.join(DEFAULTS)})\b.* = |async def perform", line)
             if in_a_class:
                 perform = "def perform(self, user_id=0): pass"
                 text = f"class Feature(Job):\n    {perform}\n    {line}"
-            elif line == "True" or line.startswith("raise "):
-                continue  # a value, and a line for the inside of perform
+            elif line in ("True", "None", "await"):
+                continue  # a word of the text
             else:
                 text = line
             exec(compile(text, f"README table: {line}", "exec"), namespace)
         assert counterpunch.wait_idle(10)
     finally:
-        process.around_perform, process.around_enqueue, process.on_error = before
-        process.changed()
+        counterpunch.configure(on_lost=None, shutdown_timeout=8.0, max_threads=None)
 
 
 @pytest.mark.parametrize(
@@ -97,18 +125,55 @@ def test_the_lines_of_the_feature_table_run() -> None:
 )
 def test_the_line_for_a_framework_is_the_one_its_server_runs_with(line: str, app: str) -> None:
     """In the tests of real servers, which are not at hand everywhere."""
-    assert f"| `{line}`" in README.read_text(encoding="utf-8")
-    written = (README.parent / "tests" / "hosts" / "apps" / app).read_text(encoding="utf-8")
+    page = ROOT / "examples" / "guide" / "frameworks.md"
+    assert f"| `{line}`" in page.read_text(encoding="utf-8")
+    written = (ROOT / "tests" / "hosts" / "apps" / app).read_text(encoding="utf-8")
     assert line in [row.partition("  #")[0].strip() for row in written.splitlines()]
 
 
-@pytest.mark.parametrize("block", [block for block in BLOCKS if _hosts_of(block)])
-def test_blocks_for_a_framework_run(block: str) -> None:
+@pytest.mark.usefixtures("as_before")
+@pytest.mark.parametrize(
+    ("page", "number"),
+    [
+        (name, number)
+        for name, page in PAGES.items()
+        for number, block in enumerate(_blocks(page))
+        if _hosts_of(block)
+    ],
+)
+def test_blocks_for_a_framework_run(page: str, number: int) -> None:
     """The others run after the first one, wherever their framework is installed."""
+    block = _blocks(PAGES[page])[number]
     for host in _hosts_of(block):
         pytest.importorskip(host)
     if "RedisBroker" in block:
         pytest.importorskip("redis")  # Dramatiq can be installed without
     namespace: dict[str, Any] = {"__name__": "readme"}
-    exec(compile(BLOCKS[0], "README block 0", "exec"), namespace)
-    exec(compile(block, "README block", "exec"), namespace)
+    exec(FIRST, namespace)
+    exec(compile(block, f"{page}, block {number}", "exec"), namespace)
+
+
+def _anchors(page: Path) -> set[str]:
+    titles = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.M)
+    return {re.sub(r"[^\w\- ]", "", title).strip().lower().replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_links_lead_somewhere(name: str) -> None:
+    """To a file of the repository, and to a heading that is there."""
+    page = TEXTS[name]
+    for text, target in re.findall(r"\[([^\]]*)\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if target.startswith(("http://", "https://")):
+            continue
+        path, _, anchor = target.partition("#")
+        file = page.parent / path if path else page
+        assert file.exists(), f"[{text}]({target})"
+        assert not anchor or anchor in _anchors(file), f"[{text}]({target})"
+
+
+def test_files_that_are_named_are_there() -> None:
+    """Each claim names its test or benchmark."""
+    for page in TEXTS.values():
+        text = page.read_text(encoding="utf-8")
+        for name in re.findall(r"`((?:tests|examples|src)/[\w/.-]+)`", text):
+            assert (ROOT / name).exists(), f"{page.name}: {name}"

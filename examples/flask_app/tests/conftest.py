@@ -1,0 +1,13 @@
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+
+import shop
+
+
+@pytest.fixture
+def client(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FlaskClient:
+    monkeypatch.setenv("DATABASE", str(tmp_path / "shop.sqlite3"))
+    monkeypatch.setenv("ADMIN_PASSWORD", "let me in")
+    return shop.create_app().test_client()
