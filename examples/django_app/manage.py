@@ -7,9 +7,9 @@
     curl -X POST -d email=ada@example.com http://127.0.0.1:8000/signup
     curl http://127.0.0.1:8000/jobs/<id from the answer>
 
-In production: ``gunicorn project.wsgi`` or ``uvicorn project.asgi:application``. Environment,
-all optional: ``DATABASE``, the SQLite file; ``JOB_SECONDS``, how long a job takes (default 0);
-``JOB_LEDGER``, a file that gets one line per performed job.
+The page is at ``/admin/jobs/``, for staff: ``manage.py createsuperuser``. In production:
+``gunicorn project.wsgi`` or ``uvicorn project.asgi:application``. Environment, optional:
+``DATABASE``, the SQLite file, and ``SECRET_KEY``.
 """
 
 import os

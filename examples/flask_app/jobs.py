@@ -9,6 +9,7 @@ from email.message import EmailMessage
 from urllib.error import HTTPError
 
 import store
+
 from counterpunch import Job, Retry
 
 log = logging.getLogger(__name__)

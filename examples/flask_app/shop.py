@@ -1,10 +1,10 @@
 """A small shop in Flask: sign up, and everything slow happens afterwards.
 
-    pip install -r requirements.txt
-    flask --app shop run                  # for development
-    gunicorn                              # as gunicorn.conf.py says
+pip install -r requirements.txt
+flask --app shop run                  # for development
+gunicorn                              # as gunicorn.conf.py says
 
-    curl -X POST -d email=ada@example.com http://127.0.0.1:8000/signup
+curl -X POST -d email=ada@example.com http://127.0.0.1:8000/signup
 """
 
 import hmac
@@ -12,13 +12,13 @@ import logging
 import os
 import sqlite3
 
+import jobs
+import store
 from flask import Flask, redirect, request, session
 from flask.typing import ResponseReturnValue
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 import counterpunch
-import jobs
-import store
 from counterpunch import dashboard
 from counterpunch.integrations.flask import Counterpunch
 

@@ -1,4 +1,4 @@
-"""The example apps under load: no request waits for a job, and a stop loses none."""
+"""Apps under load: no request waits for a job, and a stop loses none."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ REQUESTS = 600
 
 
 class Site(NamedTuple):
-    """One example on one server.
+    """One app on one server.
 
     ``says``: the number of the user, in a line of the ledger. ``requests`` and ``clients``: how
     many make the load, and how many are sent at once; SQLite's one writer bounds Django's.
@@ -42,20 +42,21 @@ class Site(NamedTuple):
     clients: int = CLIENTS
 
 
+APPS = Path(__file__).parent / "apps"
 DJANGO = EXAMPLES / "django_app"
 SITES = {
     "flask": Site(
         ("flask", "gunicorn"),
-        ("gunicorn", "-w", "2", "-k", "gthread", "--threads", "8", "flask_app:app"),
-        EXAMPLES,
+        ("gunicorn", "-w", "2", "-k", "gthread", "--threads", "8", "load_flask:app"),
+        APPS,
         "/signup/{n}",
         None,
         r"hi, user (\d+)",
     ),
     "fastapi": Site(
         ("fastapi", "uvicorn"),
-        ("uvicorn", "--port", "{port}", "--log-level", "warning", "fastapi_app:app"),
-        EXAMPLES,
+        ("uvicorn", "--port", "{port}", "--log-level", "warning", "load_fastapi:app"),
+        APPS,
         "/signup/{n}",
         None,
         r"hi, user (\d+)",
@@ -115,7 +116,8 @@ def serve(name: str, tmp_path: Path, job_seconds: float) -> tuple[Server, Path]:
         "GUNICORN_CMD_ARGS": "-b 127.0.0.1:{port}",
     }
     if name == "django":
-        environ["PYTHONPATH"] = os.pathsep.join([str(DJANGO), *sys.path])
+        environ["PYTHONPATH"] = os.pathsep.join([str(DJANGO), str(APPS), *sys.path])
+        environ["DJANGO_SETTINGS_MODULE"] = "load_django"
         migrate = [sys.executable, "manage.py", "migrate", "-v", "0"]
         subprocess.run(migrate, cwd=DJANGO, env={**os.environ, **environ}, timeout=LONG, check=True)
     command = [sys.executable, "-m", *site.command]

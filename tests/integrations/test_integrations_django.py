@@ -548,4 +548,4 @@ def test_the_example_app(command: list[str], tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     if command[0] == "test":
-        assert "Ran 3 tests" in done.stderr
+        assert "Ran 4 tests" in done.stderr

@@ -1,4 +1,4 @@
-"""The least that a site needs, and the two lines that are counterpunch's."""
+"""The least that a site with an admin needs, and the two lines that are counterpunch's."""
 
 import os
 from pathlib import Path
@@ -20,7 +20,34 @@ DATABASES = {
     }
 }
 
-INSTALLED_APPS = ["counterpunch.integrations.django", "signups"]
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.messages",
+    "django.contrib.sessions",
+    "counterpunch.integrations.django",
+    "signups",
+]
+MIDDLEWARE = [
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
 
 # Functions with Django's own @task run on counterpunch too, after the commit.
 TASKS = {

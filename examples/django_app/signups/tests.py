@@ -1,5 +1,6 @@
 """How such views are tested: ``python manage.py test``."""
 
+from django.contrib.auth.models import User
 from django.test import TestCase
 
 import counterpunch
@@ -34,3 +35,10 @@ class SignupTest(TestCase):
             assert handle is not None
             assert handle.status == "discarded"
         assert Signup.objects.count() == 0
+
+    def test_the_page_is_for_staff(self) -> None:
+        answer = self.client.get("/admin/jobs/")
+        assert answer.status_code == 303
+        assert answer["Location"] == "/admin/login/?next=/admin/jobs/"
+        self.client.force_login(User.objects.create(username="ada", is_staff=True))
+        assert self.client.get("/admin/jobs/").status_code == 200

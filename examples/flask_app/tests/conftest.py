@@ -1,9 +1,8 @@
 from pathlib import Path
 
 import pytest
-from flask.testing import FlaskClient
-
 import shop
+from flask.testing import FlaskClient
 
 
 @pytest.fixture

@@ -4,11 +4,11 @@ from email.message import EmailMessage
 from http.client import HTTPMessage
 from urllib.error import HTTPError
 
+import jobs
 import pytest
+import store
 from flask.testing import FlaskClient
 
-import jobs
-import store
 from counterpunch import testing
 
 

@@ -1,14 +1,4 @@
-"""The README's handler in FastAPI: answer the sign-up now, greet the user in a thread.
-
-    pip install counterpunch fastapi uvicorn
-    uvicorn --app-dir examples fastapi_app:app
-
-    curl -X POST http://127.0.0.1:8000/signup/42
-    curl http://127.0.0.1:8000/jobs/<id from the answer>
-
-Environment, both optional: ``JOB_SECONDS``, how long a job takes (default 0), and ``JOB_LEDGER``,
-a file that gets one line per performed job.
-"""
+"""A sign-up in FastAPI whose jobs take ``JOB_SECONDS`` and write a line into ``JOB_LEDGER``."""
 
 import os
 import time

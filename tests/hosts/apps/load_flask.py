@@ -1,16 +1,5 @@
-"""The README's handler in Flask: answer the sign-up now, greet the user in a thread.
+"""A sign-up in Flask whose jobs take ``JOB_SECONDS`` and write a line into ``JOB_LEDGER``."""
 
-    pip install counterpunch flask
-    python examples/flask_app.py --port 5000
-
-    curl -X POST http://127.0.0.1:5000/signup/42
-    curl http://127.0.0.1:5000/jobs/<id from the answer>
-
-Environment, both optional: ``JOB_SECONDS``, how long a job takes (default 0), and ``JOB_LEDGER``,
-a file that gets one line per performed job.
-"""
-
-import argparse
 import os
 import time
 
@@ -51,13 +40,3 @@ def job_status(job_id: str) -> ResponseReturnValue:
     if handle is None:
         return {"error": "no such job"}, 404
     return {"id": handle.id, "status": handle.status, "attempt": handle.attempt}
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="The Flask example on Flask's own server.")
-    parser.add_argument("--host", default="127.0.0.1", help="address (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=5000, help="port (default: %(default)s)")
-    args = parser.parse_args()
-    # Flask's own server dies at once of SIGTERM; this makes it end in order, jobs included.
-    counterpunch.configure(signals=True)
-    app.run(host=args.host, port=args.port)
