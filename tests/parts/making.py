@@ -16,6 +16,7 @@ from counterpunch.core.moves.duplicates import Duplicates
 from counterpunch.core.moves.endings import Endings
 from counterpunch.core.moves.performing import Performing
 from counterpunch.core.moves.queueing import Queueing
+from counterpunch.core.moves.rating import Rating
 from counterpunch.core.moves.room import Room
 from counterpunch.core.moves.steering import Steering
 from counterpunch.core.moves.taking import Taking
@@ -187,16 +188,18 @@ class Parts:
         self.taking = taking = Taking(at, self.whereabouts)
         self.endings = ends = Endings(at)
         self.queueing = queueing = Queueing(at, taking, ends, self.others)
-        self.waiting = waiting = Waiting(at, taking, ends, queueing)
-        self.performing = Performing(at, taking, ends, waiting, self.others)
+        self.rating = rating = Rating(at, taking, ends, queueing)
+        self.waiting = waiting = Waiting(at, taking, ends, rating)
+        self.performing = Performing(at, taking, ends, rating, waiting, self.others)
         self.steering = Steering(
-            at, taking, me, self.whereabouts, ends, queueing, waiting, lambda: None
+            at, taking, me, self.whereabouts, ends, queueing, rating, waiting, lambda: None
         )
         self.duplicates = Duplicates(at, taking, ends, self.steering)
         self.room = Room(at, self.here, ends, waiting)
         self.opened: list[Lane] = []
         self.taken, self.withdraw = waiting.taken, waiting.withdraw
         self.settle_delayed, self.turned_away = waiting.settle_delayed, queueing.turned_away
+        self.advance = rating.advance
         self.may_start, self.settle = self.performing.may_start, self.performing.settle
         self.rescue, self.repair = self.performing.rescue, taking.repair
 
@@ -223,7 +226,7 @@ class Parts:
             me,
             self.whereabouts,
             self.endings,
-            self.queueing,
+            self.rating,
             self.waiting,
             self.duplicates,
             deferring,

@@ -112,17 +112,17 @@ def test_times_are_noted_of_an_attempt_only() -> None:
     assert (runs.total, runs.sum) == (1, 2.0)
 
 
-def test_the_start_that_a_job_had_planned_is_given_back() -> None:
-    """The next one of its class may start then."""
+def test_the_place_of_a_job_in_its_rate_is_given_back() -> None:
+    """And it is said, so that the next one has it."""
     one = End(rate=Rate(1, per=10.0))
     bucket, now = one.lane.bucket, one.lane.monotonic()
     assert bucket is not None
-    assert bucket.reserve(now) == now
     made = call(one.lane)
-    made.due = bucket.reserve(now)
-    made.extra().planned = True
+    assert bucket.take(made, now)
+    assert bucket.next(now) == float("inf")
     one.endings.end(made, CANCELLED, "for the test")
-    assert bucket.reserve(now) == made.due == now + 10.0
+    assert bucket.next(now) == now
+    assert ("advance", one.lane) in one.lane.moves.asked
 
 
 def test_a_timer_of_a_job_is_cancelled_once() -> None:

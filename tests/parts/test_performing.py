@@ -52,14 +52,6 @@ def test_a_retry_does_not_expire() -> None:
     assert one.may_start(made, False)
 
 
-def test_a_wait_for_the_rate_counts_as_a_wait() -> None:
-    """From when the job was due before."""
-    one = Work(expires_in=5.0)
-    made = one.after(6.0)
-    made.extra().since, made.due = made.due, one.clock.monotonic()
-    assert not one.may_start(made, False)
-
-
 def test_a_start_too_many_for_the_rate_waits() -> None:
     """A busy pool has held back the ones before, so that they all come now."""
     one = Work(rate=Rate(1, per=10.0))
@@ -67,7 +59,8 @@ def test_a_start_too_many_for_the_rate_waits() -> None:
     assert one.may_start(first, False)
     assert not one.may_start(second, False)
     assert (second.state, where(second)) == (SCHEDULED, ["scheduled"])
-    assert second.due == one.clock.monotonic() + 10.0
+    assert second.due == one.clock.monotonic()
+    assert one.of.expected(second) == one.clock.monotonic() + 10.0
 
 
 def test_a_class_unique_in_the_queue_has_its_key_while_it_waits() -> None:

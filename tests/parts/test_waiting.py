@@ -121,35 +121,51 @@ def test_a_quiet_process_waits_and_a_stopped_one_does_not(phase: str, state: Any
 # For the rate
 
 
-def test_a_rate_lets_one_start_and_plans_the_next() -> None:
-    """Each at its instant; since when it was due before is remembered."""
+def test_a_rate_lets_one_start_and_lines_up_the_next() -> None:
+    """One is queued as the one before has started a period ago."""
     one = Wait(rate=Rate(1, per=10.0))
     first, second, third = one.due(), one.due(), one.due()
     start = one.clock.monotonic()
     assert [where(each) for each in (first, second, third)] == [
         ["queue"], ["scheduled"], ["scheduled"],
     ]  # fmt: skip
-    assert (second.due, third.due) == (start + 10.0, start + 20.0)
-    assert second.more.since == start
+    assert one.of.forecast() == {second: start + 10.0, third: start + 20.0}
+    assert one.waiting.withdraw(first, lambda call: None)
+    assert one.may_start(first, False)
     one.passes(10.0)
     assert (where(second), where(third)) == (["queue"], ["scheduled"])
 
 
-def test_the_start_of_one_that_is_cancelled_goes_to_the_next() -> None:
-    """It had a place in the rate."""
+@pytest.mark.parametrize("taken", [False, True], ids=["queued", "lined up"])
+def test_the_place_of_one_that_is_cancelled_goes_to_the_next(taken: bool) -> None:
+    """At once if it was on its way to a worker; and nobody waits for one in the line."""
     one = Wait(rate=Rate(1, per=10.0))
-    _, second = one.due(), one.due()
-    one.steering.cancel(second)
-    assert one.due().due == one.clock.monotonic() + 10.0
+    calls = [one.due(), one.due(), one.due()]
+    assert one.steering.cancel(calls.pop(1 if taken else 0))
+    assert [where(each) for each in calls] == [["queue"], ["scheduled"]]
+    assert one.of.expected(calls[1]) == one.clock.monotonic() + 10.0
 
 
 def test_a_job_has_one_place_in_the_rate() -> None:
-    """Asked again before it has started, it keeps the start that it has."""
+    """Asked again before it has started, it keeps the one that it has."""
+    one = Wait(rate=Rate(2, per=10.0))
+    made = one.due()
+    assert one.waiting.withdraw(made, one.rating.enter)
+    assert [where(each) for each in (made, one.due(), one.due())] == [
+        ["queue"], ["queue"], ["scheduled"],
+    ]  # fmt: skip
+
+
+def test_who_comes_too_late_for_the_last_place_stands_in_line_again() -> None:
+    """Another thread has taken it between the look and the step."""
     one = Wait(rate=Rate(1, per=10.0))
-    made = one.new()
-    assert not one.waiting.hold_back(made)
-    assert not one.waiting.hold_back(made)
-    assert one.due().due == one.clock.monotonic() + 10.0
+    first, second, other = one.due(), one.due(), one.new()
+    bucket = one.of.bucket
+    assert bucket is not None
+    meanwhile(one.of, "scheduled", "leaves", lambda: bucket.take(other, one.clock.monotonic()))
+    assert one.steering.cancel(first)
+    assert where(second) == ["scheduled"]
+    assert second in one.of.lineup.table
 
 
 # For room

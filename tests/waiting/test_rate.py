@@ -73,18 +73,16 @@ def test_uneven_arrivals_never_exceed_the_rate() -> None:
 
 
 def test_many_workers_in_real_threads_keep_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Eight workers, three enqueuing threads: the starts that were granted never exceed it."""
-    granted: list[float] = []
-    ask = TokenBucket.start
+    """Eight workers, three enqueuing threads: the starts that are on record never exceed it."""
+    started: list[float] = []
+    start = TokenBucket.start
 
-    def start(bucket: TokenBucket, now: float) -> float | None:
-        with bucket._lock:  # what is on record, in the order of the record
-            answer = ask(bucket, now)
-            if answer is None:
-                granted.append(bucket._started[-1])
-        return answer
+    def note(bucket: TokenBucket, call: object, now: float) -> None:
+        with bucket._lock:  # in the order of the record
+            start(bucket, call, now)
+            started.append(bucket._starts[-1])
 
-    monkeypatch.setattr(TokenBucket, "start", start)
+    monkeypatch.setattr(TokenBucket, "start", note)
 
     class ThreadedRateJob(Job):
         workers = 8
@@ -100,119 +98,43 @@ def test_many_workers_in_real_threads_keep_the_rate(monkeypatch: pytest.MonkeyPa
     for thread in threads:
         thread.join(WAIT)
     assert counterpunch.wait_idle(WAIT, scheduled=True)
-    assert len(granted) == ThreadedRateJob.stats().succeeded == 24
-    assert granted[-1] - granted[0] >= 0.5 - 1e-6  # up to the rounding of sums
-    assert most_in_a_window(granted, 0.1 - 1e-6) == 4
+    assert len(started) == ThreadedRateJob.stats().succeeded == 24
+    assert started[-1] - started[0] >= 0.5 - 1e-6  # up to the rounding of sums
+    assert most_in_a_window(started, 0.1 - 1e-6) == 4
 
 
 def test_the_bucket_is_exact_under_contention() -> None:
-    """Eight threads that ask for starts at one instant get exactly ``limit`` of them."""
-    bucket, granted = TokenBucket(Rate(100, per=1.0)), []
+    """Eight threads that ask for places at one instant get exactly ``limit`` of them."""
+    bucket, given = TokenBucket(Rate(100, per=1.0)), []
     begin = threading.Barrier(8)
 
     def ask() -> None:
         begin.wait(WAIT)
-        granted.extend(bucket.start(5.0) for _ in range(100))
+        jobs = [object() for _ in range(100)]
+        given.extend(job for job in jobs if bucket.take(job, 5.0))
 
     threads = [threading.Thread(target=ask) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(WAIT)
-    assert granted.count(None) == 100
-    assert bucket.start(5.999) is not None
-    assert bucket.start(6.0) is None
+    assert len(given) == len(bucket.places) == 100
+    for job in given:
+        bucket.start(job, 5.0)
+    assert not bucket.take(object(), 5.999)
+    assert bucket.take(object(), 6.0)
 
 
-def test_those_turned_away_come_back_in_portions() -> None:
-    """A thousand refused starts are spread over the periods to come, ``limit`` in each."""
-    bucket = TokenBucket(Rate(10, per=1.0))
-    assert [bucket.start(0.0) for _ in range(10)] == [None] * 10
-    later = [bucket.start(0.5) for _ in range(30)]
-    assert later == [1.0] * 10 + [2.0] * 10 + [3.0] * 10
-
-
-def test_a_place_given_up_goes_to_the_next() -> None:
-    """Cancelled and replaced jobs leave no holes; what is past is not handed out again."""
-
-    class Replaced(Job):
-        rate = Rate(1, per=10.0)
-        unique = "queued"
-        on_duplicate = "replace"
-
-        @staticmethod
-        def identity(key: int, version: int) -> int:
-            return key
-
-        def perform(self, key: int, version: int) -> None: ...
-
-    with fake(now=1_000_000_000) as recorder:
-        start = recorder.now.timestamp()
-        for version in range(100):
-            newest = Replaced.perform_async(0, version)
-        others = [Replaced.perform_async(key, 0) for key in range(1, 5)]
-        due = [handle.run_at.timestamp() - start for handle in (newest, *others)]
-        assert due == pytest.approx([10.0, 20.0, 30.0, 40.0, 50.0])  # the first was due at once
-        for handle in others[:3]:
-            assert handle.cancel()
-        recorder.advance(25)
-        last = Replaced.perform_async(9, 0)
-        assert last.run_at.timestamp() - start == pytest.approx(30.0)
-
-
-def test_a_place_of_a_rescheduled_job_goes_to_the_next() -> None:
-    """It has another time now; nobody inherits that one."""
-
-    class Moved(Job):
-        rate = Rate(1, per=10.0)
-
-        def perform(self) -> None: ...
-
-    with fake(now=1_000_000_000) as recorder:
-        start = recorder.now.timestamp()
-        _, second, third = Moved.perform_async(), Moved.perform_async(), Moved.perform_async()
-        assert second.reschedule(3600)
-        inherits = Moved.perform_async()
-        assert second.cancel()
-        last = Moved.perform_async()
-        due = [handle.run_at.timestamp() - start for handle in (inherits, third, last)]
-        assert due == pytest.approx([10.0, 20.0, 30.0])
-
-
-def test_a_place_by_an_earlier_rate_is_not_waited_for() -> None:
-    """The class has become faster: what was planned before is later than it need be."""
-
-    class Faster(Job):
-        rate = Rate(1, per=3600)
-
-        def perform(self) -> None: ...
-
-    with fake() as recorder:
-        waiting = [Faster.perform_async() for _ in range(3)]
-        Faster.rate = Rate(100, per=1)
-        assert waiting[2].cancel()
-        assert Faster.perform_async().status is Status.QUEUED
-        assert recorder.drain() == 2
-
-
-def test_run_now_asks_for_a_start_only() -> None:
-    """The place in the plan goes to another; whether it may start now, the worker asks."""
-
-    class Hurried(Job):
-        rate = Rate(1, per=10.0)
-
-        def perform(self) -> None: ...
-
-    with fake(now=1_000_000_000) as recorder:
-        start = recorder.now.timestamp()
-        _, hurried = Hurried.perform_async(), Hurried.perform_async()
-        assert hurried.run_now()
-        assert hurried.status is Status.QUEUED
-        assert Hurried.perform_async().run_at.timestamp() - start == pytest.approx(10.0)
-        recorder.drain()
-        assert hurried.status is Status.SCHEDULED
-        recorder.advance(20)
-        assert hurried.status is Status.SUCCEEDED
+def test_a_forecast_is_what_comes_about() -> None:
+    """If those who have a place start at once: two a second, after one that has just started."""
+    bucket = TokenBucket(Rate(2, per=1.0))
+    assert bucket.take("first", 0.5)
+    bucket.start("first", 0.5)
+    assert bucket.take("second", 0.5)
+    assert bucket.forecast(0.75, 4) == [1.5, 1.75, 2.5, 2.75]
+    assert bucket.next(0.75) == 1.5
+    bucket.rate = Rate(1, per=1.0)
+    assert bucket.next(0.75) == float("inf")
 
 
 def test_a_rescheduled_job_expires_by_its_new_time() -> None:

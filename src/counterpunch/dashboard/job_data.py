@@ -61,7 +61,7 @@ def row(
     """
     now = runtime.clock.monotonic()
     status, error = call.status, call.error
-    due, started, finished = call.due, call.started, call.finished
+    due, started, finished = call.lane.expected(call), call.started, call.finished
     running = status is Status.RUNNING
     policy = call.option("retry")
     ran = None
@@ -80,7 +80,7 @@ def row(
         "finished_at": iso(call.finished_at),
         "age": now - call.enqueued,
         "due_in": None if status in TERMINAL or running else max(0.0, due - now),
-        "waited": _waited(call, due, now),
+        "waited": _waited(call, call.due, now),
         "ran": ran,
         "finished_ago": None if finished is None else now - finished,
         "priority": call.option("priority"),

@@ -91,9 +91,9 @@ def _dead_threads(runtime: Runtime) -> Iterator[str]:
 
 
 def _no_worker(lane: Lane) -> Iterator[str]:
-    waiting = lane.waiting()
-    if waiting and not lane.paused and lane.stage.threads and lane.pool.hired() == 0:
-        yield f"no worker could be started, and {waiting} wait for one"
+    queued = lane.queued()
+    if queued and not lane.paused and lane.stage.threads and lane.pool.hired() == 0:
+        yield f"no worker could be started, and {queued} wait for one"
 
 
 def _of_a_class(

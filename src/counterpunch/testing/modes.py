@@ -51,7 +51,8 @@ class Inline(_TestMode):
         runtime = self.runtime
         while call.state not in TERMINAL:
             if call.state in (SCHEDULED, RETRYING):
-                self.clock.move_to(call.due)  # delays are not waited for
+                self.clock.move_to(call.lane.expected(call))  # delays are not waited for
+                runtime.scheduler.run_due()  # nor a rate
                 runtime.reschedule(call, 0.0)
             if call.state is not QUEUED or not runtime.withdraw(call, runtime.here.run):
                 return  # deferred, or another thread is at it

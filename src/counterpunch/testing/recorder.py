@@ -41,6 +41,9 @@ class Fake:
             (call for lane in runtime.registry.all() for call in lane.queued_calls()),
             key=self._order,
         )
+        expected = dict[Handle[Any], float]()
+        for lane in runtime.registry.all():
+            expected.update(lane.forecast())
         delayed = sorted(
             (
                 call
@@ -48,7 +51,7 @@ class Fake:
                 for table in (lane.scheduled, lane.retrying)
                 for call in entries(table)
             ),
-            key=lambda call: (call.due, call.enqueued, self._orders.get(call, 0)),
+            key=lambda call: (expected.get(call, call.due), *self._order(call)),
         )
         return queued + delayed
 
@@ -205,7 +208,8 @@ class Fake:
         return (-call.option("priority"), call.due, call.enqueued, order)
 
     def _due_in(self, call: Handle[Any]) -> float:
-        return max(0.0, call.due - self._runtime.clock.monotonic())
+        due: float = call.lane.expected(call)
+        return max(0.0, due - self._runtime.clock.monotonic())
 
     def _listing(self) -> str:
         lines = []

@@ -30,7 +30,7 @@ from ..workers.whereabouts import Whereabouts
 from .deferring import Deferring
 from .duplicates import Duplicates
 from .endings import Endings
-from .queueing import Queueing
+from .rating import Rating
 from .room import Room
 from .taking import Taking
 from .waiting import Waiting
@@ -56,7 +56,7 @@ class Admission:
         registry: Registry,
         whereabouts: Whereabouts,
         endings: Endings,
-        queueing: Queueing,
+        rating: Rating,
         waiting: Waiting,
         duplicates: Duplicates,
         deferring: Deferring,
@@ -65,7 +65,7 @@ class Admission:
     ) -> None:
         self._stage, self._clock, self._keys, self._mode = site.stage, site.clock, site.keys, mode
         self._taking, self._registry, self._whereabouts = taking, registry, whereabouts
-        self._endings, self._queueing, self._waiting = endings, queueing, waiting
+        self._endings, self._rating, self._waiting = endings, rating, waiting
         self._duplicates, self._deferring = duplicates, deferring
         self._room, self._open_gate = room, open_gate
 
@@ -200,8 +200,8 @@ class Admission:
         """Put a new job where it waits."""
         if due is not None:
             self._waiting.schedule(call, due)
-        elif call.lane.bucket is None or not self._waiting.hold_back(call):
-            self._queueing.push(call)
+        else:
+            self._rating.enter(call)
 
     def _build(
         self,

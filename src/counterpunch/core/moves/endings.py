@@ -53,8 +53,8 @@ class Endings:
             timings.sample(now)
         if more is not None:
             more.exception = None
-            if more.planned:
-                self.give_back_start(call, now)
+            if lane.bucket is not None and lane.bucket.give_back(call):
+                lane.moves.advance(lane)  # it was on its way to a start that another may have
             if more.name is not None:
                 self._keys.free(call)  # nobody is to be given a job that has ended
         one, history = (call,), self._history.store(status)
@@ -82,13 +82,6 @@ class Endings:
             self._watchers.tell(call)
         if reason is not None and self._resting.sleepers:
             self._resting.wake_all()  # it ended where no worker falls asleep afterwards
-
-    def give_back_start(self, call: Call, now: float) -> None:
-        """A job that waits for its class's rate will not start then: another one may."""
-        bucket, more = call.lane.bucket, call.extra()
-        more.planned = False
-        if bucket is not None and call.due > now:
-            bucket.give_back(call.due)
 
     def no_timer(self, call: Call) -> None:
         """What the job's timer was to look at is over: its attempt, or its wait for room."""

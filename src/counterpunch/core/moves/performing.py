@@ -11,6 +11,7 @@ from ..values.status import CANCELLED, DISCARDED, RETRYING, RUNNING, TERMINAL, S
 from ..workers.outcome import broken
 from .endings import Endings
 from .overrun import Overrun
+from .rating import Rating
 from .taking import Taking
 from .waiting import Waiting
 
@@ -21,11 +22,17 @@ class Performing:
     """What the worker asks around an attempt."""
 
     def __init__(
-        self, site: Site, taking: Taking, endings: Endings, waiting: Waiting, overrun: Overrun
+        self,
+        site: Site,
+        taking: Taking,
+        endings: Endings,
+        rating: Rating,
+        waiting: Waiting,
+        overrun: Overrun,
     ) -> None:
         self._stage, self._keys, self._tokens = site.stage, site.keys, site.tokens
         self._taking, self._endings = taking, endings
-        self._waiting, self._overrun = waiting, overrun
+        self._rating, self._waiting, self._overrun = rating, waiting, overrun
 
     def may_start(self, call: Call, forced: bool) -> bool:
         """The look that some jobs need before they start, while they are in no container;
@@ -40,20 +47,15 @@ class Performing:
         return True
 
     def _in_time(self, call: Call, lane: Lane, now: float) -> bool:
-        more = call.extra()
         expires = call.option("expires_in")
         if expires is not None and call.attempt == 0:
-            waited = now - (call.due if more.since is None else more.since)
+            waited = now - call.due
             if waited > expires:
                 reason = f"waited {waited:.3g} s, expires_in={expires:g}"
                 self._endings.end(call, DISCARDED, reason, "expired")
                 return False
-        if lane.bucket is not None:
-            later = lane.bucket.start(now)
-            if later is not None:  # a busy pool held others back; this start would be too many
-                self._waiting.for_rate(call, later)
-                return False
-            more.planned = False
+        if lane.bucket is not None and not self._rating.may_start(call, now):
+            return False
         if lane.options.unique == "queued":
             self._keys.free(call)
         retry = call.option("retry")

@@ -13,6 +13,7 @@ from ..workers.registry import Registry
 from ..workers.whereabouts import Whereabouts
 from .endings import Endings
 from .queueing import Queueing
+from .rating import Rating
 from .taking import Follow, Taking
 from .waiting import Waiting
 
@@ -34,13 +35,15 @@ class Steering:
         whereabouts: Whereabouts,
         endings: Endings,
         queueing: Queueing,
+        rating: Rating,
         waiting: Waiting,
         paused: Callable[[], object],
     ) -> None:
         self._clock, self._tokens, self._scheduler = site.clock, site.tokens, site.scheduler
         self._moved, self._paused = site.resting.wake_all, paused
         self._taking, self._registry, self._whereabouts = taking, registry, whereabouts
-        self._endings, self._queueing, self._waiting = endings, queueing, waiting
+        self._endings, self._queueing = endings, queueing
+        self._rating, self._waiting = rating, waiting
 
     def cancel(self, call: Call) -> bool:
         """True if the job will now never start (again); else its cancel token is set."""
@@ -73,8 +76,11 @@ class Steering:
             self._endings.no_timer(call)
             follow(call)
 
+        lined_up = call in lane.lineup.table
         if not self._waiting.take_delayed(call, no_timer_first):
             return False
+        if lined_up:
+            return True
         # The scheduler still has an entry for it, or it was due and waited for room.
         self._scheduler.forget()
         if lane.overdue:
@@ -88,7 +94,7 @@ class Steering:
         """Make a waiting job due in so many seconds; False if it does not wait for a time."""
         if call.state is DEFERRED or call.state is RUNNING or call.state in TERMINAL:
             return False
-        if seconds == 0.0 and call.state is QUEUED:
+        if seconds == 0.0 and (call.state is QUEUED or call in call.lane.lineup.table):
             return True  # it is due already, and keeps its place
         if not self.take_back(call, partial(self._reschedule, seconds=seconds)):
             return False
@@ -96,16 +102,15 @@ class Steering:
         return True
 
     def _reschedule(self, call: Call, seconds: float) -> None:
-        more, now = call.extra(), self._clock.monotonic()
-        if more.planned:
-            self._endings.give_back_start(call, now)
-            more.planned = seconds == 0.0  # it goes to a worker, who asks again for this start
-        more.when = more.since = None
-        call.due = now + seconds
+        lane: Lane = call.lane
+        call.extra().when = None
+        call.due = self._clock.monotonic() + seconds
         if seconds == 0.0:
             self._waiting.admit(call)
         else:
             self._waiting.schedule(call, call.due)
+            if lane.bucket is not None and lane.bucket.give_back(call):
+                self._rating.advance(lane)
 
     def pause(self, job: type) -> None:
         """Start no more jobs of a class; accept them all the same."""

@@ -1,4 +1,4 @@
-"""How a job waits: for a time, for its class's rate, for room in the queue."""
+"""How a job waits: for a time, for room in the queue."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from functools import partial
 from ..places.lane import Lane, waits_since
 from ..places.scheduler import Timer
 from ..places.site import Site
+from ..places.steps import entries
 from ..values.handle import Call
 from ..values.hooks import report
 from ..values.stage import OPEN, QUIET, STOPPED, fate
-from ..values.status import DISCARDED, RETRYING, SCHEDULED, checked_move
+from ..values.status import DISCARDED, QUEUED, RETRYING, SCHEDULED, checked_move
 from .endings import Endings
-from .queueing import Queueing
+from .rating import Rating
 from .taking import Follow, Taking
 
 __all__ = ["Waiting"]
@@ -22,9 +23,9 @@ __all__ = ["Waiting"]
 class Waiting:
     """Where a job goes that cannot be queued yet, and how it comes back."""
 
-    def __init__(self, site: Site, taking: Taking, endings: Endings, queueing: Queueing) -> None:
+    def __init__(self, site: Site, taking: Taking, endings: Endings, rating: Rating) -> None:
         self._stage, self._clock, self._scheduler = site.stage, site.clock, site.scheduler
-        self._taking, self._endings, self._queueing = taking, endings, queueing
+        self._taking, self._endings, self._rating = taking, endings, rating
 
     # For a time
 
@@ -44,10 +45,16 @@ class Waiting:
         if self._stage.phase is not OPEN:
             self.settle_delayed(call)
 
+    def settle(self, lane: Lane) -> None:
+        """The process stops: what becomes of each job that waits for a time, or for the rate."""
+        self._rating.settle(lane)
+        for call in [*entries(lane.scheduled), *entries(lane.retrying)]:
+            self.settle_delayed(call)
+
     def settle_delayed(self, call: Call) -> None:
         """A job that got a due time while the process stops: its policy says what becomes of it."""
         stage = self._stage
-        if stage.phase is QUIET or stage.deadline is None:
+        if stage.phase is QUIET or stage.deadline is None or call in call.lane.lineup.table:
             return
         policy = call.option("delayed_on_shutdown")
         decision = fate(policy, call.due, stage.deadline)
@@ -63,7 +70,18 @@ class Waiting:
 
     def take_delayed(self, call: Call, follow: Follow) -> bool:
         """Take a scheduled or retry-waiting job; False if somebody else was faster."""
-        return self._taking.out_of(call, call.lane.scheduled, call.lane.retrying, follow=follow)
+        lane: Lane = call.lane
+        if call not in lane.lineup.table:
+            return self._taking.out_of(call, lane.scheduled, lane.retrying, follow=follow)
+
+        def leaving(call: Call) -> None:
+            lane.lineup.leave(call)
+            follow(call)
+
+        if not self._taking.out_of(call, lane.scheduled, lane.retrying, follow=leaving):
+            return False
+        self.made_room(lane)
+        return True
 
     def release(self, call: Call) -> None:
         """On the scheduler's thread: a job is due."""
@@ -78,8 +96,6 @@ class Waiting:
     def admit(self, call: Call) -> None:
         """Queue a job that has become due. A full queue has a defined answer here as well."""
         lane: Lane = call.lane
-        if lane.bucket is not None and self.hold_back(call):
-            return
         if lane.full():
             policy = lane.options.overflow
             if policy in ("raise", "discard"):
@@ -93,31 +109,7 @@ class Waiting:
             else:  # nobody is there to block or to run it: it waits until there is room
                 self._hold_for_room(call, lane)
                 return
-        self._queueing.push(call)
-
-    # For the rate
-
-    def hold_back(self, call: Call) -> bool:
-        """Plan the start of a job of a rated class; True if it now waits in the scheduler."""
-        bucket = call.lane.bucket
-        more = call.extra()
-        if bucket is None or more.planned:
-            return False
-        now = self._clock.monotonic()
-        due = bucket.reserve(now)
-        more.planned = True
-        if due <= now:
-            return False
-        self.for_rate(call, due)
-        return True
-
-    def for_rate(self, call: Call, due: float) -> None:
-        """Its class's rate lets the job start no earlier."""
-        more = call.extra()
-        if more.since is None:
-            more.since = call.due
-        more.planned, more.when = True, None
-        self.schedule(call, due)
+        self._rating.enter(call)
 
     # For room
 
@@ -170,7 +162,7 @@ class Waiting:
 
     def _push_overdue(self, call: Call) -> None:
         self._endings.no_timer(call)
-        self._queueing.push(call)
+        self._rating.enter(call)
 
     def _take_overdue(self, call: Call, due: float, follow: Follow) -> None:
         """Take a job that waits for room, unless it is gone, or waits for another time now:
@@ -214,8 +206,10 @@ class Waiting:
 
     def drop_oldest(self, lane: Lane) -> None:
         """Make room by the job of the class that has been queued longest."""
-        while heads := lane.heads():
-            if self.withdraw(min(heads, key=waits_since), self._dropped):
+        while heads := lane.heads() or lane.lineup.calls():
+            oldest = min(heads, key=waits_since)
+            take = self.withdraw if oldest.state is QUEUED else self.take_delayed
+            if take(oldest, self._dropped):
                 return
 
     def _dropped(self, call: Call) -> None:

@@ -19,6 +19,7 @@ from ..values.rate import TokenBucket
 from ..values.status import SUCCEEDED, Status
 from .backlog import Backlog
 from .ledger import Ledger
+from .lineup import Lineup
 from .site import Site
 from .steps import entries
 
@@ -69,6 +70,10 @@ class Moves(Protocol):
         """It got a due time while the process stops."""
         ...
 
+    def advance(self, lane: Any, /) -> None:
+        """A rated class may have a start to give."""
+        ...
+
     def interrupted(self, call: Any, /) -> None:
         """Its enqueue was broken off."""
         ...
@@ -90,12 +95,12 @@ class Lane:
     """
 
     __slots__ = (
-        "_pools", "announced", "away", "blocked", "bucket", "chance", "deferred", "gate", "here",
-        "history", "hold", "index", "job", "keeper", "ledger", "left", "max_jobs", "monotonic",
-        "moves", "numbers", "options", "overdue", "parked", "paused", "plan", "pool", "prefix",
-        "queue", "recent", "retries", "retrying", "running", "scheduled", "scheduler", "sleepers",
-        "stage", "starts", "stopped", "succeeds", "tickets", "timings", "tokens", "vacancies",
-        "wake_one", "watchers",
+        "_pools", "alarm", "announced", "away", "blocked", "bucket", "chance", "deferred", "gate",
+        "here", "history", "hold", "index", "job", "keeper", "ledger", "left", "lineup", "max_jobs",
+        "monotonic", "moves", "numbers", "options", "overdue", "parked", "paused", "plan", "pool",
+        "prefix", "queue", "recent", "retries", "retrying", "running", "scheduled", "scheduler",
+        "sleepers", "stage", "starts", "stopped", "succeeds", "tickets", "timings", "tokens",
+        "vacancies", "wake_one", "watchers",
     )  # fmt: skip
 
     def __init__(
@@ -148,7 +153,10 @@ class Lane:
         #: Set at the end of a drain: who queues or starts a job afterwards takes it back. Paused
         #: or stopped: who has queued or taken a job asks ``Moves.turned_away``.
         self.stopped = False
+        #: Of a rated class: who may start, who waits for that, and when to look again (a Timer).
         self.bucket: TokenBucket | None = None
+        self.lineup = Lineup()
+        self.alarm: Any = None
         #: What it is called in ``Site.day``.
         self.index = index
         day = partial(site.day.note, index)
@@ -172,8 +180,10 @@ class Lane:
         rate = plan.options.rate
         if rate is None:
             self.bucket = None
-        elif self.bucket is None or self.bucket.rate != rate:
+        elif self.bucket is None:
             self.bucket = TokenBucket(rate)
+        else:
+            self.bucket.rate = rate
 
     def halt(self, paused: bool) -> None:
         """Start no more jobs: paused, or stopped for good."""
@@ -186,7 +196,11 @@ class Lane:
     # The queue
 
     def waiting(self) -> int:
-        """Jobs in the queue: what ``max_jobs`` bounds."""
+        """What ``max_jobs`` bounds: jobs in the queue, and those that wait for the rate only."""
+        return self.queued() + len(self.lineup.table)
+
+    def queued(self) -> int:
+        """Jobs in the queue."""
         queued = self.pool.queued() if self.tickets is None else len(self.tickets)
         return queued + len(self.away) + len(self.hold)
 
@@ -247,7 +261,22 @@ class Lane:
 
     def oldest_wait(self, now: float) -> float:
         """Seconds for which the oldest queued job has been waiting since it was due."""
-        return max(0.0, now - min(map(waits_since, self.heads()), default=now))
+        oldest = map(waits_since, [*self.heads(), *self.lineup.table.copy()])
+        return max(0.0, now - min(oldest, default=now))
+
+    def forecast(self) -> dict[Call, float]:
+        """When each job that waits for the rate starts, as things stand."""
+        calls, bucket = self.lineup.calls(), self.bucket
+        if bucket is None:
+            return dict.fromkeys(calls, self.monotonic())
+        return dict(zip(calls, bucket.forecast(self.monotonic(), len(calls)), strict=True))
+
+    def expected(self, call: Call) -> float:
+        """When a delayed job starts, as things stand: when it is due, or its rate lets it."""
+        if self.bucket is None or call not in self.lineup.table:
+            return call.due
+        ahead = self.lineup.ahead_of(call)
+        return self.bucket.forecast(self.monotonic(), ahead + 1)[-1]
 
     def heads(self) -> list[Call]:
         """The job of this class that is first in each queue."""

@@ -84,7 +84,7 @@ class Ledger:
             **where,
             workers=WorkerCounts(workers, busy, workers - busy),
             attempts=attempts,
-            oldest_wait=oldest_wait() if queued else 0.0,
+            oldest_wait=oldest_wait() if queued or where["scheduled"] or where["retrying"] else 0.0,
             retries=retries,
             discards=discards,
             wait_times=wait_times,

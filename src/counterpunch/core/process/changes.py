@@ -40,6 +40,7 @@ def redefined(job: type) -> None:
             raise InvalidOption(job.__qualname__, "pool", plan.options.pool, allowed)
         lane.gate.lane = None
         lane.adopt(plan)
-        runtime.waiting.made_room(lane)  # there may be more of it
+        runtime.rating.advance(lane)  # there may be more of everything
+        runtime.waiting.made_room(lane)
         if not lane.pool.shared and lane.pool.size != plan.options.workers:
             lane.pool.resize(plan.options.workers)

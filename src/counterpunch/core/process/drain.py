@@ -168,8 +168,7 @@ def _decide(runtime: Runtime) -> None:
                 runtime.withdraw(call, partial(runtime.endings.lose, reason=dropped))
         runtime.queueing.lose_held(lane)
         runtime.waiting.made_room(lane)
-        for call in [*entries(lane.scheduled), *entries(lane.retrying)]:
-            runtime.settle_delayed(call)
+        runtime.waiting.settle(lane)
     for pool in entries(runtime.pools.values()):
         if pool.queued():
             pool.offer()
@@ -191,7 +190,6 @@ def _sweep(runtime: Runtime, leaving: bool) -> list[Worker]:
     """The end of the drain: whatever is left anywhere is lost. Returns workers with a job."""
     runtime.stage.enter(STOPPED)
     own = set() if leaving else runtime.whereabouts.own_calls()
-    me = threading.get_ident()
     lanes = runtime.registry.all()
     for lane in lanes:
         # From here on, who queues or starts a job looks at this afterwards and takes it
@@ -209,6 +207,7 @@ def _sweep(runtime: Runtime, leaving: bool) -> list[Worker]:
         while lane.hold:
             for call in entries(lane.hold):
                 runtime.taking.out_of_queue(call, losing(LATE))
+        runtime.rating.settle(lane)
         while lane.blocked:
             runtime.waiting.wake_blocked(lane)  # a producer that waits for room is refused now
         for reason, tables in (
@@ -228,7 +227,7 @@ def _sweep(runtime: Runtime, leaving: bool) -> list[Worker]:
         worker
         for worker in runtime.whereabouts.workers()
         if (busy := worker.call) is not None
-        and worker.ident != me
+        and worker.ident != threading.get_ident()
         and (worker.ident in loops or not busy.lane.plan.is_async)
     ]
 

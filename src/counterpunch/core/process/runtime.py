@@ -19,6 +19,7 @@ from ..moves.overrun import Overrun
 from ..moves.perform_now import PerformNow
 from ..moves.performing import Performing
 from ..moves.queueing import Queueing
+from ..moves.rating import Rating
 from ..moves.room import Room
 from ..moves.steering import Steering
 from ..moves.taking import Taking
@@ -104,9 +105,10 @@ class Runtime:
         self.taking = taking = Taking(site, self.whereabouts)
         self.endings = endings = Endings(site)
         self.queueing = queueing = Queueing(site, taking, endings, self.waits)
-        self.waiting = waiting = Waiting(site, taking, endings, queueing)
+        self.rating = rating = Rating(site, taking, endings, queueing)
+        self.waiting = waiting = Waiting(site, taking, endings, rating)
         overrun = Overrun(site, self.stacks)
-        self.performing = Performing(site, taking, endings, waiting, overrun)
+        self.performing = Performing(site, taking, endings, rating, waiting, overrun)
         self.steering = Steering(
             site,
             taking,
@@ -114,6 +116,7 @@ class Runtime:
             self.whereabouts,
             endings,
             queueing,
+            rating,
             waiting,
             self.watchdog.wake,
         )
@@ -127,7 +130,7 @@ class Runtime:
             self.registry,
             self.whereabouts,
             endings,
-            queueing,
+            rating,
             waiting,
             duplicates,
             deferring,
@@ -141,7 +144,7 @@ class Runtime:
         interrupted = self.admission.interrupted
         self.perform_now = PerformNow(self.registry, self.here, room, interrupted).perform_now
         self.taken, self.withdraw = waiting.taken, waiting.withdraw
-        self.settle_delayed = waiting.settle_delayed
+        self.settle_delayed, self.advance = waiting.settle_delayed, rating.advance
         self.may_start, self.settle = self.performing.may_start, self.performing.settle
         self.rescue, self.repair = self.performing.rescue, taking.repair
         self.interrupted = interrupted

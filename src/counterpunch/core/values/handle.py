@@ -59,12 +59,13 @@ class Handle(Record, Generic[R]):
 
     @property
     def run_at(self) -> datetime:
-        """When it is (or was) due: ``enqueued_at`` unless delayed, the next attempt's
-        time while it waits for a retry. Aware, UTC."""
+        """When it is (or was) due: ``enqueued_at`` unless delayed, the next attempt's time while it
+        waits for a retry; while it waits for its class's ``rate``, when that will let it start as
+        things stand. Aware, UTC."""
         more = self.more
         if more is not None and more.when is not None:
             return moment(more.when)
-        return self._wall(self.due)
+        return self._wall(self.lane.expected(self))
 
     @property
     def started_at(self) -> datetime | None:

@@ -12,7 +12,7 @@ class More:
 
     __slots__ = (
         "data", "error", "exception", "first_started", "in_batch", "kept", "key", "name", "options",
-        "planned", "progress", "reason", "scope", "since", "timer", "when",
+        "progress", "reason", "scope", "timer", "when",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -30,5 +30,3 @@ class More:
         self.kept: Any = None  # of an integration, for retry(); see _hooks
         self.first_started: float | None = None
         self.timer: Any = None  # of the overrun watch while it runs, of its wait for room before
-        self.since: float | None = None  # due before its class's rate made it wait
-        self.planned = False  # its start has a place in the class's rate

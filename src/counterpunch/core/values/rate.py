@@ -1,12 +1,12 @@
-"""A token bucket: how many jobs may start in a period, and when the next one may."""
+"""A rate: how many jobs may start in a period, and when the next one may."""
 
 from __future__ import annotations
 
-import heapq
 import sys
 import threading
 from collections import deque
 from datetime import timedelta
+from typing import Any
 
 from .checks import amount, whole
 
@@ -45,90 +45,78 @@ class Rate:
 
 
 class TokenBucket:
-    """Hands out starts so that no window of ``per`` seconds ever holds more than ``limit``.
+    """Says when a job may start, so that no window of ``per`` seconds holds more than ``limit``.
 
-    A sliding log of the last ``limit`` starts, not a refilled counter: a counter lets up to
-    twice the limit through around the instant of a refill.
-
-    Two logs: ``reserve`` plans when a job may leave the scheduler; ``start`` decides when
-    a worker is about to run it, because a busy pool may have held it back since.
+    A sliding log of the starts, not a refilled counter: a counter lets up to twice the limit
+    through around the instant of a refill. A job on its way to a worker has a place, which its
+    start turns into an entry of the log; so places and recent starts together are never more than
+    the limit, and whoever has a place may start whenever a worker comes to it.
     """
 
-    __slots__ = ("_again", "_lock", "_planned", "_spare", "_started", "rate")
+    __slots__ = ("_changes", "_lock", "_starts", "places", "rate")
 
     def __init__(self, rate: Rate) -> None:
+        #: May be set to another one: what has started counts for that as well.
         self.rate = rate
-        # Guards the logs. Re-entrant: a signal handler may enqueue in the middle of an enqueue.
+        #: The jobs that may start.
+        self.places: dict[Any, None] = {}
+        # Re-entrant: a signal handler may enqueue in the middle of an enqueue. ``_changes`` tells
+        # whoever was interrupted so.
         self._lock = threading.RLock()
-        self._planned = _Log(rate)
-        #: A heap of planned instants whose jobs have been cancelled or replaced.
-        self._spare: list[float] = []
-        self._started = _Log(rate)
-        # When those that were refused a start are to come back: no more of them at a time
-        # than may start then, or a thousand would be turned away each period.
-        self._again = _Log(rate)
+        self._changes = 0
+        #: The starts of the last ``per`` seconds.
+        self._starts: deque[float] = deque()
 
-    def reserve(self, now: float) -> float:
-        """The earliest instant, ``now`` or later, for one more start; it is then taken."""
+    def next(self, now: float) -> float:
+        """The first instant, ``now`` or later, at which a place is free; infinite if that depends
+        on those who have one."""
         with self._lock:
-            while self._spare and self._spare[0] < now:
-                heapq.heappop(self._spare)
-            while True:
-                spare, taken = self._spare, self._planned.taken
-                instant = self._planned.next(now)
-                # A spare one may be later than a new one, if the class had another rate before.
-                if spare and spare[0] <= instant:
-                    return heapq.heappop(spare)
-                if self._planned.take(instant, taken):
-                    return instant
+            return self._next(now)
 
-    def give_back(self, instant: float) -> None:
-        """A job that had this instant of ``reserve`` will not start: the next one may."""
+    def take(self, call: Any, now: float) -> bool:
+        """Give a job a place, if one is free or it has one."""
         with self._lock:
-            heapq.heappush(self._spare, instant)
-
-    def start(self, now: float) -> float | None:
-        """None if a job may start now (the start is then on record), or when to come back."""
-        with self._lock:
-            while True:
-                taken, refused = self._started.taken, self._again.taken
-                allowed = self._started.next(now)
-                if allowed <= now:
-                    if self._started.take(now, taken):
-                        return None
-                else:
-                    later = self._again.next(allowed)
-                    if self._again.take(later, refused):
-                        return later
-
-
-class _Log(deque[float]):
-    """The last ``limit`` instants. It grows as they come, so that a limit of millions costs
-    nothing while there are few."""
-
-    __slots__ = ("_limit", "_per", "taken")
-
-    def __init__(self, rate: Rate) -> None:
-        super().__init__()
-        self._limit, self._per = rate.limit, rate.per
-        #: How many were taken: who sees another number than before was overtaken, by a signal
-        #: handler in his own thread.
-        self.taken = 0
-
-    def next(self, earliest: float) -> float:
-        """The first instant, ``earliest`` or later, that keeps the rate."""
-        if len(self) < self._limit:
-            return earliest
-        return max(earliest, self[-self._limit] + self._per)
-
-    def take(self, instant: float, seen: int) -> bool:
-        """Note a start, unless others were noted since ``taken`` was ``seen``."""
-        # Threads that read the clock in one order may come here in another.
-        one = (max(instant, self[-1]) if self else instant,)
-        if self.taken != seen:
-            return False
-        self.taken += 1  # in one breath with the next line, see ``record``
-        self += one
-        while len(self) > self._limit:
-            self.popleft()
+            while call not in self.places:
+                seen = self._changes
+                if self._next(now) > now:
+                    return False
+                if self._changes == seen:
+                    self._changes += 1  # in one breath with the next line, see ``record``
+                    self.places[call] = None
         return True
+
+    def give_back(self, call: Any) -> bool:
+        """The job does not start: its place is free. False if it had none."""
+        return self.places.pop(call, self) is None
+
+    def start(self, call: Any, now: float) -> None:
+        """A job that has a place starts."""
+        with self._lock:
+            # Threads that read the clock in one order may come here in another.
+            one = (max(now, self._starts[-1]) if self._starts else now,)
+            self._changes += 1
+            self._starts += one  # in one breath
+            if call in self.places:
+                del self.places[call]
+
+    def forecast(self, now: float, count: int) -> list[float]:
+        """When the next ``count`` jobs may start, if those who have a place do so now."""
+        limit, per = self.rate.limit, self.rate.per
+        with self._lock:
+            self._forget(now)
+            starts = [*self._starts.copy(), *([now] * len(self.places))]
+        known = len(starts)
+        for _ in range(count):
+            starts.append(now if len(starts) < limit else max(now, starts[-limit] + per))
+        return starts[known:]
+
+    def _next(self, now: float) -> float:
+        self._forget(now)
+        over = len(self._starts) + len(self.places) - self.rate.limit
+        if over < 0:
+            return now
+        return self._starts[over] + self.rate.per if over < len(self._starts) else float("inf")
+
+    def _forget(self, now: float) -> None:
+        while self._starts and self._starts[0] + self.rate.per <= now:
+            self._starts.popleft()
