@@ -17,7 +17,6 @@ finish, then the accepted e-mails are sent, for up to 8 s. All of the environmen
 
 import argparse
 import atexit
-import itertools
 import json
 import logging
 import os
@@ -28,24 +27,26 @@ import sqlite3
 import ssl
 import sys
 import tempfile
-import threading
 from collections.abc import Iterable, Mapping
 from contextlib import closing, suppress
 from datetime import datetime
-from email import message_from_bytes, policy
 from email.message import EmailMessage
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from wsgiref.types import StartResponse, WSGIEnvironment
 from wsgiref.util import shift_path_info
 
+from mail_sink import start_mail_sink
+
 import counterpunch
 from counterpunch import Discard, Job, QueueFull, Retry, ShuttingDown, dashboard
 
 logger = logging.getLogger("signup")
 
+PAGE = Path(__file__).with_name("signup.html")
 MAX_BODY = 64 * 1024  # bytes
 ADDRESS = re.compile(r"[\w.%+'-]+@[\w.-]+", re.ASCII)
 REMINDER_SECONDS = float(os.environ.get("REMINDER_SECONDS", "30"))
@@ -147,7 +148,7 @@ def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[byt
 def respond(environ: WSGIEnvironment) -> tuple[HTTPStatus, str | dict[str, Any]]:
     match environ["REQUEST_METHOD"], environ["PATH_INFO"].split("/")[1:]:
         case "GET", [""]:
-            return HTTPStatus.OK, PAGE
+            return HTTPStatus.OK, PAGE.read_text(encoding="utf-8")
         case "POST", ["signup"]:
             return HTTPStatus.ACCEPTED, signup(read_fields(environ))
         case "GET", ["jobs", job_id]:
@@ -214,29 +215,6 @@ def job_status(job_id: str) -> dict[str, Any]:
     return state | {"done": handle.done(), "error": error}
 
 
-PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>Sign up</title>
-<form id="form">
-  <input name="email" type="email" placeholder="E-mail" required>
-  <input name="name" placeholder="Name"> <button>Sign up</button>
-</form>
-<pre id="log"></pre>
-<script>
-  const show = (value) => log.textContent = JSON.stringify(value, null, 2);
-  form.onsubmit = async (event) => {
-    event.preventDefault();
-    const body = new URLSearchParams(new FormData(form));
-    const answer = await (await fetch("/signup", {method: "POST", body})).json();
-    show(answer);
-    for (let job = {done: !answer.job_id}; !job.done; show(job)) {
-      await new Promise((wake) => setTimeout(wake, 250));
-      job = await (await fetch("/jobs/" + answer.job_id)).json();
-    }
-  };
-</script>
-"""
-
-
 class Server(socketserver.ThreadingMixIn, WSGIServer):
     """A thread per request; closing it waits for the requests under way."""
 
@@ -252,54 +230,6 @@ class RequestHandler(WSGIRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         logger.debug(format, *args)
-
-
-class MailSink(socketserver.StreamRequestHandler):
-    """An SMTP conversation that prints each message and refuses every third."""
-
-    timeout = 10  # seconds
-    numbers = itertools.count(1)
-
-    def handle(self) -> None:
-        self.reply("220 sink")
-        for line in self.rfile:
-            match line[:4].upper():
-                case b"HELO" | b"EHLO" | b"MAIL" | b"RCPT" | b"RSET" | b"NOOP":
-                    self.reply("250 OK")
-                case b"DATA":
-                    self.reply("354 end with a dot")
-                    self.deliver(b"".join(iter(self.data_line, b"")))
-                case b"QUIT":
-                    self.reply("221 bye")
-                    return
-                case _:
-                    self.reply("502 not implemented")
-
-    def data_line(self) -> bytes:
-        line = self.rfile.readline()
-        return b"" if line == b".\r\n" else line.removeprefix(b".")
-
-    def deliver(self, data: bytes) -> None:
-        refused = next(self.numbers) % 3 == 0
-        mail = message_from_bytes(data, policy=policy.default)
-        text = str(mail.get_content()).partition("\n")[0]
-        verdict = "refused" if refused else "delivered"
-        print(f"mail {verdict}: {mail['To']} | {mail['Subject']} | {text}", flush=True)
-        self.reply("451 try again later" if refused else "250 OK")
-
-    def reply(self, text: str) -> None:
-        self.wfile.write(f"{text}\r\n".encode())
-
-
-def start_mail_sink() -> str:
-    """Start the sink and return its SMTP_URL.
-
-    One thread answers one connection after the other: no lock around the count, and no thread
-    to start while the process drains, when some versions of Python refuse to.
-    """
-    sink = socketserver.TCPServer(("127.0.0.1", 0), MailSink)
-    threading.Thread(target=sink.serve_forever, name="mail-sink", daemon=True).start()
-    return f"smtp://127.0.0.1:{sink.server_address[1]}"
 
 
 def log_drained() -> None:
