@@ -40,7 +40,8 @@ _CHECKS: Mapping[str, Check] = {
     "backend": check_backend,
 }
 
-_UNSET: Any = object()
+#: What is not given. It reads well in ``help(configure)``, and is no value of any option.
+_UNSET: Any = ...
 
 
 def configure(
