@@ -58,7 +58,7 @@ def page(
         prefix=quote(request.prefix),
         path=request.path,
         query={n: v[:LENGTH] for n, v in request.query.items() if n not in NOTE},
-        process=process(),
+        process=fleet.only or process(),
         token=token,
         refresh=asked.settings.refresh,
         note=noted(request.query),

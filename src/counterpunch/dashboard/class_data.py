@@ -8,6 +8,7 @@ from typing import Any
 from ..core.port import current
 from ..core.values.counts import BOUNDS
 from ..core.values.plan import plan_of
+from ..define.options import DEFAULTS
 from .failures import failures, joined_failures
 from .list_data import listing
 from .names import class_of, known
@@ -32,10 +33,10 @@ def one_class(name: str, arguments: bool) -> dict[str, Any] | None:
     long = next(long for long, one in known().items() if one is cls)
     lane = runtime.registry.lanes.get(cls)
     options = plan_of(cls).options
-    shown = {
-        field: show(getattr(options, field), 300)
-        for field in sorted(options.__slots__ if hasattr(options, "__slots__") else vars(options))
-    }
+    shown = [
+        {"name": name, "value": show(value, 300), "set": _set(name, value)}
+        for name, value in sorted(vars(options).items())
+    ]
     row = waits = runs = None
     if lane is not None:
         counts = lane.counts(now)
@@ -55,6 +56,12 @@ def one_class(name: str, arguments: bool) -> dict[str, Any] | None:
         "failures": failures(arguments, query),
         "names": [[long, cls.__qualname__]],
     }
+
+
+def _set(name: str, value: object) -> bool:
+    """Whether it differs from the default; an empty set from an empty tuple it does not."""
+    default = DEFAULTS.get(name)
+    return value != default and bool(value or default)
 
 
 def joined_class(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

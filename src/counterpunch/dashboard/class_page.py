@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -86,12 +86,25 @@ def _tiles(frame: Frame, row: Row) -> Html:
     return tag("dl.tiles", shown)
 
 
-def _options(data: Mapping[str, Any]) -> Html:
-    facts = [("class", tag("code", data["class"]))]
-    facts += [(name, code(value)) for name, value in data["options"].items()]
+def _options(data: Mapping[str, Any]) -> list[Html]:
+    """Those that the class has set, and the others for who wants to see them."""
+    facts: list[tuple[str, object]] = [("class", tag("code", data["class"]))]
     if data["async"]:
-        facts.insert(1, ("runs as", tag("span", "async def, on an event loop")))
-    return tag("dl.facts", [tag("div", tag("dt", n), tag("dd", v)) for n, v in facts])
+        facts.append(("runs", "on an event loop (async def)"))
+    options = data["options"]
+    facts += [(one["name"], code(one["value"])) for one in options if one["set"]]
+    rest = [(one["name"], code(one["value"])) for one in options if not one["set"]]
+    more = tag(
+        "details",
+        tag("summary", "Options as they are by default"),
+        _facts(rest),
+        data_key="options",
+    )
+    return [_facts(facts), more]
+
+
+def _facts(rows: Sequence[tuple[str, object]]) -> Html:
+    return tag("dl.facts", [tag("div", tag("dt", n), tag("dd", v)) for n, v in rows])
 
 
 _FAILED: dict[str, Cell] = {

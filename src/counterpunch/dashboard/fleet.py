@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from . import local
@@ -87,17 +88,23 @@ class Fleet:
             others, lambda name: self._question(word, wanted[name]), PATIENCE
         )
 
-    def find(self, word: str, /, *, patience: float | None = None, **arguments: Any) -> Told | None:
-        """The one who has an answer; this process is asked first, and the others if need be."""
+    def find(
+        self, word: str, /, *, patience: float | None = None, alone: bool = True, **arguments: Any
+    ) -> Told | None:
+        """The one who has an answer.
+
+        Args:
+            word: Of ``local.QUESTIONS``; its answer is None in every other process.
+            patience: Seconds for the others.
+            alone: The others need not be asked if this process has the answer.
+            arguments: Of the question.
+        """
         own = self._self(word, arguments)
         self._told = [own]
-        if own.answer is not None:
-            return own
-        told = self._gather(self._others, lambda name: self._question(word, arguments), patience)
-        found = next((one for one in told if one.answer is not None), None)
-        if found is not None:
-            self._told = [found]
-        return found
+        if own.answer is None or not alone:
+            ask = partial(self._question, word, arguments)
+            self._told += self._gather(self._others, lambda name: ask(), patience)
+        return next((one for one in self._told if one.answer is not None), None)
 
     def first(self, word: str, /, **arguments: Any) -> Told | None:
         """Ask one after the other until one has an answer: for what is to be done once."""
@@ -143,6 +150,11 @@ class Fleet:
     def is_own(self, one: Told) -> bool:
         """Whether this process has said it."""
         return one.name == self._own
+
+    @property
+    def only(self) -> Mapping[str, Any] | None:
+        """The process that a page is about, if that is one."""
+        return self._told[0].process if len(self._told) == 1 else None
 
     @property
     def scope(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from ..core.values.handle import Handle
 from ..core.values.plan import plan_of
 from ..core.values.status import TERMINAL, Status
 from ..observe.dump import stacks
+from .full import Full
 from .names import known, pairs
 from .plain import clip, plain, show
 from .process import process
@@ -38,6 +39,7 @@ def job(id: str, arguments: bool) -> dict[str, Any] | None:
         **shown,
         "process": process(),
         "names": pairs(classes),
+        "full_arguments": shown_arguments(call, Full(), 200, ",\n") if arguments else None,
         "data": plain(call.data),
         "traceback": call.error,
         "stack": stacks().get(call) if call.running() else None,

@@ -24,6 +24,8 @@ def job_page(frame: Frame, data: Mapping[str, Any]) -> str:
     if data["traceback"]:
         title = "Error" if data["status"] in ("failed", "retrying") else "Reason"
         content += [tag("h2", title), text_block(data["traceback"])]
+    if data["full_arguments"] and len(data["full_arguments"]) > len(data["arguments"] or ""):
+        content += [tag("h2", "Arguments"), text_block(data["full_arguments"])]
     if data["data"]:
         shown = ((name, code(value)) for name, value in data["data"].items())
         content += [tag("h2", "Status data"), _facts(shown)]

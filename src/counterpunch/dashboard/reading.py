@@ -87,7 +87,7 @@ def clipped(query: Mapping[str, str]) -> dict[str, str]:
 
 def job(asked: Asked) -> Response:
     fleet = fleet_of(asked, everyone=True)
-    found = fleet.find("job", id=asked.parts[1][:LENGTH])
+    found = fleet.find("job", alone=asked.wants_json, id=asked.parts[1][:LENGTH])
     if found is None:
         return failure(asked.request, 404, NO_JOB)
     data = dict(found.answer)

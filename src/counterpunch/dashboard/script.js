@@ -7,6 +7,22 @@
   const list = current && current.closest("ul");
   if (list) list.scrollLeft = current.offsetLeft - (list.clientWidth - current.offsetWidth) / 2;
 
+  // Moments by the browser's own clock; without scripts they are in UTC, as the title still says.
+  const two = (number) => String(number).padStart(2, "0");
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "";
+  const clocks = (root) => {
+    for (const element of root.querySelectorAll("time[datetime]")) {
+      if (!element.textContent.endsWith(" UTC")) continue;
+      const when = new Date(element.dateTime);
+      if (Number.isNaN(when.getTime())) continue;
+      element.title = `${element.textContent}, here ${zone}`;
+      element.textContent =
+        `${when.getFullYear()}-${two(when.getMonth() + 1)}-${two(when.getDate())} ` +
+        `${two(when.getHours())}:${two(when.getMinutes())}:${two(when.getSeconds())}`;
+    }
+  };
+  clocks(document);
+
   const seconds = Number(document.body.dataset.refresh);
   const button = document.getElementById("live");
   if (!seconds || !button) return;
@@ -14,7 +30,7 @@
   // A note about the last action is said once: neither reload nor bookmark repeats it.
   const address = new URL(location.href);
   if (address.searchParams.has("note")) {
-    address.searchParams.delete("note");
+    for (const name of ["note", "in", "n", "left"]) address.searchParams.delete(name);
     history.replaceState(null, "", address);
   }
 
@@ -88,6 +104,7 @@
       const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
       if (answer.ok && live && !busy()) {
         const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+        clocks(page);
         replace(page.getElementById("main"));
         document.getElementById("menu").replaceChildren(
           ...page.getElementById("menu").childNodes);

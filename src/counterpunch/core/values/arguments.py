@@ -20,7 +20,10 @@ HIDDEN = "[hidden]"
 
 
 def shown_arguments(
-    call: Call, show: Callable[[object], str] = shorten, limit: int | None = None
+    call: Call,
+    show: Callable[[object], str] = shorten,
+    limit: int | None = None,
+    joint: str = ", ",
 ) -> str | None:
     """As they would be written in a call; None if the class or the process shows none.
 
@@ -28,6 +31,7 @@ def shown_arguments(
         call: The job.
         show: What makes a text of a value; it must not raise.
         limit: At most so many positional and so many named ones; None is all.
+        joint: What stands between two of them.
     """
     options = call.lane.options
     if not (config.log_args and options.log_args):
@@ -46,7 +50,7 @@ def shown_arguments(
             parts.append(f"{_short_name(name)}={_redacted(call, name, value, show)}")
     if limit is not None and (len(args) > limit or len(kwargs) > limit):
         parts.append("…")
-    return ", ".join(parts)
+    return joint.join(parts)
 
 
 def _short_name(name: str) -> str:
