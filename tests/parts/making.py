@@ -14,6 +14,7 @@ from counterpunch.core.moves.admission import Admission
 from counterpunch.core.moves.deferring import Deferring
 from counterpunch.core.moves.duplicates import Duplicates
 from counterpunch.core.moves.endings import Endings
+from counterpunch.core.moves.expiry import Expiry
 from counterpunch.core.moves.performing import Performing
 from counterpunch.core.moves.queueing import Queueing
 from counterpunch.core.moves.rating import Rating
@@ -190,16 +191,18 @@ class Parts:
         self.queueing = queueing = Queueing(at, taking, ends, self.others)
         self.rating = rating = Rating(at, taking, ends, queueing)
         self.waiting = waiting = Waiting(at, taking, ends, rating)
-        self.performing = Performing(at, taking, ends, rating, waiting, self.others)
         self.steering = Steering(
             at, taking, me, self.whereabouts, ends, queueing, rating, waiting, lambda: None
         )
-        self.duplicates = Duplicates(at, taking, ends, self.steering)
+        self.expiry = expiry = Expiry(at, ends, rating, waiting, self.steering)
+        self.performing = Performing(at, taking, ends, expiry, rating, waiting, self.others)
+        self.duplicates = Duplicates(at, taking, ends, expiry, self.steering)
         self.room = Room(at, self.here, ends, waiting)
         self.opened: list[Lane] = []
         self.taken, self.withdraw = waiting.taken, waiting.withdraw
         self.settle_delayed, self.turned_away = waiting.settle_delayed, queueing.turned_away
         self.advance = rating.advance
+        self.expect, self.expire = expiry.expect, expiry.ask
         self.may_start, self.settle = self.performing.may_start, self.performing.settle
         self.rescue, self.repair = self.performing.rescue, taking.repair
 

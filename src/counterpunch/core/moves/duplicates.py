@@ -19,6 +19,7 @@ from ..values.hooks import report
 from ..values.record import NO_KWARGS
 from ..values.status import CANCELLED, DISCARDED, QUEUED, RUNNING, TERMINAL
 from .endings import Endings
+from .expiry import Expiry
 from .steering import Steering
 from .taking import Taking
 
@@ -28,9 +29,11 @@ __all__ = ["Duplicates"]
 class Duplicates:
     """What an enqueue and a commit ask about jobs of the same identity."""
 
-    def __init__(self, site: Site, taking: Taking, endings: Endings, steering: Steering) -> None:
+    def __init__(
+        self, site: Site, taking: Taking, endings: Endings, expiry: Expiry, steering: Steering
+    ) -> None:
         self._clock, self._keys, self._taking = site.clock, site.keys, taking
-        self._endings, self._steering = endings, steering
+        self._endings, self._expiry, self._steering = endings, expiry, steering
 
     def in_the_way(self, lane: Lane, key: Key, scope: Scope | None) -> Call | None:
         """The job that a new one is a duplicate of: one that ends well if the new one's
@@ -57,6 +60,8 @@ class Duplicates:
     ) -> Call | None:
         """The answer to an enqueue whose key is taken; None if it is free now."""
         choice = lane.options.on_duplicate
+        if self._expiry.gone(holder):
+            return None
         if choice == "raise":
             raise Duplicate(
                 f"{lane.job.__qualname__} was not enqueued: {holder!r} has the same identity "
@@ -113,6 +118,8 @@ class Duplicates:
             holder = self._keys.claim(call)
             if holder is call:
                 break
+            if self._expiry.gone(holder):
+                continue
             if (
                 choice == "replace"
                 and not self._would_be_refused(call, due, holder)

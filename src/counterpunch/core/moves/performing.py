@@ -7,9 +7,10 @@ from functools import partial
 from ..places.lane import Lane
 from ..places.site import Site
 from ..values.handle import Call
-from ..values.status import CANCELLED, DISCARDED, RETRYING, RUNNING, TERMINAL, Status, checked_move
+from ..values.status import CANCELLED, RETRYING, RUNNING, TERMINAL, Status, checked_move
 from ..workers.outcome import broken
 from .endings import Endings
+from .expiry import Expiry
 from .overrun import Overrun
 from .rating import Rating
 from .taking import Taking
@@ -26,12 +27,13 @@ class Performing:
         site: Site,
         taking: Taking,
         endings: Endings,
+        expiry: Expiry,
         rating: Rating,
         waiting: Waiting,
         overrun: Overrun,
     ) -> None:
         self._stage, self._keys, self._tokens = site.stage, site.keys, site.tokens
-        self._taking, self._endings = taking, endings
+        self._taking, self._endings, self._expiry = taking, endings, expiry
         self._rating, self._waiting, self._overrun = rating, waiting, overrun
 
     def may_start(self, call: Call, forced: bool) -> bool:
@@ -47,13 +49,9 @@ class Performing:
         return True
 
     def _in_time(self, call: Call, lane: Lane, now: float) -> bool:
-        expires = call.option("expires_in")
-        if expires is not None and call.attempt == 0:
-            waited = now - call.due
-            if waited > expires:
-                reason = f"waited {waited:.3g} s, expires_in={expires:g}"
-                self._endings.end(call, DISCARDED, reason, "expired")
-                return False
+        if self._expiry.over(call):
+            return False
+        self._expiry.busy(lane, now)
         if lane.bucket is not None and not self._rating.may_start(call, now):
             return False
         if lane.options.unique == "queued":

@@ -12,7 +12,6 @@ from functools import partial
 from math import inf
 
 from ..places.lane import Lane
-from ..places.scheduler import Timer
 from ..places.site import Site
 from ..values.handle import Call
 from ..values.stage import STOPPED
@@ -35,6 +34,8 @@ class Rating:
         """Queue a job that is due and that the caller owns, or line it up."""
         lane: Lane = call.lane
         bucket = lane.bucket
+        if lane.options.expires_in is not None or (call.more and call.more.options):
+            lane.moves.expect(call)
         if bucket is None or (not lane.lineup.table and bucket.take(call, self._clock.monotonic())):
             self._queueing.push(call)
         else:
@@ -47,7 +48,8 @@ class Rating:
             bucket, now = lane.bucket, self._clock.monotonic()
             later = now if bucket is None else bucket.next(now)
             if later > now:
-                self._come_back(lane, later)
+                if later < inf:
+                    lane.alarm.set(later, partial(self.advance, lane))
                 return
             if not self._taking.out_of(call, lane.scheduled, lane.retrying, follow=self._let_go):
                 lane.lineup.leave(call)  # somebody else has it, and will say so
@@ -110,22 +112,3 @@ class Rating:
             self._queueing.push(call)
         else:  # another thread was faster
             self._line_up(call)
-
-    def _come_back(self, lane: Lane, instant: float) -> None:
-        timer = lane.alarm
-        if instant == inf or (timer is not None and timer.due <= instant):
-            return
-
-        def look() -> None:
-            if lane.alarm is timer:
-                lane.alarm = None  # first: whoever lines up from here on sets another
-            self.advance(lane)
-
-        timer = Timer(look)
-        timer.due = instant
-        try:
-            lane.alarm = timer
-            self._scheduler.add(timer, instant)
-        except BaseException:
-            lane.alarm = None
-            raise

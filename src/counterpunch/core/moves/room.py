@@ -44,6 +44,8 @@ class Room:
         Raises:
             QueueFull: If the policy is ``"raise"``, or ``"block"`` and the time is up.
         """
+        if lane.full():
+            lane.moves.expire(lane)
         if not lane.full():
             return None
         policy: str = lane.options.overflow

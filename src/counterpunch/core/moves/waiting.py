@@ -97,6 +97,8 @@ class Waiting:
         """Queue a job that has become due. A full queue has a defined answer here as well."""
         lane: Lane = call.lane
         if lane.full():
+            lane.moves.expire(lane)
+        if lane.full():
             policy = lane.options.overflow
             if policy in ("raise", "discard"):
                 reason = f"fell due on a full queue (max_jobs={lane.max_jobs})"
@@ -115,6 +117,7 @@ class Waiting:
 
     def _hold_for_room(self, call: Call, lane: Lane) -> None:
         self._endings.no_timer(call)  # of a wait for room that a stop has ended
+        lane.moves.expect(call)
         timer = None
         entry = call, call.due
         limit = lane.options.block_timeout

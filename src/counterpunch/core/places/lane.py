@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from itertools import islice
 from operator import attrgetter
-from typing import Any, Protocol
+from typing import Any
 
 from ..values.counts import Counts
 from ..values.handle import Call
@@ -16,7 +16,9 @@ from ..values.keeper import Keeper
 from ..values.options import Options
 from ..values.plan import Plan
 from ..values.rate import TokenBucket
-from ..values.status import SUCCEEDED, Status
+from ..values.status import SUCCEEDED
+from .above import Moves
+from .alarm import Alarm
 from .backlog import Backlog
 from .ledger import Ledger
 from .lineup import Lineup
@@ -39,54 +41,6 @@ class Gate:
         self.lane: Lane | None = None
 
 
-class Moves(Protocol):
-    """What is asked of the moves by whoever has a lane in hand: workers, and the short path."""
-
-    def taken(self, call: Any, /) -> None:
-        """A worker took the job out of the queue: there is room for another."""
-        ...
-
-    def may_start(self, call: Any, forced: bool, /) -> bool:
-        """The look that some jobs need before they start; False if it was put elsewhere."""
-        ...
-
-    def withdraw(self, call: Any, follow: Callable[[Any], object], /) -> bool:
-        """Take a queued job out again, for ``follow``; False if a worker was faster."""
-        ...
-
-    def turned_away(self, call: Any, taken: bool = False, /) -> bool:
-        """The job was queued, or taken, while its class was stopped or paused."""
-        ...
-
-    def finish(self, call: Any, value: Any, /) -> Any:
-        """What an awaitable comes to that the code of a plain job gave."""
-        ...
-
-    def settle(self, call: Any, status: Status, /) -> None:
-        """Its attempt is over."""
-        ...
-
-    def settle_delayed(self, call: Any, /) -> None:
-        """It got a due time while the process stops."""
-        ...
-
-    def advance(self, lane: Any, /) -> None:
-        """A rated class may have a start to give."""
-        ...
-
-    def interrupted(self, call: Any, /) -> None:
-        """Its enqueue was broken off."""
-        ...
-
-    def rescue(self, call: Any, exc: BaseException, /) -> None:
-        """Whoever ran it was broken off."""
-        ...
-
-    def repair(self) -> None:
-        """Carry out what an interruption has left."""
-        ...
-
-
 class Lane:
     """Where the jobs of one class are, each in exactly one of the containers below.
 
@@ -95,12 +49,12 @@ class Lane:
     """
 
     __slots__ = (
-        "_pools", "alarm", "announced", "away", "blocked", "bucket", "chance", "deferred", "gate",
-        "here", "history", "hold", "index", "job", "keeper", "ledger", "left", "lineup", "max_jobs",
-        "monotonic", "moves", "numbers", "options", "overdue", "parked", "paused", "plan", "pool",
-        "prefix", "queue", "recent", "retries", "retrying", "running", "scheduled", "scheduler",
-        "sleepers", "stage", "starts", "stopped", "succeeds", "tickets", "timings", "tokens",
-        "vacancies", "wake_one", "watchers",
+        "_pools", "alarm", "announced", "away", "blocked", "bucket", "chance", "deferred",
+        "expiry", "gate", "here", "history", "hold", "index", "job", "keeper", "ledger", "left",
+        "lineup", "max_jobs", "monotonic", "moves", "numbers", "options", "overdue", "parked",
+        "paused", "plan", "pool", "prefix", "queue", "recent", "retries", "retrying", "running",
+        "scheduled", "scheduler", "sleepers", "stage", "starts", "stopped", "succeeds", "tickets",
+        "timings", "tokens", "vacancies", "wake_one", "watchers",
     )  # fmt: skip
 
     def __init__(
@@ -153,10 +107,12 @@ class Lane:
         #: Set at the end of a drain: who queues or starts a job afterwards takes it back. Paused
         #: or stopped: who has queued or taken a job asks ``Moves.turned_away``.
         self.stopped = False
-        #: Of a rated class: who may start, who waits for that, and when to look again (a Timer).
+        #: Of a rated class: who may start, who waits for that, and when to look again.
         self.bucket: TokenBucket | None = None
         self.lineup = Lineup()
-        self.alarm: Any = None
+        self.alarm = Alarm(site.scheduler)
+        #: When the first of those that wait expires.
+        self.expiry = Alarm(site.scheduler)
         #: What it is called in ``Site.day``.
         self.index = index
         day = partial(site.day.note, index)

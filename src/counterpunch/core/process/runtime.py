@@ -15,6 +15,7 @@ from ..moves.admission import Admission
 from ..moves.deferring import Deferring
 from ..moves.duplicates import Duplicates
 from ..moves.endings import Endings
+from ..moves.expiry import Expiry
 from ..moves.overrun import Overrun
 from ..moves.perform_now import PerformNow
 from ..moves.performing import Performing
@@ -107,8 +108,6 @@ class Runtime:
         self.queueing = queueing = Queueing(site, taking, endings, self.waits)
         self.rating = rating = Rating(site, taking, endings, queueing)
         self.waiting = waiting = Waiting(site, taking, endings, rating)
-        overrun = Overrun(site, self.stacks)
-        self.performing = Performing(site, taking, endings, rating, waiting, overrun)
         self.steering = Steering(
             site,
             taking,
@@ -120,8 +119,11 @@ class Runtime:
             waiting,
             self.watchdog.wake,
         )
+        expiry = Expiry(site, endings, rating, waiting, self.steering)
+        overrun = Overrun(site, self.stacks)
+        self.performing = Performing(site, taking, endings, expiry, rating, waiting, overrun)
         room = Room(site, self.here, endings, waiting)
-        duplicates = Duplicates(site, taking, endings, self.steering)
+        duplicates = Duplicates(site, taking, endings, expiry, self.steering)
         deferring = Deferring(site, self.mode, taking, endings, waiting, duplicates)
         self.admission = Admission(
             site,
@@ -145,6 +147,7 @@ class Runtime:
         self.perform_now = PerformNow(self.registry, self.here, room, interrupted).perform_now
         self.taken, self.withdraw = waiting.taken, waiting.withdraw
         self.settle_delayed, self.advance = waiting.settle_delayed, rating.advance
+        self.expect, self.expire = expiry.expect, expiry.ask
         self.may_start, self.settle = self.performing.may_start, self.performing.settle
         self.rescue, self.repair = self.performing.rescue, taking.repair
         self.interrupted = interrupted
