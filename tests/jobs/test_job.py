@@ -368,7 +368,8 @@ def test_a_base_that_allows_no_instance_without_init_changes_nothing_of_a_failur
             raise LookupError("no such row")
 
     class Needy(Rows):
-        def __init__(self, session: object) -> None: ...
+        def __init__(self) -> None:
+            raise TypeError("no session")
 
         def on_failure(self, exc: BaseException) -> None:
             raise AssertionError("there is no instance to call it on")
@@ -386,12 +387,13 @@ def test_a_base_that_allows_no_instance_without_init_changes_nothing_of_a_failur
     assert Needy.stats().attempts == 2
 
 
-def test_an_init_that_wants_arguments_fails_the_job() -> None:
+def test_an_init_that_fails_fails_the_job() -> None:
     """The library makes the instance; a class that cannot be made fails as any job would."""
     failures: list[BaseException] = []
 
     class Needy(Job):
-        def __init__(self, session: object) -> None: ...
+        def __init__(self) -> None:
+            raise TypeError("no session")
 
         def perform(self) -> None: ...
 

@@ -12,11 +12,14 @@ from ..core.values.counts import NO_COUNTS, Counts
 from ..core.values.errors import Cancelled
 from ..core.values.handle import Handle
 from ..core.values.status import TERMINAL, Status
-from ..core.values.times import due_at
+from ..core.values.times import due_at, due_in
+from .elsewhere import missing
 from .identities import of_identity
+from .job_logger import JobLogger
 from .job_meta import JobMeta
 from .options import DEFAULTS
 from .using import Using, bulk
+from .ways import arrive, enter, perform
 
 __all__ = ["Job"]
 
@@ -101,7 +104,8 @@ class Job(metaclass=JobMeta):
         def __getattr__(self, name):
             if name in DEFAULTS:
                 return DEFAULTS[name]
-            message = f"{type(self).__name__!r} object has no attribute {name!r}"
+            cls = type(self)
+            message = missing(cls.__qualname__, f"{cls.__name__!r} object", name)
             if name == "handle":
                 message += (
                     f": it exists inside a job only; to have perform() run as one, call "
@@ -112,13 +116,14 @@ class Job(metaclass=JobMeta):
 
         @classmethod
         def perform_async(cls, /, *args, **kwargs):
-            """What the methods of ``express`` do, for a class that wrote its own."""
-            return accepting().enqueue(cls, args, kwargs)
+            """What the methods of ``express`` do, for a class that goes another way."""
+            return arrive(cls, args, kwargs)
 
         @classmethod
         def perform_in(cls, delay, /, *args, **kwargs):
             """As above."""
-            return Using(cls, {}).perform_in(delay, *args, **kwargs)
+            options = {"delay": due_in(f"{cls.__qualname__}.perform_in", delay)}
+            return enter(cls, args, kwargs, options, "perform_in")
 
         @classmethod
         def perform_at(cls, when, /, *args, **kwargs):
@@ -129,7 +134,7 @@ class Job(metaclass=JobMeta):
             datetime.
             """
             options = {"at": due_at(f"{cls.__qualname__}.perform_at", when)}
-            return accepting().enqueue(cls, args, kwargs, options)
+            return enter(cls, args, kwargs, options, "perform_at")
 
         @classmethod
         def perform_now(cls, /, *args, **kwargs):
@@ -138,7 +143,7 @@ class Job(metaclass=JobMeta):
             Returns what ``perform`` returns or raises what it raises; a failure is final,
             nothing is retried behind the caller's back.
             """
-            return accepting().perform_now(cls, args, kwargs)
+            return perform(cls, args, kwargs, None, "perform_now")
 
         @classmethod
         def perform_bulk(cls, rows):
@@ -236,12 +241,7 @@ class Job(metaclass=JobMeta):
 
         Outside of a job it is the same logger, without an id.
         """
-        name = type(self).__qualname__
-        extra: dict[str, object] = {"job": name}
-        call = _handle_of(self)
-        if call is not None:
-            extra.update(job_id=call.id, attempt=call.attempt)
-        return logging.LoggerAdapter(logging.getLogger(f"counterpunch.{name}"), extra)
+        return JobLogger(type(self).__qualname__, _handle_of(self))
 
     @property
     def cancelled(self) -> bool:

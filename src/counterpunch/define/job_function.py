@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, Protocol, TypeVar, overload
 
 from ..core.values.errors import InvalidOption
 from ..core.values.handle import Handle
 from .job_class import Job
 from .job_meta import JobMeta
 from .options import DEFAULTS
+from .shapes import check_function
 from .using import Using, bulk
 
 if TYPE_CHECKING:
@@ -43,6 +44,13 @@ class JobFunction(Generic[P, R, C]):
 
     def __repr__(self) -> str:
         return f"<job {self.__module__}.{self.__qualname__}>"
+
+    def __reduce__(self) -> str:
+        return self.__qualname__  # a pickle finds it by name, as it does a function
+
+    def __await__(self) -> NoReturn:
+        name = self.__qualname__
+        raise TypeError(f"{name} is a job: write await {name}.perform_async(...)")
 
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> C:
         return self.function(*args, **kwargs)
@@ -124,6 +132,7 @@ def job(function: Any = None, /, **options: Any) -> Any:
         if not (callable(function) and hasattr(function, "__qualname__")):
             allowed = "a function, written with def or lambda"
             raise InvalidOption("@job", "function", function, allowed)
+        check_function(function)
         namespace = {
             "perform": staticmethod(function),
             "__module__": function.__module__,

@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from ..core.port import Gate, express_async, express_in, redefined
+from ..core.port import Gate, redefined
 from ..core.values.errors import InvalidOption
 from ..core.values.plan import Plan, plan_of
 from ..recurring.classes import defined, periodic_classes
+from .elsewhere import missing
+from .equipping import early, equip, fronted
 from .options import DEFAULTS
 from .planning import plan_for
-from .shapes import HOOKS
+from .shapes import HOOKS, check_names
+from .ways import WAYS
 
 __all__ = ["JobMeta"]
 
-#: The enqueue methods that each class has its own of, made for speed.
-_EXPRESS = {"perform_async": express_async, "perform_in": express_in}
 #: The attributes of which a plan is made.
-_IN_PLAN = frozenset({*DEFAULTS, *HOOKS, *_EXPRESS, "perform", "__abstractmethods__"})
+_IN_PLAN = frozenset(
+    {*DEFAULTS, *HOOKS, *WAYS, "perform", "__abstractmethods__", "__init__", "__new__"}
+)
 
 
-class JobMeta(abc.ABCMeta):
+if TYPE_CHECKING:
+    _Meta = abc.ABCMeta
+else:
+    _Meta = type(Protocol)  # so that a job class may have a protocol as a base
+
+
+class JobMeta(_Meta):
     """Checks a job class when it is defined, and again when an attribute of it is set."""
 
     _plan: Plan
@@ -32,10 +41,14 @@ class JobMeta(abc.ABCMeta):
     def __new__(
         mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **kwargs: Any
     ) -> JobMeta:
-        cls = super().__new__(mcs, name, bases, namespace, **kwargs)
-        type.__setattr__(cls, "_gate", Gate())
-        _prepare(cls)
+        ready = {"_gate": Gate(), "_plan": _Early(), **early(namespace)}
+        cls = super().__new__(mcs, name, bases, {**namespace, **ready}, **kwargs)
+        if _is_ready(cls):
+            _redefine(cls)  # what ``__init_subclass__`` has used was not all of it yet
+        else:
+            _prepare(cls)
         if bases:
+            check_names(cls)
             from .lookalikes import warn_of_lookalikes
 
             warn_of_lookalikes(cls.__qualname__, namespace, stacklevel=2)
@@ -53,14 +66,17 @@ class JobMeta(abc.ABCMeta):
             # Not attributes of Job itself: in ``class A(Job, Mixin)`` they would come first.
             if name in DEFAULTS:
                 return DEFAULTS[name]
-            message = f"type object {cls.__name__!r} has no attribute {name!r}"
+            message = missing(cls.__qualname__, f"type object {cls.__name__!r}", name)
             raise AttributeError(message, name=name, obj=cls)
 
+    def __await__(cls) -> NoReturn:
+        name = cls.__qualname__
+        raise TypeError(f"{name} is a class of jobs: write await {name}.perform_async(...)")
+
     def __setattr__(cls, name: str, value: Any) -> None:
-        if name not in _IN_PLAN or "_plan" not in cls.__dict__:
-            super().__setattr__(
-                name, value
-            )  # the user's own: it costs nothing, and disturbs nobody
+        if name not in _IN_PLAN or not _is_ready(cls):
+            # The user's own: it costs nothing, and disturbs nobody.
+            super().__setattr__(name, value)
             return
         missing = object()
         before = cls.__dict__.get(name, missing)
@@ -78,7 +94,7 @@ class JobMeta(abc.ABCMeta):
     def __delattr__(cls, name: str) -> None:
         before = cls.__dict__.get(name)
         super().__delattr__(name)
-        if name not in _IN_PLAN:
+        if name not in _IN_PLAN or not _is_ready(cls):
             return
         try:
             _redefine(cls)
@@ -88,8 +104,22 @@ class JobMeta(abc.ABCMeta):
             raise
 
 
+class _Early:
+    """Stands for the plan of a class while that is being defined: ``__init_subclass__`` of a base,
+    and what is told its name, may enqueue already."""
+
+    def __get__(self, instance: object, cls: Any) -> Plan:
+        _prepare(cls)
+        return plan_of(cls)
+
+
+def _is_ready(cls: JobMeta) -> bool:
+    return type(cls.__dict__["_plan"]) is Plan
+
+
 def _prepare(cls: JobMeta) -> None:
     plan = plan_for(cls)
+    plan.fronted = fronted(cls)
     if plan.options.cron is not None:
         plan.options.cron = _crontab(cls.__qualname__, plan.options.cron, plan.options.timezone)
     type.__setattr__(cls, "_plan", plan)
@@ -103,8 +133,7 @@ def _prepare(cls: JobMeta) -> None:
         defined(cls)
     else:
         periodic_classes.discard(cls)
-    for name in _EXPRESS:
-        _equip(cls, name)
+    equip(cls)
 
 
 def _crontab(owner: str, text: str, timezone: str) -> Any:
@@ -115,42 +144,6 @@ def _crontab(owner: str, text: str, timezone: str) -> Any:
     except ValueError as exc:
         allowed = f"a five-field crontab string ({exc})"
         raise InvalidOption(owner, "cron", text, allowed) from None
-
-
-def _equip(cls: JobMeta, name: str) -> None:
-    """Give a class its own ``perform_async`` or ``perform_in``, unless that would be in the
-    way of one that the user wrote, in a base or, reached by ``super()``, in a subclass."""
-    own = cls.__dict__.get(name)
-    if own is not None and not _ours(own):
-        for base in cls.__mro__[1:]:
-            if _ours(base.__dict__.get(name)):
-                type.__delattr__(base, name)  # it enqueues the base, whoever asks super()
-    elif not _written(cls.__mro__, name) and not _written(_below(cls), name):
-        function = _EXPRESS[name](cls, cls._gate, plan_of(cls))
-        type.__setattr__(cls, name, staticmethod(function))  # in place of the old: never without
-    elif own is not None:
-        type.__delattr__(cls, name)
-
-
-def _ours(method: Any) -> bool:
-    return hasattr(getattr(method, "__func__", None), "counterpunch_express")
-
-
-def _written(classes: Iterable[type], name: str) -> bool:
-    """True if one of the classes has a method of that name that is not from this package."""
-    found = (vars(each).get(name) for each in classes if not _of_ours(each))
-    return any(method is not None and not _ours(method) for method in found)
-
-
-def _of_ours(cls: type) -> bool:
-    return cls.__module__.partition(".")[0] == __name__.partition(".")[0]
-
-
-def _below(cls: type) -> Iterator[type]:
-    below: list[type] = type.__subclasses__(cls)
-    for subclass in below:
-        yield subclass
-        yield from _below(subclass)
 
 
 def _redefine(cls: JobMeta) -> None:

@@ -10,7 +10,14 @@ from ..core.values.callables import Parameter, awaits, is_bound, parameters, wri
 from ..core.values.errors import InvalidOption
 from ..core.values.plan import Plan
 from .options import resolve
-from .shapes import HOOKS, check_hooks, check_identity, check_perform, check_redact
+from .shapes import (
+    HOOKS,
+    check_hooks,
+    check_identity,
+    check_instances,
+    check_perform,
+    check_redact,
+)
 
 __all__ = ["plan_for"]
 
@@ -44,6 +51,8 @@ def plan_for(job: type) -> Plan:
     if plan.check is not None and abstract:
         plan.check = None
         plan.lacks = f"it is abstract, without {', '.join(sorted(abstract))}"
+    if plan.check is not None:
+        check_instances(job)
     plan.most = -1 if plan.check is None else _most(plan.check)
     plan.is_async = awaits(function)
     check_hooks(job, function)

@@ -16,7 +16,10 @@ from ..core.values.callables import (
 from ..core.values.errors import InvalidOption
 from ..core.values.plan import POSITIONAL_REST
 
-__all__ = ["HOOKS", "check_hooks", "check_identity", "check_perform", "check_redact"]
+__all__ = [
+    "HOOKS", "check_function", "check_hooks", "check_identity", "check_instances", "check_names",
+    "check_perform", "check_redact",
+]  # fmt: skip
 
 #: The optional methods of a job class that the runtime calls, in the order of one attempt.
 HOOKS = ("on_enqueue", "before", "on_success", "on_error", "on_failure", "after")
@@ -24,6 +27,15 @@ HOOKS = ("on_enqueue", "before", "on_success", "on_error", "on_failure", "after"
 _TOLD = {"on_success": "result", "on_error": "exc", "on_failure": "exc"}
 #: What people call the first parameter of a method, besides names with an underscore or ``self``.
 _SELVES = frozenset({"cls", "instance", "job", "me", "obj", "s", "task", "this"})
+
+#: What every job has. A class may do it another way, but not have something else by its name.
+_METHODS = frozenset({
+    "cancel_all", "check_cancelled", "in_progress", "latest", "pause", "perform_async",
+    "perform_at", "perform_bulk", "perform_in", "perform_now", "progress", "resume", "set_status",
+    "stats", "status", "track", "using",
+})  # fmt: skip
+_PROPERTIES = frozenset({"attempt", "cancelled"})
+_TAKEN = frozenset({"handle", "options"})
 
 _KEYWORD_REST = 0x08  # inspect.CO_VARKEYWORDS
 
@@ -45,6 +57,18 @@ def check_perform(job: type, function: Any, bound: bool) -> None:
         raise InvalidOption(job.__qualname__, "perform", function, allowed)
 
 
+def check_function(function: Any) -> None:
+    """A method is no job: nobody would give it its ``self``."""
+    owner, _, _ = getattr(function, "__qualname__", "").rpartition(".")
+    if type(function) is FunctionType and owner and not owner.endswith("<locals>"):
+        found = parameters(function)
+        if found and found[0].name in ("self", "cls"):
+            allowed = (
+                "a function; of a method make a class: class ...(Job), with this as its perform"
+            )
+            raise InvalidOption("@job", "function", function, allowed)
+
+
 def check_hooks(job: type, perform: Any) -> None:
     """A hook that nobody awaits, or that cannot be called as it will be, would fail each time."""
     awaited = any(map(awaits, layers(perform)))
@@ -52,11 +76,48 @@ def check_hooks(job: type, perform: Any) -> None:
         method = getattr(job, hook, None)
         if generates(method) or (awaits(method) and not (awaited and hook != "on_enqueue")):
             raise InvalidOption(job.__qualname__, hook, method, "a def: nobody awaits it here")
-        raw = next((vars(base)[hook] for base in job.__mro__ if hook in vars(base)), None)
+        raw = _raw(job, hook)
         told = _TOLD.get(hook)
         if type(raw) is FunctionType and not receives(raw, 2 if told else 1):
             allowed = f"{hook}(self, {told})" if told else f"{hook}(self)"
             raise InvalidOption(job.__qualname__, hook, method, allowed)
+
+
+def check_instances(job: type) -> None:
+    """A fresh instance is made for each attempt, without arguments."""
+    for name in ("__init__", "__new__"):
+        raw = _raw(job, name)
+        function = raw.__func__ if isinstance(raw, staticmethod) else raw
+        if type(function) is FunctionType and not receives(function, 1):
+            allowed = (
+                "no parameter without a default: a fresh instance is made for each attempt, "
+                "without arguments; those of the job are perform's"
+            )
+            raise InvalidOption(job.__qualname__, name, function, allowed)
+
+
+def check_names(job: type) -> None:
+    """An attribute that hides what a job has would switch it off in silence."""
+    for base in job.__mro__:
+        if base.__module__.partition(".")[0] == __name__.partition(".")[0]:
+            return  # what follows is hidden by ours
+        for name in vars(base).keys() & (_METHODS | _PROPERTIES | _TAKEN):
+            raw = vars(base)[name]
+            method = callable(raw) or isinstance(raw, (classmethod, staticmethod))
+            if name in _METHODS and not (method or type(raw).__module__.startswith("counterp")):
+                allowed = "a method, as every job has it: give your own attribute another name"
+            elif name in _PROPERTIES and (method or not hasattr(type(raw), "__get__")):
+                allowed = "a property, as every job has it: give your own attribute another name"
+            elif name in _TAKEN and not hasattr(type(raw), "__set__"):
+                allowed = "nothing, for every job has its own: give your attribute another name"
+            else:
+                continue
+            raise InvalidOption(job.__qualname__, name, raw, allowed)
+
+
+def _raw(job: type, name: str) -> Any:
+    """What stands in a class by a name, as it is written; None if nothing does."""
+    return next((vars(base)[name] for base in job.__mro__ if name in vars(base)), None)
 
 
 def check_redact(job: type, check: Any, redact: frozenset[str]) -> None:
@@ -93,7 +154,7 @@ class _Shape:
 def check_identity(job: type, check: Any) -> None:
     """It is called on the class with the job's own arguments: one that wants ``self`` too, or
     that no call of perform fits, would fail each enqueue. In doubt it is accepted."""
-    raw = next(vars(base)["identity"] for base in job.__mro__ if "identity" in vars(base))
+    raw = _raw(job, "identity")
     identity = raw.__func__ if isinstance(raw, staticmethod) else raw
     if type(identity) is not FunctionType:
         return  # a classmethod, a partial, a callable object: the first enqueue will tell

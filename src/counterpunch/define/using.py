@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
-from ..core.port import accepting
 from ..core.values.errors import InvalidOption, shorten
 from ..core.values.handle import Handle
 from ..core.values.per_call import PER_CALL
 from ..core.values.times import due_at, due_in
 from ..integrations import after_commit
+from .ways import enter, perform
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -50,22 +50,25 @@ class Using(Generic[P, R]):
         return Using(self.job, merged)
 
     def perform_async(self, /, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
-        return accepting().enqueue(self.job, args, kwargs, self.options)
+        handle: Handle[R] = enter(self.job, args, kwargs, self.options)
+        return handle
 
     def perform_in(
         self, delay: float | timedelta, /, *args: P.args, **kwargs: P.kwargs
     ) -> Handle[R]:
         options = {**self.options, "delay": due_in(f"{self.job.__qualname__}.perform_in", delay)}
         options.pop("at", None)
-        return accepting().enqueue(self.job, args, kwargs, options)
+        handle: Handle[R] = enter(self.job, args, kwargs, options)
+        return handle
 
     def perform_at(self, when: datetime | float, /, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
         options = {**self.options, "at": due_at(f"{self.job.__qualname__}.perform_at", when)}
         options.pop("delay", None)
-        return accepting().enqueue(self.job, args, kwargs, options)
+        handle: Handle[R] = enter(self.job, args, kwargs, options)
+        return handle
 
     def perform_now(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        result: R = accepting().perform_now(self.job, args, kwargs, self.options)
+        result: R = perform(self.job, args, kwargs, self.options)
         return result
 
     def perform_bulk(self, rows: Iterable[tuple[Any, ...]]) -> list[Handle[R]]:

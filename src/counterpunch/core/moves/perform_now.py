@@ -29,14 +29,18 @@ class PerformNow:
         self._registry, self._here, self._room = registry, here, room
         self._interrupted = interrupted
 
-    def perform_now(
+    def perform_now(self, *job: Any) -> Any:
+        """Run one attempt on this thread; return or raise what it gives."""
+        return self.outcome(self.run_now(*job))
+
+    def run_now(
         self,
         job: type,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         options: dict[str, Any] | None = None,
-    ) -> Any:
-        """Run one attempt on this thread; return or raise what it gives."""
+    ) -> Handle[Any]:
+        """Run one attempt on this thread; the handle of the job, which has ended."""
         lane: Lane = self._registry.lane(job)
         blocking("%s.perform_now()", job.__qualname__, "`await` and perform_async()")
         self._room.refuse_late(lane)
@@ -63,6 +67,11 @@ class PerformNow:
             left += ((self._interrupted, (call,), 0),)
             lane.moves.repair()
             raise
+        return call
+
+    @staticmethod
+    def outcome(call: Handle[Any]) -> Any:
+        """Return or raise what a job gave that has just been run here."""
         if call.state is FAILED:
             exc = handed_over(call)
             try:

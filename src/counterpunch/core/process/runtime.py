@@ -144,7 +144,8 @@ class Runtime:
         # What is asked of it. Bound once: no frame in between.
         self.enqueue = self.admission.enqueue
         interrupted = self.admission.interrupted
-        self.perform_now = PerformNow(self.registry, self.here, room, interrupted).perform_now
+        now = PerformNow(self.registry, self.here, room, interrupted)
+        self.perform_now, self.run_now, self.outcome = now.perform_now, now.run_now, now.outcome
         self.taken, self.withdraw = waiting.taken, waiting.withdraw
         self.settle_delayed, self.advance = waiting.settle_delayed, rating.advance
         self.expect, self.expire = expiry.expect, expiry.ask

@@ -19,8 +19,9 @@ class Plan:
     by ``define``."""
 
     __slots__ = (
-        "after", "bare", "before", "check", "guarded", "hooked", "is_async", "lacks", "most",
-        "name", "on_enqueue", "on_error", "on_failure", "on_success", "options", "plain",
+        "after", "bare", "before", "check", "fronted", "guarded", "hooked", "is_async",
+        "lacks", "most", "name", "on_enqueue", "on_error", "on_failure",
+        "on_success", "options", "plain",
     )  # fmt: skip
 
     name: str  # with its module
@@ -39,6 +40,8 @@ class Plan:
     on_error: bool
     on_failure: bool
     after: bool
+    #: The enqueue methods that it has written itself.
+    fronted: frozenset[str]
     #: It has hooks around an attempt.
     hooked: bool
     #: A job of this class needs a look before it starts.

@@ -1,0 +1,32 @@
+"""What people write who come from other libraries: the error names our word."""
+
+from __future__ import annotations
+
+__all__ = ["missing"]
+
+_ENQUEUE = "{0}.perform_async(...)"
+_OPTIONS = "{0}.using(delay=..., priority=...).perform_async(...)"
+_NOW = "{0}.perform_now(...)"
+_IN_TESTS = "in a test, recorder.{} within `with counterpunch.testing.fake() as recorder:`"
+#: Of Sidekiq and ActiveJob, Celery, Dramatiq, RQ, Huey, Taskiq and executors.
+_OURS = {
+    "perform_later": _ENQUEUE, "delay": _ENQUEUE, "enqueue": _ENQUEUE, "send": _ENQUEUE,
+    "submit": _ENQUEUE, "kiq": _ENQUEUE, "defer": _ENQUEUE, "schedule": "{0}.perform_in(60, ...)",
+    "enqueue_in": "{0}.perform_in(60, ...)", "enqueue_at": "{0}.perform_at(when, ...)",
+    "apply_async": f"{_ENQUEUE}, or {_OPTIONS}", "send_with_options": _OPTIONS, "set": _OPTIONS,
+    "perform_sync": _NOW, "perform_inline": _NOW, "apply": _NOW, "call_local": _NOW, "run": _NOW,
+    "map": "{0}.perform_bulk([(1,), (2,)])", "push_bulk": "{0}.perform_bulk([(1,), (2,)])",
+    "enqueue_many": "{0}.perform_bulk([(1,), (2,)])",
+    "jobs": f"counterpunch.jobs({{0}}), or {_IN_TESTS.format('jobs')}",
+    "drain": _IN_TESTS.format("drain()"), "perform_one": _IN_TESTS.format("perform_one()"),
+    "clear": f"{{0}}.cancel_all(), or {_IN_TESTS.format('clear()')}",
+    "wait": "counterpunch.wait_idle(), or result() of the handle",
+    "result": "result() of the handle that {0}.perform_async(...) returns",
+}  # fmt: skip
+
+
+def missing(owner: str, kind: str, name: str) -> str:
+    """The message of the AttributeError, with our word for it if there is one."""
+    ours = _OURS.get(name)
+    hint = f": here it is {ours.format(owner)}" if ours else ""
+    return f"{kind} has no attribute {name!r}{hint}"
