@@ -33,19 +33,19 @@ def test_bare_wsgi(yard):
         thread.join(SOON)
 
 
-def readme_block(line):
-    """The names that the README's block with this line defines."""
-    readme = Path(__file__).parents[2] / "README.md"
-    blocks = re.findall(r"^```python\n(.*?)^```", readme.read_text(encoding="utf-8"), re.M | re.S)
+def guides_block(line):
+    """The names that the guide's block with this line defines."""
+    page = Path(__file__).parents[2] / "examples" / "guide" / "page.md"
+    blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S)
     (block,) = [block for block in blocks if line in block]
-    namespace: dict = {"__name__": "readme"}
+    namespace: dict = {"__name__": "guide"}
     exec(block, namespace)
     return namespace
 
 
-def test_the_readmes_own_dispatch(yard):
+def test_the_guides_own_dispatch(yard):
     """The block for a bare WSGI app, as it stands there: mounted at /jobs, and only there."""
-    namespace, statuses = readme_block("shift_path_info(environ)"), []
+    namespace, statuses = guides_block("shift_path_info(environ)"), []
 
     def links(path):
         started = []
@@ -101,10 +101,10 @@ def test_flask(yard):
     assert yard.waiting.status == "cancelled"
 
 
-def test_the_readmes_own_authorize_finds_the_session_of_flask(yard):
+def test_the_guides_own_authorize_finds_the_session_of_flask(yard):
     """The block as it stands there: for whoever has logged in; others are sent to do so."""
     flask = needs("flask")
-    app = readme_block("DispatcherMiddleware(app.wsgi_app")["app"]
+    app = guides_block("DispatcherMiddleware(app.wsgi_app")["app"]
     app.secret_key = "tests"
 
     @app.get("/login")
