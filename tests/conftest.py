@@ -6,6 +6,7 @@ And how the scripts of a module run beside each other, see ``process.script``.
 from __future__ import annotations
 
 import signal
+import tempfile
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -15,6 +16,7 @@ from process import LONG, Result, run
 import counterpunch
 from counterpunch.core.process.installed import installed
 from counterpunch.core.values.config import config
+from counterpunch.recurring.classes import periodic_classes
 
 # A suite that a shell has started in the background ignores Ctrl-C, and so would its children.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -28,12 +30,27 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "script(text, within): what the fixture result runs")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_host() -> Iterator[None]:
+    """Two runs of the tests at a time have neither lock files nor sockets in common."""
+    with (
+        tempfile.TemporaryDirectory(prefix="tests-") as folder,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setenv("XDG_RUNTIME_DIR", folder)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def fresh_runtime() -> Iterator[None]:
     """Each test starts with zeroed counters; jobs it leaves behind are given up."""
     counterpunch.shutdown(timeout=0)
     installed.runtime = None  # stats() would show the stopped one until the first enqueue
+    of_others = list(periodic_classes)
+    periodic_classes.clear()  # a class of another module that nothing arms is no concern of it
     yield
+    periodic_classes.clear()
+    periodic_classes.update(of_others)
     counterpunch.configure(
         shutdown_timeout=8.0,
         max_threads=None,
@@ -46,6 +63,7 @@ def fresh_runtime() -> Iterator[None]:
         on_lost=None,
         signals=False,
         backend=None,
+        application=None,
     )
     counterpunch.shutdown(timeout=0)
     config.pools = {}  # configure() takes no pool away, since jobs may be in it

@@ -64,6 +64,7 @@ class Script:
         path.write_text(text, encoding="utf-8")
         environ = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
         environ["PYTHONPATH"] = str(Path(counterpunch.__file__).parents[1])
+        environ["XDG_RUNTIME_DIR"] = self._temporary.name  # its locks are its own
         environ["PYTHONFAULTHANDLER"] = "1"  # where it hung, when finish() gives up
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (closed in __exit__)
         self._output = bytearray()

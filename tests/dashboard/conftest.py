@@ -9,6 +9,7 @@ import pytest
 
 import counterpunch
 from counterpunch import Job, Retry
+from counterpunch.recurring.classes import periodic_classes
 
 
 class Gated(Job):
@@ -63,6 +64,7 @@ class Yard:
             threading.Event().wait(0.005)
         self.cancelled = Gated.perform_in(7200, "fourth")
         self.cancelled.cancel()
+        periodic_classes.add(Hourly)
         counterpunch.start()
 
     def open(self):

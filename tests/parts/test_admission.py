@@ -391,17 +391,6 @@ def test_a_job_cancelled_as_its_transaction_ends_is_not_queued() -> None:
     assert (made.state, where(made)) == (CANCELLED, ["history"])
 
 
-# The clockwork
-
-
-def test_a_tick_is_queued_without_a_look_of_any_user_code(monkeypatch: Any) -> None:
-    """On the scheduler's thread no middleware runs, and a full queue does not block."""
-    monkeypatch.setattr(process, "around_enqueue", (lambda made: 1 / 0,))
-    desk = Desk(max_jobs=1, overflow="discard")
-    first, second = desk.door.tick(desk.of.job, None), desk.door.tick(desk.of.job, None)
-    assert [first.state, second.state] == [QUEUED, DISCARDED]
-
-
 def test_a_duplicate_of_one_that_is_on_its_way_is_not_accepted_again() -> None:
     """Another thread asks for the same as soon as the key is taken, before the job has counted as
     accepted: it gets that job, which is accepted and queued once."""

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import abc
-import os
-import subprocess
-import sys
+import contextlib
 import threading
-from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -16,12 +13,8 @@ import pytest
 
 import counterpunch
 from counterpunch import InvalidOption, Job, Status, periodic, start
-from counterpunch.core.moves.admission import Admission
 from counterpunch.core.port import current
-from counterpunch.core.values.plan import plan_of
-from counterpunch.recurring.classes import periodic_classes
-from counterpunch.recurring.host_lock import HostLock
-from counterpunch.recurring.periodic import next_due
+from counterpunch.recurring.schedule import Last, Schedule
 from counterpunch.testing import fake
 
 WAIT = 10.0
@@ -29,14 +22,9 @@ NOON = datetime(2025, 1, 1, 12, tzinfo=timezone.utc)
 
 
 @pytest.fixture(autouse=True)
-def only_these(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """No periodic class of another test is armed, and lock files go to a folder of their own."""
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    others = list(periodic_classes)
-    periodic_classes.clear()
-    yield
-    periodic_classes.clear()
-    periodic_classes.update(others)
+def own_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Lock files go to a folder of the test's own."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
 
 
 def test_a_year_of_every() -> None:
@@ -312,10 +300,11 @@ def test_a_stop_ends_the_ticks_and_quiet_suspends_them() -> None:
 
 
 def test_a_tick_that_fails_is_logged_and_the_next_one_comes(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Whatever goes wrong at one tick, the class is not lost."""
+    """Whatever goes wrong at one tick, the class is not lost, and that run is not made up for."""
     runs: list[int] = []
+    failing = iter([True, False, False])
 
     class BumpyJob(Job):
         every = 10
@@ -323,28 +312,32 @@ def test_a_tick_that_fails_is_logged_and_the_next_one_comes(
         def perform(self) -> None:
             runs.append(1)
 
-    tick, failing = Admission.tick, iter([True, False])
-
-    def refuse(self: Admission, *args: object) -> object:
+    def refuse(handle: object) -> contextlib.AbstractContextManager[None]:
         if next(failing):
             raise ZeroDivisionError
-        return tick(self, *args)
+        return contextlib.nullcontext()
 
-    monkeypatch.setattr(Admission, "tick", refuse)
-    with fake() as recorder:
-        start()
-        recorder.advance(20)
-    assert runs == [1]
+    remove = counterpunch.around_enqueue(refuse)
+    try:
+        with fake() as recorder:
+            start()
+            recorder.advance(30)
+    finally:
+        remove()
+    assert runs == [1, 1]
     assert "BumpyJob could not be enqueued" in caplog.text
 
 
-def test_next_due_is_a_plain_function() -> None:
+def test_when_a_run_is_due_is_a_plain_function() -> None:
     """The grid survives a timer that is early by rounding, and a clock that is set back."""
-    assert next_due(10, None, None, 100) == 110
-    assert next_due(10, None, 110, 110) == 120
-    assert next_due(10, None, 110, 109.9999) == 120
-    assert next_due(10, None, 110, 147) == 150
-    assert next_due(10, None, 110, 50) == 60
+    schedule = Schedule(10, None, 0.0)
+    assert schedule.due(Last(100, ran=False), 100) == 110
+    assert schedule.done(110, 110) == schedule.done(110, 109.9999) == (110, True)
+    assert schedule.due(Last(110, ran=True), 110) == 120
+    assert schedule.done(110, 147) == (140, True)
+    assert schedule.due(Last(110, ran=True), 50) == 60
+    assert schedule.due(Last(110, ran=True), 108) == 120
+    assert schedule.due(Last(110, ran=False), 108) == 118
 
 
 @pytest.mark.parametrize(
@@ -371,155 +364,6 @@ def test_a_periodic_job_takes_no_arguments() -> None:
             every = 60
 
             def perform(self, user: int) -> None: ...
-
-
-# One process per host
-
-PROGRAM = """
-import sys, threading
-import counterpunch
-
-class HostJob(counterpunch.Job):
-    every = 0.02
-    def perform(self):
-        print("ran", flush=True)
-
-class EachJob(counterpunch.Job):
-    every = 0.02
-    once_per = "process"
-    def perform(self):
-        print("each", flush=True)
-
-counterpunch.start()
-sys.stdin.read()
-"""
-
-
-class Server:
-    """A process that serves periodic jobs until its standard input is closed."""
-
-    def __init__(self, folder: Path) -> None:
-        source = Path(counterpunch.__file__).parent.parent
-        env = {**os.environ, "PYTHONPATH": str(source), "TMPDIR": str(folder)}
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=env,
-            cwd=folder,
-        )
-
-    def until(self, line: str) -> set[str]:
-        """Read until ``line`` appears; the distinct lines read."""
-        assert self.process.stdout is not None
-        seen = set()
-        for text in self.process.stdout:
-            seen.add(text.strip())
-            if text.strip() == line:
-                return seen
-        raise AssertionError(f"the process ended before it printed {line!r}: {seen}")
-
-    def few(self, line: str, count: int) -> set[str]:
-        """Read until ``line`` has appeared ``count`` times; the distinct lines read."""
-        seen: set[str] = set()
-        for _ in range(count):
-            seen |= self.until(line)
-        return seen
-
-    def end(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.communicate(timeout=WAIT)
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fcntl")
-def test_one_process_of_a_host_runs_it_until_it_dies(tmp_path: Path) -> None:
-    """Of two processes one runs the ticks; killed, it is followed by the other."""
-    servers = [Server(tmp_path)]
-    try:
-        servers[0].until("ran")
-        servers.append(Server(tmp_path))
-        assert servers[1].few("each", 10) == {"each"}
-        servers[0].process.kill()
-        servers[1].until("ran")
-    finally:
-        for server in servers:
-            server.end()
-
-
-def test_a_lock_is_held_once_and_given_back_at_a_stop() -> None:
-    """A server that starts again in the same process (lifespan) gets its own lock back."""
-    ran = threading.Semaphore(0)
-
-    class AgainJob(Job):
-        every = 0.01
-
-        def perform(self) -> None:
-            ran.release()
-
-    for _ in range(2):
-        start()
-        assert ran.acquire(timeout=WAIT)
-        other = HostLock(plan_of(AgainJob).name)
-        assert not other.hold()
-        counterpunch.shutdown(1)
-        assert other.hold()
-        other.release()
-        while ran.acquire(blocking=False):
-            pass
-
-
-@pytest.mark.parametrize("again", [True, False], ids=["its holder", "another process"])
-def test_a_lock_file_that_was_tidied_away_is_held_by_one_again(again: bool) -> None:
-    """A temporary directory is cleaned after some days; whoever comes first makes a new file."""
-    pytest.importorskip("fcntl")
-    holder, other = HostLock("tidied"), HostLock("tidied")
-    assert holder.hold()
-    os.unlink(holder.path())
-    first, second = (holder, other) if again else (other, holder)
-    assert first.hold()
-    assert not second.hold()
-    assert first.hold()
-    first.release()
-    assert second.hold()
-    second.release()
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_forked_child_does_not_keep_the_lock() -> None:
-    """A child that lives on after its parent's stop does not stand in the way."""
-    ran = threading.Event()
-
-    class ForkedJob(Job):
-        every = 0.01
-
-        def perform(self) -> None:
-            ran.set()
-
-    start()
-    assert ran.wait(WAIT)
-    read, write = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        os.close(write)
-        os.read(read, 1)  # until the parent closes its end
-        os._exit(0)
-    try:
-        counterpunch.shutdown(1)
-        lock = HostLock(plan_of(ForkedJob).name)
-        deadline = threading.Event()
-        for _ in range(200):
-            if lock.hold():
-                break
-            deadline.wait(0.02)  # the child's own hook runs when it is scheduled
-        assert lock.hold()
-        lock.release()
-    finally:
-        os.close(write)
-        os.close(read)
-        os.waitpid(pid, 0)
 
 
 def test_pausing_before_the_first_use_counts() -> None:

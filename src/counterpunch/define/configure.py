@@ -7,7 +7,16 @@ from datetime import timedelta
 from typing import Any
 
 from ..core.values.backend import check_backend
-from ..core.values.checks import MOST_WORKERS, Check, flag, function, one_of, seconds, whole
+from ..core.values.checks import (
+    MOST_WORKERS,
+    Check,
+    flag,
+    function,
+    of_type,
+    one_of,
+    seconds,
+    whole,
+)
 from ..core.values.config import OnLost, config
 from ..core.values.errors import InvalidOption
 
@@ -38,6 +47,7 @@ _CHECKS: Mapping[str, Check] = {
     "on_lost": function("a callable given a list of handles, or None"),
     "signals": flag,
     "backend": check_backend,
+    "application": of_type(str, "the name of the application, or None"),
 }
 
 #: What is not given. It reads well in ``help(configure)``, and is no value of any option.
@@ -58,6 +68,7 @@ def configure(
     on_lost: OnLost | None = _UNSET,
     signals: bool = _UNSET,
     backend: Any = _UNSET,
+    application: str | None = _UNSET,
 ) -> None:
     """Set options of the process; what is not given stays as it is. Takes effect at once.
 
@@ -94,6 +105,9 @@ def configure(
         backend: Where jobs go instead of threads: an engine of ``counterpunch.backends``. A
             class with a ``backend`` of its own goes there; a periodic class stays in threads,
             and so does every class inside a test mode. Default None.
+        application: Whose periodic classes these are, for ``once_per="host"``. Two applications
+            of one user on one host that have a class of the same name and module, such as
+            staging beside production, need two names; releases of one need none. Default None.
 
     Raises:
         InvalidOption: For a value that is not allowed. Nothing is changed then.

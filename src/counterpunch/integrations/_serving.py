@@ -10,12 +10,14 @@ from __future__ import annotations
 import os
 
 from ..core.port import start
-from ..recurring.classes import periodic_classes
+from ..recurring.classes import armed_by_requests, periodic_classes
 
 __all__ = ["serving"]
 
 #: The process, and how many periodic classes there were, when ``start()`` was last called.
 _seen = (0, 0)
+
+armed_by_requests.add(__name__)
 
 
 def serving() -> None:

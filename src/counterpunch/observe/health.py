@@ -9,6 +9,7 @@ from ..core.port import Lane, Runtime, current, entries
 from ..core.values.checks import seconds, whole
 from ..core.values.errors import InvalidOption
 from ..core.values.stage import DRAINING, OPEN
+from ..recurring.classes import unarmed
 from .chart import recent
 
 __all__ = ["Health", "health", "live"]
@@ -31,7 +32,8 @@ def health(*, max_fill: float = 0.9, max_wait: float = 60.0, max_failures: int =
     queued job has waited too long, unless its class is paused; when a job runs longer than
     its ``timeout``; when a class has failed again and again without one success; when jobs
     wait and no worker thread could be started; when the thread of the scheduler or of the event
-    loop has died. None of this says that a restart would help.
+    loop has died; when nothing has armed the periodic classes, or no lock can be kept for one.
+    None of this says that a restart would help.
 
     Args:
         max_fill: The part of ``max_jobs`` that may wait, from 0 to 1. Default 0.9.
@@ -80,6 +82,10 @@ def _of_the_process(runtime: Runtime) -> Iterator[str]:
         yield f"the process {word} and accepts no new jobs"
     if runtime.stage.serving:
         yield from _dead_threads(runtime)
+    if runtime.clockwork is not None:
+        yield from runtime.clockwork.problems()
+    elif (text := unarmed(runtime)) is not None:
+        yield text
 
 
 def _dead_threads(runtime: Runtime) -> Iterator[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable
-from contextvars import Context
 from typing import Any
 
 from ..places.keys import Key
@@ -175,26 +174,6 @@ class Admission:
             lane.left_queue(call)
             self._endings.end(call, DISCARDED, INTERRUPTED, "refused")
         self._taking.shake(call)
-
-    def tick(self, job: type, context: Context | None) -> Handle[Any]:
-        """On the scheduler's thread: a periodic job is due, to run in a copy of ``context``.
-
-        No user code runs there: no enqueue middleware, hook or identity function. A full queue is
-        answered as for any job that falls due, without blocking.
-        """
-        lane = self._registry.lane(job)
-        own = None if context is None else context.copy()
-        call: Handle[Any] = new_handle(lane, -1, (), NO_KWARGS, own, self._clock.monotonic())
-        try:
-            for call.number in lane.numbers:
-                break
-            call.state = SCHEDULED
-            self._waiting.admit(call)
-        except BaseException:
-            left = lane.left
-            left += ((self.interrupted, (call,), 0),)
-            raise
-        return call
 
     def _place(self, call: Handle[Any], due: float | None) -> None:
         """Put a new job where it waits."""

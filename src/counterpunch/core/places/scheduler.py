@@ -18,7 +18,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-from ..values.clock import Clock
+from ..values.clock import Clock, Offset
 from ..values.handle import Call
 from ..values.hooks import report
 from ..values.status import RETRYING, SCHEDULED
@@ -56,7 +56,7 @@ class Timer:
         return True  # among entries of the same instant any order will do
 
 
-def _nothing() -> None:
+def _nothing(*_: object) -> None:
     pass
 
 
@@ -76,6 +76,9 @@ class Scheduler:
         #: ``perform_in`` appends here itself, and calls ``hurry()`` if that is too late.
         self.inbox: deque[Call | Timer] = deque()
         self._wall_inbox: deque[Entry] = deque()
+        #: Called on the thread with the seconds by which the wall clock has been set.
+        self.clock_set: Callable[[float], None] = _nothing
+        self._offset = Offset(clock)
         self._dead = Permits()  # one for each cancelled job in a heap
         self.parking = Parking()
         #: Where those sleep who wait until nothing is on its way; woken as the thread rests.
@@ -136,6 +139,8 @@ class Scheduler:
 
     def run_due(self) -> float | None:
         """Do what is due; return the seconds until the next entry, None if there is none."""
+        if step := self._offset.look():
+            self.clock_set(step)
         self._sort_inbox()
         if self._compaction_due():
             self._compact()

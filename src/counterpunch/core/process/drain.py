@@ -221,7 +221,7 @@ def _sweep(runtime: Runtime, leaving: bool) -> list[Worker]:
                         runtime.taking.out_of(call, table, follow=losing(reason))
     runtime.taking.repair()
     if runtime.clockwork is not None:
-        runtime.clockwork.stop()
+        runtime.clockwork.hand_over()
     loops = runtime.loops.stop()
     return [
         worker

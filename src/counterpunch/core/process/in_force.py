@@ -56,7 +56,7 @@ def after_fork() -> None:
     if old is not None:
         old.registry.close_gates()
         if old.clockwork is not None:
-            old.clockwork.stop()  # a copy of the descriptor would hold the parent's lock
+            old.clockwork.after_fork()
 
 
 def _handlers_changed() -> None:

@@ -56,11 +56,13 @@ def quiet() -> None:
     """Refuse new jobs from outside, finish the accepted ones; ``start()`` ends it.
 
     For a server that is taken out of the load balancer before it stops. Delayed jobs and
-    retries still run when they are due.
+    retries still run when they are due. Periodic jobs are left to the other processes of the host.
     """
     runtime = current()
     if runtime.stage.enter(QUIET):
         runtime.registry.close_gates()
+        if runtime.clockwork is not None:
+            runtime.clockwork.hand_over()
 
 
 def shutdown(timeout: float | timedelta | None = None) -> ShutdownReport:

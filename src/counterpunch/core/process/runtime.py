@@ -26,7 +26,7 @@ from ..moves.steering import Steering
 from ..moves.taking import Taking
 from ..moves.waiting import Waiting
 from ..places.site import Site
-from ..values.clock import Clock, SystemClock
+from ..values.clock import Clock, Offset, SystemClock
 from ..values.handle import Call
 from ..values.mode import Mode
 from ..workers.awaited import Awaited
@@ -51,8 +51,16 @@ class Clockwork(Protocol):
         """A class that comes again is there."""
         ...
 
-    def stop(self) -> None:
+    def hand_over(self) -> None:
         """Let other processes have what this one has held."""
+        ...
+
+    def after_fork(self) -> None:
+        """In a forked child: keep nothing of what the parent holds."""
+        ...
+
+    def problems(self) -> list[str]:
+        """Sentences for ``health()``."""
         ...
 
 
@@ -73,9 +81,7 @@ class Runtime:
     ) -> None:
         self.clock: Clock = SystemClock() if clock is None else clock
         self.mode = Mode() if mode is None else mode
-        #: When the counters began at zero, in epoch seconds.
-        self.since = self.clock.time()
-        self.wall_offset = self.clock.time() - self.clock.monotonic()
+        self._began, self._offset = self.clock.monotonic(), Offset(self.clock)
         self.pid = os.getpid()
         self.heirs: dict[int, Runtime] = {}  # what comes after it, see ``in_force``
         self.clockwork: Clockwork | None = None
@@ -157,6 +163,17 @@ class Runtime:
         self.watch, self.unwatch = self.watchers.watch, self.watchers.unwatch
         self.wait, self.before_wait = self.waits.wait, self.mode.before_wait
         self.wait_idle, self.idle = self.idleness.wait, self.idleness.idle
+
+    @property
+    def wall_offset(self) -> float:
+        """What an instant of the monotonic clock lacks to epoch seconds."""
+        self._offset.look()
+        return self._offset.seconds
+
+    @property
+    def since(self) -> float:
+        """When the counters began at zero, in epoch seconds."""
+        return self._began + self.wall_offset
 
     def _due(self, call: Call) -> None:
         """On the scheduler's thread; the moves are made after it."""

@@ -1,7 +1,7 @@
 """The only module that reads time. Seconds, as float, everywhere.
 
 A deadline or a delay is an instant of the monotonic clock, which nobody can set; only
-``perform_at`` and crontabs look at the wall clock.
+``perform_at`` and crontabs look at the wall clock. Who shows an instant adds the ``Offset``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import time as _time
 from datetime import datetime, timezone
 from typing import Protocol
 
-__all__ = ["Clock", "SystemClock", "VirtualClock", "moment", "monotonic"]
+__all__ = ["Clock", "Offset", "SystemClock", "VirtualClock", "moment", "monotonic"]
 
 # Bound once: the enqueue path reads it for every job.
 monotonic = _time.monotonic
@@ -30,6 +30,30 @@ class Clock(Protocol):
 
     def monotonic(self) -> float: ...
     def time(self) -> float: ...
+
+
+#: A wall clock that is off by more than so many seconds was set; less is slewing and rounding.
+STEP = 1.0
+
+
+class Offset:
+    """What an instant of the monotonic clock lacks to epoch seconds: the same at each look, unless
+    the wall clock was set in between."""
+
+    __slots__ = ("_clock", "seconds")
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.seconds = clock.time() - clock.monotonic()
+
+    def look(self) -> float:
+        """Seconds by which the clock was set since the last look; 0.0 if it was not."""
+        seconds = self._clock.time() - self._clock.monotonic()
+        step = seconds - self.seconds
+        if abs(step) <= STEP:
+            return 0.0
+        self.seconds = seconds
+        return step
 
 
 class SystemClock:

@@ -28,6 +28,7 @@ class Config:
         self.on_lost: OnLost | None = None
         self.signals: bool = False
         self.backend: Any = None
+        self.application: str | None = None
         #: Called with the names that changed; set by the runtime and the lifecycle.
         self.changed: list[Callable[[frozenset[str]], None]] = []
 
