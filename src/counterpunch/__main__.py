@@ -6,6 +6,8 @@ whenever it changed. Only the public API is used, so this is also an example to 
 
 Meanwhile the dashboard is served on loopback, at the address printed first. With ``--stay``
 jobs go on after the tour, and the page with them, until Ctrl-C.
+
+``python -m counterpunch top`` is another thing: the processes of this user, see ``dashboard.top``.
 """
 
 import argparse
@@ -26,6 +28,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from wsgiref.util import shift_path_info
 
 from counterpunch import Job, Retry, Status, dashboard, shutdown, stats, wait_idle
+from counterpunch.dashboard import top
 
 REFRESH = 0.05  # seconds between two looks at the pools
 FAST = 0.2  # what --fast multiplies every wait by
@@ -241,12 +244,15 @@ class NoteLog(logging.Handler):
 
 def main() -> int:
     global pace
+    if sys.argv[1:2] == ["top"]:
+        return top.main(sys.argv[2:])
     parser = argparse.ArgumentParser(
         prog="python -m counterpunch", description="A short tour of background jobs in threads."
     )
     parser.add_argument("--fast", action="store_true", help=f"multiply every wait by {FAST}")
     parser.add_argument("--port", type=int, default=0, help="of the dashboard; 0 picks one")
     parser.add_argument("--stay", action="store_true", help="go on after the tour, until Ctrl-C")
+    parser.epilog = "python -m counterpunch top: the live processes of this user"
     args = parser.parse_args()
     if args.fast:
         pace = FAST
