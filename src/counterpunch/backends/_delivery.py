@@ -30,7 +30,7 @@ from ._message import Message, arguments_in
 from ._paths import find_class
 from ._record import Record, RecordUnreadable, closed, ended, failure_out, opening, value_out
 
-__all__ = ["Delivery", "refused", "starts"]
+__all__ = ["Delivery", "end_unrun", "failed", "starts"]
 
 T = TypeVar("T")
 
@@ -55,11 +55,15 @@ def failed(record: Record, exc: Exception) -> Record:
     return {**closed(record, Status.FAILED, None), "error": one_line(exc), **failure_out(exc)}
 
 
-def refused(engine: Asked, id: str, exc: Exception) -> None:
-    """A message came that cannot be read, of this job: it will not run."""
-    known = engine.fetch(id) if engine.keeps_results else None
-    if known is not None and not ended(known):
-        engine.write(id, pack(failed(known, exc)))
+def end_unrun(engine: Asked, id: str, end: Callable[[Record], Record]) -> None:
+    """A message has come to its end without having been carried out: so has its job. Nothing is
+    raised, for it is the engine that asks."""
+    try:
+        known = engine.fetch(id) if engine.keeps_results and engine.knows(id) else None
+        if known is not None and not ended(known):
+            engine.write(id, pack(end(known)))
+    except Exception as exc:
+        report(logging.ERROR, "%s %s: its end was not stored", engine.name, id, exc_info=exc)
 
 
 class Delivery:

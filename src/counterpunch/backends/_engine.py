@@ -19,7 +19,7 @@ from ..core.values.checks import seconds
 from ..core.values.errors import NotSupported, shorten
 from ..core.values.status import Status
 from ._bounded import Bounded
-from ._delivery import Delivery, refused
+from ._delivery import Delivery, end_unrun, failed
 from ._encoding import pack
 from ._message import Message, Unreadable, arguments_in, options_in
 from ._paths import find_class
@@ -219,8 +219,9 @@ class RemoteEngine:
         try:
             following: Message | None = Message.loads(text)
         except Unreadable as exc:
-            if exc.id is not None and self.knows(exc.id):
-                refused(self, exc.id, exc)
+            unreadable = exc
+            if exc.id is not None:
+                end_unrun(self, exc.id, lambda record: failed(record, unreadable))
             raise
         while following is not None:
             if not self.knows(following.id):  # it is a key of the result store

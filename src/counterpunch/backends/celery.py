@@ -30,29 +30,61 @@ the job on its disk: without it what it had just accepted was lost when it was k
 **Pools**: prefork, threads, gevent and solo. Prefork forks after the module is imported, so that
 must leave no database connection open.
 
-**Time limit**: none, unless you set Celery's ``task_time_limit``; it kills the pool process.
-``self.cancelled`` works as in threads; Celery's ``revoke`` is not needed.
+**Time limit**: none, unless you set Celery's ``task_time_limit``; it kills the pool process, and
+after three kills the job is lost. ``self.cancelled`` works as in threads; a job that is revoked
+with Celery's own tools counts as cancelled.
+
+**Your own settings**: a base class (``task_cls``), serializers, compression, routes and annotations
+count for our task as for any other, but what would repeat it, drop it or keep its result is ours:
+``autoretry_for``, ``expires``, ``rate_limit`` and the limits of a base class do not reach it. An
+annotation that takes late acknowledgement away is refused at the enqueue.
+
+**Eager mode** (``task_always_eager``): a job runs within the call that enqueues it, as Celery's
+own tasks do: delays and retry waits are left out, and ``task_eager_propagates`` raises the job's
+own exception there. Records stay in the process, so neither broker nor result backend need be
+there. For tests ``counterpunch.testing.inline()`` needs no engine at all.
 """
 
 from __future__ import annotations
 
 import math
 import os
+from collections import OrderedDict
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
 from ..core.values.backend import engines
 from ..core.values.errors import InvalidOption
+from ..core.values.status import Status
+from ._delivery import end_unrun, failed
 from ._drained import drain_threads
 from ._engine import RemoteEngine, load
 from ._message import Message
+from ._record import closed
 
 __all__ = ["CeleryBackend"]
 
 celery: Any = load("celery", "celery[redis]")
 
 TASK = "counterpunch.perform"
+#: What our task has to have: a message that is acknowledged before the attempt, or not given back
+#: when its process is killed, leaves a job that runs for ever; a result of Celery's own would be
+#: written over the job's record, and so would be a failure of the engine's.
+KEPT = {
+    "acks_late": True,
+    "reject_on_worker_lost": True,
+    "acks_on_timeout": False,  # a pool process that is killed for its time, as any other
+    "ignore_result": True,
+    "store_errors_even_if_ignored": False,
+    "expires": None,
+}
+#: What a base class of the app's tasks may say, and is not for ours.
+OURS = {"autoretry_for": (), "max_retries": None, "rate_limit": None}
+LIMITS = {"time_limit": None, "soft_time_limit": None}
+#: Records that an app in eager mode has of its jobs.
+EAGER = 1000
 #: The state a record has in Celery's result store. No state of Celery's own: those are
 #: cached, never written over, or taken for an exception.
 STATE = "COUNTERPUNCH"
@@ -85,21 +117,19 @@ class CeleryBackend(RemoteEngine):
         def perform(text: str) -> None:
             self.perform(text)
 
-        # One task for the app, however many backends: any of them can run any message.
-        self._task = app.task(
-            perform,
-            name=TASK,
-            acks_late=True,
-            reject_on_worker_lost=True,
-            ignore_result=True,  # Celery's own would be written over the job's record
-            # A failure of the engine's, too, would be written over it.
-            store_errors_even_if_ignored=False,
-            acks_on_timeout=False,  # a pool process that is killed for its time, as any other
-            max_retries=None,
-        )
+        #: In eager mode nothing else has the records: no result backend need be there.
+        self._eager: OrderedDict[str, str] = OrderedDict()
+        # One task for the app, however many backends: any of them can run any message. And for no
+        # other app of the process, which a shared one would be.
+        self._task = vars(app).get(TASK)
+        if self._task is None:
+            self._task = app.task(perform, name=TASK, shared=False, **KEPT, **OURS, **LIMITS)
+            vars(app)[TASK] = self._task
         signals = load("celery.signals", "celery[redis]")
         for signal in (signals.worker_process_shutdown, signals.worker_shutdown):
             signal.connect(drain_threads, weak=False, dispatch_uid="counterpunch")
+        signals.task_failure.connect(self._failed)
+        signals.task_revoked.connect(self._revoked)
         engines.add(self)
 
     def __repr__(self) -> str:
@@ -107,9 +137,39 @@ class CeleryBackend(RemoteEngine):
 
     @property
     def keeps_results(self) -> bool:
+        if self.in_place:
+            return True
         unshared = {"DisabledBackend", "RPCBackend"}
         kinds = {kind.__name__ for kind in type(self.app.backend).__mro__}
         return not kinds & unshared
+
+    @property
+    def in_place(self) -> bool:
+        return bool(self.app.conf.task_always_eager)
+
+    def refuse(self, owner: str, options: Mapping[str, Any]) -> None:
+        super().refuse(owner, options)
+        for name, value in KEPT.items():
+            found = getattr(self._task, name)
+            if found != value:  # by task_annotations
+                allowed = f"an app that leaves {name}={value} to the task {TASK}, not {found!r}"
+                raise InvalidOption(owner, "backend", self, allowed)
+
+    # What Celery makes of a message without asking us. Of several backends of an app each hears of
+    # it; the first one ends the job.
+
+    def _failed(self, sender: Any, task_id: str, exception: Exception, **_: Any) -> None:
+        """Nothing is left to do for a job of ours that failed; but a base class may have raised
+        before it, and a soft time limit anywhere."""
+        kind = type(exception).__name__
+        gone = kind in ("WorkerLostError", "TimeLimitExceeded", "Terminated")  # it comes again
+        if sender is not None and sender.name == TASK and not gone:
+            end_unrun(self, task_id, lambda record: failed(record, exception))
+
+    def _revoked(self, sender: Any, request: Any, expired: bool = False, **_: Any) -> None:
+        if sender is not None and sender.name == TASK:
+            how = "it had expired on celery" if expired else "it was revoked on celery"
+            end_unrun(self, request.id, lambda record: closed(record, Status.CANCELLED, how))
 
     @cached_property
     def _driver(self) -> str:
@@ -167,8 +227,15 @@ class CeleryBackend(RemoteEngine):
         self._task.apply_async((message.dumps(),), **options)
 
     def read(self, key: str) -> str | None:
+        if self.in_place:
+            return self._eager.get(key)
         meta = self.app.backend.get_task_meta(key, cache=False)
         return meta["result"] if meta["status"] == STATE else None
 
     def write(self, key: str, text: str) -> None:
-        self.app.backend.store_result(key, text, STATE)
+        if self.in_place:
+            self._eager[key] = text
+            if len(self._eager) > EAGER:
+                self._eager.popitem(last=False)
+        else:
+            self.app.backend.store_result(key, text, STATE)

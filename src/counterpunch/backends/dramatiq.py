@@ -22,20 +22,25 @@ There ``RabbitmqBroker(..., confirm_delivery=True)`` makes an enqueue wait until
 its disk: without it what it had just accepted was lost when it was killed.
 
 **Time limit**: none; Dramatiq's default of 10 minutes, which raises in the middle of a job,
-is switched off. Its 20 retries are, too.
+is switched off. Its 20 retries are, too, and ``max_age`` and ``notify_shutdown`` of the broker's
+middleware: what each of them says counts for your own actors.
 """
 
 from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from ..core.values.backend import engines
 from ..core.values.errors import InvalidOption
+from ..core.values.status import Status
+from ._delivery import end_unrun, failed
 from ._drained import drain_threads
 from ._engine import RemoteEngine, load, positive
 from ._message import Message
+from ._record import Record, closed
 
 __all__ = ["DramatiqBackend"]
 
@@ -61,8 +66,27 @@ class _Ours(dramatiq.Middleware):  # type: ignore[misc]  # Any: it may not be in
     def before_process_message(self, broker: Any, message: Any) -> None:
         _delivered.text = message.options.get(TEXT)
 
+    def after_skip_message(self, broker: Any, message: Any) -> None:
+        """Somebody's middleware has dropped it."""
+        reason = "a middleware of dramatiq's broker skipped it"
+        _end(message, lambda record: closed(record, Status.DISCARDED, reason))
+
+    def after_process_message(
+        self, broker: Any, message: Any, *, result: Any = None, exception: Any = None
+    ) -> None:
+        """Nothing is left to do but for what a middleware raised before the job."""
+        if exception is not None:
+            _end(message, lambda record: failed(record, exception))
+
     def after_worker_shutdown(self, broker: Any, worker: Any) -> None:
         drain_threads()
+
+
+def _end(message: Any, end: Callable[[Record], Record]) -> None:
+    if message.options.get(TEXT) is not None:
+        for engine in list(engines):
+            if isinstance(engine, DramatiqBackend) and engine.queue == message.queue_name:
+                end_unrun(engine, message.message_id, end)
 
 
 class DramatiqBackend(RemoteEngine):
@@ -123,7 +147,16 @@ class DramatiqBackend(RemoteEngine):
         def perform() -> None:
             self.perform(_delivered.text)
 
-        off = {"max_retries": 0, "time_limit": float("inf")}
+        # Whatever the broker's middleware does by default: repeat a message, stop a job or drop
+        # an old message, and keep what the actor returns.
+        off = {
+            "max_retries": 0,
+            "retry_when": None,  # it would count instead of the former
+            "time_limit": float("inf"),
+            "max_age": None,
+            "notify_shutdown": False,
+            "store_results": False,
+        }
         dramatiq.actor(
             perform,
             actor_name=actor,

@@ -21,7 +21,11 @@ RQ pickles what it puts into Redis, and unpickles what it finds there. The messa
 so a queue and a worker with RQ's JSON serializer (``-S``) do as well.
 
 **Time limit**: none. RQ's default of 180 s, which kills, is switched off; ``timeout`` of the
-class is the soft one.
+class is the soft one. A queue's ``default_timeout`` and RQ's ``Retry`` are for your own jobs.
+
+**In place**: a queue with ``is_async=False`` runs a job within the call that enqueues it; retries
+follow at once. What is enqueued for later waits for a worker with ``--with-scheduler``, as RQ has
+it. For tests ``counterpunch.testing.inline()`` needs no Redis.
 """
 
 from __future__ import annotations
@@ -31,17 +35,20 @@ import os
 import time
 from collections.abc import Mapping
 from datetime import datetime, timezone
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
 from ..core.port import current
 from ..core.values.backend import engines
 from ..core.values.errors import InvalidOption
-from ._delivery import starts
+from ..core.values.status import Status
+from ._delivery import end_unrun, starts
 from ._drained import drain_threads
 from ._engine import RemoteEngine, load, positive
 from ._message import Message, options_in
 from ._paths import find_class
+from ._record import closed
 
 __all__ = ["RQBackend", "perform"]
 
@@ -86,12 +93,19 @@ class RQBackend(RemoteEngine):
             queue = rq.Queue(connection=connection)
         if not isinstance(queue, rq.Queue):
             raise InvalidOption("RQBackend", "queue", queue, ALLOWED)
+        if queue.connection.connection_pool.connection_kwargs.get("decode_responses"):
+            allowed = "an rq.Queue whose connection has no decode_responses: RQ stores bytes"
+            raise InvalidOption("RQBackend", "queue", queue, allowed)
         self.queue = queue
         self.keep = positive("RQBackend", "keep", keep)
         engines.add(self)
 
     def __repr__(self) -> str:
         return f"RQBackend(queue={self.queue.name!r})"
+
+    @property
+    def in_place(self) -> bool:
+        return not self.queue.is_async
 
     @property
     def longest_delay(self) -> float:
@@ -118,6 +132,7 @@ class RQBackend(RemoteEngine):
             # Used up by killed workers only: a failure of the job is final for RQ.
             "retry": rq.Retry(max=_starts(message)),
             "description": message.job,
+            "on_stopped": rq.Callback(STOPPED),
         }
         args = (message.dumps(), self.keep)
         if delay > 0:
@@ -135,7 +150,7 @@ class RQBackend(RemoteEngine):
         self.queue.connection.set(_key(key), text, px=max(1, int(self.keep * 1000)))
 
 
-PERFORM = f"{__name__}.perform"
+PERFORM, STOPPED = f"{__name__}.perform", f"{__name__}.stopped"
 
 
 def _starts(message: Message) -> int:
@@ -163,6 +178,14 @@ def perform(text: str, keep: float) -> None:
             drain_threads()  # a process for one job of RQ's leaves without any exit hook
 
 
+def stopped(job: Any, connection: Any) -> None:
+    """What an RQ worker calls when somebody has it stop a job, whose process it has killed."""
+    text, keep = job.args
+    reason = "it was stopped on rq"
+    end = partial(closed, status=Status.CANCELLED, reason=reason)
+    end_unrun(_backend(job, keep), Message.loads(text).id, end)
+
+
 #: A ``SimpleWorker`` runs all jobs in its own process, with the same few backends.
 _backends: dict[tuple[str, float], RQBackend] = {}
 
@@ -170,7 +193,8 @@ _backends: dict[tuple[str, float], RQBackend] = {}
 def _backend(job: Any, keep: float) -> RQBackend:
     found = _backends.get((job.origin, keep))
     if found is None or found.queue.connection is not job.connection:
-        queue = rq.Queue(job.origin, connection=job.connection, serializer=job.serializer)
+        options = {"serializer": job.serializer, "job_class": type(job)}
+        queue = rq.Queue(job.origin, connection=job.connection, **options)
         found = _backends[job.origin, keep] = RQBackend(queue, keep=keep)
     return found
 

@@ -185,6 +185,30 @@ class Stands(Job):
         return "went on"
 
 
+class Sleeps(Job):
+    def perform(self, seconds: float) -> str:
+        time.sleep(seconds)
+        return "slept"
+
+
+class Asks(Job):
+    """Waits for a job of its own."""
+
+    def perform(self, number: int) -> int:
+        return Add.perform_async(number, 1).result(20)
+
+
+class Limited(Job):
+    """Fails as Celery has it, and as the machine has."""
+
+    def perform(self, memory: bool = False) -> None:
+        if memory:
+            raise MemoryError("of the job")
+        from celery.exceptions import SoftTimeLimitExceeded
+
+        raise SoftTimeLimitExceeded
+
+
 class Coroutine(Job):
     async def perform(self, value: int) -> int:
         handle = current_job()
