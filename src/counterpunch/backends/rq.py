@@ -187,15 +187,16 @@ def stopped(job: Any, connection: Any) -> None:
 
 
 #: A ``SimpleWorker`` runs all jobs in its own process, with the same few backends.
-_backends: dict[tuple[str, float], RQBackend] = {}
+_backends: dict[tuple[str, float, bool], RQBackend] = {}
 
 
 def _backend(job: Any, keep: float) -> RQBackend:
-    found = _backends.get((job.origin, keep))
+    key = (job.origin, keep, job.worker_name != IN_THE_CALLER)
+    found = _backends.get(key)
     if found is None or found.queue.connection is not job.connection:
-        options = {"serializer": job.serializer, "job_class": type(job)}
+        options = {"serializer": job.serializer, "job_class": type(job), "is_async": key[2]}
         queue = rq.Queue(job.origin, connection=job.connection, **options)
-        found = _backends[job.origin, keep] = RQBackend(queue, keep=keep)
+        found = _backends[key] = RQBackend(queue, keep=keep)
     return found
 
 

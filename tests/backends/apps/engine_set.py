@@ -11,7 +11,7 @@ def celery(url: str, **options: Any) -> tuple[Any, Any]:
 
     from counterpunch.backends.celery import CeleryBackend
 
-    app = Celery("site", broker=url, backend=url)
+    app = Celery("site", broker=os.environ.get("ENGINE_BROKER", url), backend=url)
     app.conf.worker_prefetch_multiplier = 1
     app.conf.broker_connection_retry_on_startup = True
     if "ENGINE_VISIBILITY" in os.environ:
@@ -35,8 +35,14 @@ def dramatiq(url: str, **options: Any) -> tuple[Any, Any]:
 
     from counterpunch.backends.dramatiq import DramatiqBackend
 
-    # A killed worker's messages come back soon, and surely.
-    broker = RedisBroker(url=url, heartbeat_timeout=2000, maintenance_chance=1_000_000)
+    broker: Any
+    if "ENGINE_BROKER" in os.environ:
+        from dramatiq.brokers.rabbitmq import RabbitmqBroker
+
+        broker = RabbitmqBroker(url=os.environ["ENGINE_BROKER"], confirm_delivery=True)
+    else:
+        # A killed worker's messages come back soon, and surely.
+        broker = RedisBroker(url=url, heartbeat_timeout=2000, maintenance_chance=1_000_000)
     return broker, DramatiqBackend(broker, results=RedisBackend(url=url), **options)
 
 
