@@ -9,11 +9,13 @@ from ..core.port import current
 from .actions import JOB_ACTIONS, Outcome, Refused
 from .job_data import retried
 from .list_data import chosen
+from .search import ACTING_SECONDS
 
 __all__ = ["ACTIONS", "MOST", "counted", "on_list"]
 
 #: Jobs that one press changes in one process at most.
 MOST = 1000
+PARTLY = "The search did not get through the list in its time: narrow it by class or tag."
 #: What makes sense for the jobs of each list.
 ACTIONS: Mapping[str, tuple[str, ...]] = {
     "running": ("cancel",),
@@ -26,7 +28,7 @@ ACTIONS: Mapping[str, tuple[str, ...]] = {
 
 def counted(arguments: bool, name: str, query: Mapping[str, str]) -> dict[str, Any]:
     """How many jobs there are to act on, and of how many of the list that is known."""
-    calls, whole, looked, _ = chosen(name, query, arguments)
+    calls, whole, looked = chosen(name, query, arguments)
     return {"total": len(calls), "whole": whole, "looked": looked}
 
 
@@ -42,7 +44,7 @@ def on_list(
         action: One of ``ACTIONS`` for that list.
         most: So many jobs at most.
     """
-    calls, *_ = chosen(name, query, arguments)
+    calls, _, looked = chosen(name, query, arguments, ACTING_SECONDS)
     if action == "retry":
         calls = [call for call in calls if call.id not in retried]
     if name == "failed":
@@ -51,8 +53,8 @@ def on_list(
     if action == "discard":
         gone = [call for call in calls if call.done()]
         current().history.forget(*gone)
-        return {"done": len(gone), "left": len(left), "why": None}
-    done, why = 0, None
+        return {"done": len(gone), "left": len(left), "why": None if looked is None else PARTLY}
+    done, why = 0, None if looked is None else PARTLY
     for call in calls:
         try:
             JOB_ACTIONS[action](call)

@@ -19,7 +19,7 @@ MOST = 200
 
 def failures(arguments: bool, query: Mapping[str, str]) -> dict[str, Any]:
     """The remembered failures of this process that fit a filter, by class and error."""
-    calls, _, looked, _ = chosen("failed", query, arguments)
+    calls, _, looked = chosen("failed", query, arguments)
     names = {cls: name for name, cls in known().items()}
     lines: dict[str, str] = {}
     groups: dict[tuple[Any, str], list[Any]] = {}

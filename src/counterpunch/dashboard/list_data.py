@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from heapq import nsmallest
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..core.port import Lane, Runtime, current, entries
 from ..core.values.handle import Handle
@@ -88,17 +88,23 @@ SORTS: Mapping[str, Key] = {
 }
 
 
+class Chosen(NamedTuple):
+    """The jobs of a list that fit a filter, in the list's order."""
+
+    calls: Calls
+    whole: int  # jobs that the list has without the filter
+    looked: int | None  # of how many it was found out, if there was no time for all
+
+
 def chosen(
-    name: str, query: Mapping[str, str], arguments: bool
-) -> tuple[Calls, int, int | None, Search]:
-    """The jobs of a list that fit a filter: in the list's order, then how many there are in the
-    list without it, and of how many it was found out, if not of all."""
+    name: str, query: Mapping[str, str], arguments: bool, seconds: float | None = None
+) -> Chosen:
+    """What of a list fits a filter, see ``Search``."""
     runtime = current()
-    search = Search(query, arguments)
+    search = Search(query, arguments, seconds)
     lanes = [lane for lane in runtime.registry.all() if search.job in (None, lane.job)]
     calls = [] if search.nothing else LISTS[name](runtime, lanes)
-    whole = len(calls)
-    return search.through(calls), whole, search.looked, search
+    return Chosen(search.through(calls), len(calls), search.looked)
 
 
 def listing(
@@ -116,7 +122,7 @@ def listing(
             processes are put together without all their rows.
     """
     runtime = current()
-    calls, whole, looked, _ = chosen(name, query, arguments)
+    calls, whole, looked = chosen(name, query, arguments)
     total, needed = len(calls), max(first + count, keys)
     key = SORTS.get(query.get("sort", ""))
     if key is None and name == "scheduled":

@@ -17,14 +17,15 @@ from ..core.values.handle import Handle
 from .names import class_of
 from .plain import clip, show
 
-__all__ = ["FILTER", "Search", "error_line", "kind_of"]
+__all__ = ["ACTING_SECONDS", "FILTER", "Search", "error_line", "kind_of"]
 
 #: The fields of a filter, as they stand in an address.
 FILTER = ("job", "status", "tag", "error", "q")
 #: Characters of an error in a list.
 ERROR_LINE = 300
-#: Seconds that one look through a list may take; what is left then is said.
-SECONDS = 0.04
+#: Seconds that one look through a list may take, for a page and for an action; what is left then
+#: is said.
+SECONDS, ACTING_SECONDS = 0.04, 0.5
 
 _PLAIN = frozenset({float, bool, type(None)})
 MOST = 10**18  # of a number
@@ -38,15 +39,19 @@ class Search:
     Args:
         query: Of ``FILTER``; a missing or empty one fits every job.
         arguments: Whether arguments may be shown, and so found.
+        seconds: How long it may take.
     """
 
-    def __init__(self, query: Mapping[str, str], arguments: bool) -> None:
+    def __init__(
+        self, query: Mapping[str, str], arguments: bool, seconds: float | None = None
+    ) -> None:
         wanted = {name: query.get(name, "") for name in FILTER}
         self.job = class_of(wanted["job"]) if wanted["job"] else None
         self.nothing = bool(wanted["job"]) and self.job is None
         self._status, self._tag, self._error = wanted["status"], wanted["tag"], wanted["error"]
         self._text = wanted["q"].lower()
         self._arguments = arguments
+        self._seconds = SECONDS if seconds is None else seconds
         self._slow = bool(self._text or self._error)
         #: How many of the list it looked at, if its time was up before the end.
         self.looked: int | None = None
@@ -56,13 +61,14 @@ class Search:
         if self.nothing:
             return []
         if self._status:
-            calls = [call for call in calls if call.status.value == self._status]
+            status = self._status
+            calls = [call for call in calls if call.state == status]
         if self._tag:
-            calls = [call for call in calls if _tagged(call, self._tag)]
+            calls = _tagged(calls, self._tag)
         if not self._slow:
             return calls
         found = []
-        end = monotonic() + SECONDS
+        end = monotonic() + self._seconds
         for number, call in enumerate(calls):
             if not number & 63 and monotonic() > end:
                 self.looked = number
@@ -85,11 +91,14 @@ class Search:
         return text in call.id or any(text in tag.lower() for tag in call.tags)
 
 
-def _tagged(call: Handle[Any], tag: str) -> bool:
-    if tag in call.lane.options.tags:
-        return True
-    more = call.more
-    return more is not None and more.options is not None and tag in more.options.get("tags", ())
+def _tagged(calls: list[Handle[Any]], tag: str) -> list[Handle[Any]]:
+    """Most have no tags but those of their class."""
+    of_lanes = {lane: tag in lane.options.tags for lane in {call.lane for call in calls}}
+    return [
+        call
+        for call in calls
+        if of_lanes[call.lane] or (call.more is not None and tag in call.tags)
+    ]
 
 
 def _arguments(call: Handle[Any], allowed: bool) -> str:
