@@ -291,7 +291,15 @@ def _gone_through(node: ast.AST) -> Iterator[tuple[int, str]]:
 
 
 #: Private by their look only: documented by whoever made them.
-DOCUMENTED = ("_asdict", "_current_frames", "_exit", "_fields", "_get_current_object", "_replace")
+DOCUMENTED = (
+    "_asdict",
+    "_current_frames",
+    "_exit",
+    "_fields",
+    "_get_current_object",
+    "_is_gil_enabled",
+    "_replace",
+)
 
 
 def private_in_rings(sources: Sources, known: Collection[tuple[str, str]] = ()) -> list[str]:

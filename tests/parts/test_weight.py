@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import OrderedDict, UserDict, defaultdict, deque
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -289,3 +290,15 @@ def test_a_description_is_light() -> None:
         twin = describe(ended(value, outcome=value, **many))
         weights = [weigh(one.text) for one in twin.shown()[1].values()]
         assert sum(weights) + weigh(repr(twin.shown())) < 20 * LIGHT, kind
+
+
+def test_without_the_interpreter_lock_objects_are_seen_by_other_means(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The collector's answer stops all threads there: milliseconds for each object."""
+    monkeypatch.setattr(weight, "LOCKED", False)
+    monkeypatch.setattr(weight.gc, "get_referents", None)
+    content = bytes(BIG)
+    for value in (Owner(content), Slots(content), ValueError(content), partial(len, content)):
+        assert BIG <= weigh(value) < BIG * 1.1
+    assert 0 < weigh(Slots.__new__(Slots)) < LIGHT

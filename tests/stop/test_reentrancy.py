@@ -242,7 +242,7 @@ def test_an_exception_while_a_thread_is_started_does_not_cost_the_thread() -> No
 LEAST = 0
 
 class Single(Counted):
-    workers = 2  # one to spare: nothing else has started the scheduler before
+    workers = 4  # some to spare: nothing else has started the scheduler before
 
 def interrupted(self):
     raise KeyboardInterrupt

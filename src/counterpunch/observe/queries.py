@@ -106,7 +106,7 @@ def find(id: str) -> Handle[Any] | None:
 
 def _find_outside(id: str) -> Handle[Any] | None:
     failure: BackendError | None = None
-    for engine in list(engines):
+    for engine in entries(engines):
         if engine.knows(id) and engine.capabilities.supports_status:
             try:
                 found: Handle[Any] | None = engine.find(id)

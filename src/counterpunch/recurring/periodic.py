@@ -49,7 +49,7 @@ def arm(runtime: Runtime) -> None:
     Raises:
         InvalidOption: If a class names a pool that does not exist; then none is armed.
     """
-    jobs = sorted(periodic_classes, key=lambda job: plan_of(job).name)
+    jobs = sorted(entries(periodic_classes), key=lambda job: plan_of(job).name)
     for job in jobs:
         check_pool(runtime, job)
     if runtime.clockwork is None:

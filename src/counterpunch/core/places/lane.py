@@ -12,6 +12,7 @@ from typing import Any
 
 from ..values.counts import Counts
 from ..values.handle import Call
+from ..values.interpreter import LOCKED
 from ..values.keeper import Keeper
 from ..values.options import Options
 from ..values.plan import Plan
@@ -49,12 +50,12 @@ class Lane:
     """
 
     __slots__ = (
-        "_pools", "alarm", "announced", "away", "blocked", "bucket", "chance", "deferred",
+        "_pools", "alarm", "announced", "away", "blocked", "bucket", "chance", "copies", "deferred",
         "expiry", "gate", "here", "history", "hold", "index", "job", "keeper", "ledger", "left",
         "lineup", "max_jobs", "monotonic", "moves", "numbers", "options", "overdue", "parked",
-        "paused", "plan", "pool", "prefix", "queue", "recent", "retries", "retrying", "running",
-        "scheduled", "scheduler", "sleepers", "stage", "starts", "stopped", "succeeds", "tickets",
-        "timings", "tokens", "vacancies", "wake_one", "watchers",
+        "paused", "plan", "pool", "prefix", "queue", "recent", "retrying", "running", "scheduled",
+        "scheduler", "sleepers", "stage", "starts", "stopped", "succeeds", "tickets", "timings",
+        "tokens", "vacancies", "wake_one", "watchers",
     )  # fmt: skip
 
     def __init__(
@@ -128,8 +129,8 @@ class Lane:
         """Take over the options of the class, at first use and whenever they change."""
         self.plan = plan
         self.options: Options = plan.options
-        #: Another attempt may follow, unless a job's own options say otherwise.
-        self.retries = plan.options.retry is not None
+        #: An attempt runs in a copy of the context: another may follow; or as ``steps`` has it.
+        self.copies = plan.options.retry is not None or not LOCKED
         limit = plan.options.max_jobs
         self.max_jobs = sys.maxsize if limit is None else limit
         self.queue = self.pool.level(plan.options.priority)

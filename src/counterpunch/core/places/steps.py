@@ -15,6 +15,11 @@ for one without (measured on 3.13; there each container has a lock of its own, h
 
 So who wants to see more than one entry asks ``entries``, and nobody else iterates or copies; a test
 of the architecture holds that.
+
+Without the lock an object belongs to the thread that made it, and who drops the last reference
+elsewhere leaves it to that thread, which frees it when it runs Python code next; the collector does
+it for all. So what one thread makes is not put into what another one has made, where that costs
+nothing: a thread may sleep for hours.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ save in a buffer (an array of numpy). A value that several jobs were given count
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import types
 from collections import deque
@@ -17,6 +18,7 @@ from itertools import islice
 from sys import getsizeof
 from typing import Any
 
+from .interpreter import LOCKED
 from .record import Record
 
 __all__ = ["LIGHT", "PLAIN", "weigh", "weigh_arguments", "weight_of"]
@@ -50,6 +52,8 @@ _CONTAINERS: tuple[Any, ...] = (dict, list, tuple, set, frozenset, deque)
 _HEAP_TYPE = 1 << 9  # a class written in Python, or made by its means
 #: Looks an attribute of a class up without the code of a metaclass.
 _of_class = type.__getattribute__
+_mro_of = vars(type)["__mro__"].__get__
+_names_of = vars(type)["__dict__"].__get__
 
 
 def weight_of(call: Record) -> int:
@@ -109,7 +113,7 @@ def _weigh(value: Any, depth: int, left: list[int]) -> int:
         elif own >= LONG:
             return own
         else:
-            some = gc.get_referents(value)  # its attributes, slots or not
+            some = _attributes(value, kind)
             if not some:
                 return max(own, _buffered(value, kind))
             count = min(len(some), LOOKS)
@@ -126,6 +130,23 @@ def _weigh(value: Any, depth: int, left: list[int]) -> int:
     if len(set(map(id, some))) == 1:
         return own + sizes[0]  # the same one again and again
     return own + sum(sizes) * count // len(some)
+
+
+def _attributes(value: object, kind: type) -> list[Any]:
+    """What an object has in slots and in its ``__dict__``; the ``args`` of an exception."""
+    if LOCKED:
+        return gc.get_referents(value)
+    # That stops all threads here, which takes milliseconds while they compute.
+    found = []
+    for base in _mro_of(kind):
+        for name, descriptor in _names_of(base).items():
+            slot = type(descriptor) is types.MemberDescriptorType
+            if slot or (
+                name in ("__dict__", "args") and type(descriptor) is types.GetSetDescriptorType
+            ):
+                with contextlib.suppress(AttributeError):  # it is not set
+                    found.append(descriptor.__get__(value))
+    return found
 
 
 def _own(value: object, kind: type) -> int:

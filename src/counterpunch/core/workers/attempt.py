@@ -140,7 +140,7 @@ def context_of(call: Call, lane: Lane) -> Context:
     context = call.context
     if context is None:
         return Context()  # the caller's was empty, or the class wants a fresh one
-    if lane.retries or call.more is not None:  # a retry of its own, or what another one left
+    if lane.copies or call.more is not None:  # a retry of its own, or what another one left
         return context.copy()
     return context
 
@@ -188,7 +188,7 @@ def execute_plain(call: Call, lane: Lane) -> None:
     context = call.context
     if context is None:
         context = Context()  # the caller's was empty
-    elif lane.retries:
+    elif lane.copies:
         context = context.copy()  # as in ``context_of``
     try:
         call.outcome = context.run(perform, call, lane)

@@ -217,7 +217,7 @@ class Pool(Backlog):
 
     def yield_worker(self, other: Pool) -> None:
         """Let one worker leave after the job it is at, so that ``other`` may start one."""
-        if other not in self.owed:
+        if self.owed.count(other) < min(other.queued(), len(other.vacancies)):
             self.owed.append(other)
             self.parking.nudge()
 
