@@ -540,3 +540,21 @@ def test_uvicorn_without_a_lifespan_is_warned_of(
     server.run(app)
     told = [record for record in caplog.records if "asgi.lifespan" in record.getMessage()]
     assert [record.levelname for record in told] == ["WARNING"] * warned
+
+
+@pytest.mark.parametrize("using", [False, True])
+def test_a_bulk_that_is_broken_off_hands_over_what_it_has_enqueued(using: bool) -> None:
+    """On the exception, whatever that is; by each way to enqueue in bulk."""
+
+    def rows() -> Any:
+        yield (1,)
+        yield (2,)
+        raise OSError
+
+    with testing.fake() as recorder:
+        bulk = Echo.using(priority=1).perform_bulk if using else Echo.perform_bulk
+        for given in ([(1,), (2,), 3], rows()):
+            with pytest.raises((TypeError, OSError)) as caught:
+                bulk(given)
+            assert [handle.args for handle in caught.value.handles] == [(1,), (2,)]  # type: ignore[attr-defined]
+        assert len(recorder.jobs) == 4

@@ -314,3 +314,25 @@ def test_handlers_must_be_callable(register: Any) -> None:
     """Refused where it is registered."""
     with pytest.raises(InvalidOption, match=rf"{register.__name__}=3 is not valid.*a callable"):
         register(3)
+
+
+def test_handlers_do_not_hear_of_what_was_discarded() -> None:
+    """An attempt that ends as discarded has not failed."""
+    told: list[BaseException] = []
+
+    class Drops(Job):
+        discard_on = (LookupError,)
+
+        def perform(self, exc: BaseException) -> None:
+            raise exc
+
+        def on_error(self, exc: BaseException) -> None:
+            told.append(exc)
+
+    remove = on_error(lambda exc, handle, again: told.append(exc))
+    try:
+        for exc in (KeyError(), Discard()):
+            Drops.perform_async(exc).exception(10)
+    finally:
+        remove()
+    assert told == []

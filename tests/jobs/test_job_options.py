@@ -349,3 +349,20 @@ def test_an_invalid_option_survives_a_pickle() -> None:
     assert (copied.owner, copied.option, copied.allowed) == ("Owner", "workers", "a whole number")
     assert "workers=" in str(copied)
     assert "a whole number" in str(copied)
+
+
+def test_a_system_without_time_zones_says_what_to_install() -> None:
+    """On a slim image every name but UTC is unknown."""
+    import zoneinfo
+
+    before = zoneinfo.TZPATH
+    zoneinfo.reset_tzpath(to=[])
+    try:
+        if zoneinfo.available_timezones():
+            pytest.skip("the package tzdata is installed")
+        with pytest.raises(
+            InvalidOption, match=r"timezone='Asia/Tokyo'.*install the package tzdata"
+        ):
+            type("Zoned", (Job,), {"timezone": "Asia/Tokyo", "perform": lambda self: None})
+    finally:
+        zoneinfo.reset_tzpath(to=before)

@@ -212,3 +212,20 @@ def test_records_of_two_jobs_at_once_are_not_mixed_up(app_log):
         handle.result(SOON)
     assert len(app_log) == 2
     assert all(record.job_id == record.getMessage() for record in app_log)
+
+
+def test_the_callers_extra_is_kept(caplog: pytest.LogCaptureFixture) -> None:
+    """Beside what the logger adds; of two of one name the caller's counts."""
+
+    class Pays(Job):
+        def perform(self) -> None:
+            self.logger.warning("paid", extra={"order": 5})
+            self.logger.warning("told", extra={"job": "mine"})
+            self.logger.warning("alone")
+
+    handle = Pays.perform_async()
+    handle.result(10)
+    paid, told, alone = (vars(record) for record in caplog.records[-3:])
+    assert (paid["order"], paid["job_id"], paid["attempt"]) == (5, handle.id, 1)
+    assert (told["job"], told["job_id"]) == ("mine", handle.id)
+    assert alone["job"] == Pays.__qualname__

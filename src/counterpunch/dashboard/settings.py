@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
-from ..core.values.checks import flag, seconds
+from ..core.values.checks import flag, function, seconds
 from ..core.values.errors import InvalidOption
 from ..observe.health import Health, health
 from .beacon import Beacon
@@ -93,8 +93,7 @@ class Settings:
     def __post_init__(self) -> None:
         for name in ("authorize", "can_view", "probes", "actor"):
             value: Any = getattr(self, name)
-            if value is not None and not callable(value):
-                raise InvalidOption("dashboard", name, value, "a function of the request, or None")
+            function("a function of the request, or None", 1)("dashboard", name, value)
         if self.hosts is not None:
             object.__setattr__(self, "hosts", _names(self.hosts))
         if not callable(self.health):

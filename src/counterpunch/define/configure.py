@@ -44,7 +44,7 @@ _CHECKS: Mapping[str, Check] = {
     "history_ttl": seconds(0.0),
     "log_args": flag,
     "starved_after": seconds(0.0),
-    "on_lost": function("a callable given a list of handles, or None"),
+    "on_lost": function("a callable given a list of handles, or None", 1),
     "signals": flag,
     "backend": check_backend,
     "application": of_type(str, "the name of the application, or None"),

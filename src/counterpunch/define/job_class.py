@@ -149,8 +149,8 @@ class Job(metaclass=JobMeta):
         def perform_bulk(cls, rows):
             """Enqueue one job for each tuple of arguments; returns the list of handles.
 
-            A lazy iterable is consumed lazily, so ``overflow="block"`` holds it back. If
-            an enqueue raises, the jobs before it stay enqueued.
+            A lazy iterable is consumed lazily, so ``overflow="block"`` holds it back. If an
+            enqueue raises, the jobs before it stay enqueued; the exception has them as ``handles``.
             """
             return bulk(cls, rows, None)
 

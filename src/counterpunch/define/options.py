@@ -33,11 +33,13 @@ def _timezone(owner: str, option: str, value: Any) -> str:
     if not isinstance(value, str):
         raise InvalidOption(owner, option, value, allowed)
     if value != "UTC":
-        from zoneinfo import ZoneInfo
+        from zoneinfo import ZoneInfo, available_timezones
 
         try:
             ZoneInfo(value)
         except (KeyError, ValueError, OSError):
+            if not available_timezones() - {"UTC"}:  # a slim image
+                allowed = "'UTC', for this system has no time zone data: install the package tzdata"
             raise InvalidOption(owner, option, value, allowed) from None
     return value
 

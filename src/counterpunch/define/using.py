@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
@@ -104,12 +105,17 @@ def bulk(
     cls: type[Any], rows: Iterable[tuple[Any, ...]], options: Mapping[str, Any] | None
 ) -> list[Handle[Any]]:
     enqueue = cls.perform_async if options is None else Using(cls, options).perform_async
-    handles = []
-    for row in rows:
-        if not isinstance(row, (tuple, list)):
-            raise TypeError(
-                f"{cls.__qualname__}.perform_bulk: each row is a tuple of perform's "
-                f"arguments, not {shorten(row)}"
-            )
-        handles.append(enqueue(*row))
+    handles: list[Handle[Any]] = []
+    try:
+        for row in rows:
+            if not isinstance(row, (tuple, list)):
+                raise TypeError(
+                    f"{cls.__qualname__}.perform_bulk: each row is a tuple of perform's "
+                    f"arguments, not {shorten(row)}"
+                )
+            handles.append(enqueue(*row))
+    except BaseException as exc:
+        with suppress(Exception):  # a class may refuse attributes
+            exc.handles = handles  # type: ignore[attr-defined]
+        raise
     return handles

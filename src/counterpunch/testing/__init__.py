@@ -8,14 +8,15 @@ and ``stats()``, ``find()`` and ``jobs()`` show the mode's own jobs meanwhile.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
 from ..core.port import Runtime
 from ..core.values.times import due_at
-from .modes import InFront, Inline, Recording
+from .modes import InFront, Inline, NothingRuns, Recording
 from .recorder import DRAIN_LIMIT, Fake
 
-__all__ = ["DRAIN_LIMIT", "Fake", "fake", "inline"]
+__all__ = ["DRAIN_LIMIT", "Fake", "NothingRuns", "fake", "inline"]
 
 
 def inline() -> InFront[None]:
@@ -28,7 +29,7 @@ def inline() -> InFront[None]:
     Nothing watches ``timeout`` here, nor under ``fake()``: virtual time stands still while a
     job runs. A job that loops until ``self.cancelled`` needs a limit of its own in a test.
     """
-    return InFront(lambda: (Inline().runtime, None))
+    return InFront(lambda: (Inline().runtime, None, lambda: None))
 
 
 def fake(now: datetime | float | None = None) -> InFront[Fake]:
@@ -41,11 +42,13 @@ def fake(now: datetime | float | None = None) -> InFront[Fake]:
     Returns:
         A context manager that gives a ``Fake``: ``jobs``, ``drain()``, ``perform_one()``,
         ``advance(seconds)``, ``clear()``, ``assert_enqueued(...)``. What still waits at the end
-        is dropped.
+        is dropped, and ends as ``lost``; ``jobs`` and the assertions show it still. To wait for a
+        result of it raises ``NothingRuns``, which is a ``TimeoutError``.
     """
 
-    def make() -> tuple[Runtime, Fake]:
+    def make() -> tuple[Runtime, Fake, Callable[[], object]]:
         mode = Recording(None if now is None else due_at("fake", now))
-        return mode.runtime, Fake(mode)
+        recorder = Fake(mode)
+        return mode.runtime, recorder, recorder.close
 
     return InFront(make)

@@ -18,7 +18,7 @@ from ..core.values.handle import Handle
 from ..core.values.mode import Mode
 from ..core.values.status import DEFERRED, FAILED, LOST, QUEUED, RETRYING, SCHEDULED, TERMINAL
 
-__all__ = ["UNCOMMITTED", "InFront", "Inline", "Recording", "reraise"]
+__all__ = ["UNCOMMITTED", "InFront", "Inline", "NothingRuns", "Recording", "reraise"]
 
 T = TypeVar("T")
 
@@ -27,6 +27,11 @@ UNCOMMITTED = (
     "waits for its transaction to commit (after_commit); Django's TestCase never commits: put "
     "`with self.captureOnCommitCallbacks(execute=True):` around what enqueues it"
 )
+
+
+class NothingRuns(CounterpunchError, TimeoutError):
+    """Raised where a test mode is asked to wait for what nobody will run. A ``TimeoutError`` as
+    well: that is what the code under test would get, and may handle."""
 
 
 class _TestMode(Mode):
@@ -38,7 +43,7 @@ class _TestMode(Mode):
 
     def before_wait(self, call: Any) -> None:
         if call.state is DEFERRED:
-            raise CounterpunchError(f"{call!r} {UNCOMMITTED}")
+            raise NothingRuns(f"{call!r} {UNCOMMITTED}")
 
 
 class Inline(_TestMode):
@@ -75,7 +80,7 @@ class Recording(_TestMode):
 
     def before_wait(self, call: Any) -> None:
         super().before_wait(call)
-        raise CounterpunchError(
+        raise NothingRuns(
             f"{call!r} waits in testing.fake(), where nothing runs by itself: call drain(), "
             f"perform_one() or advance(seconds) before waiting for its result"
         )
@@ -91,19 +96,20 @@ _modes_lock = threading.Lock()
 
 class InFront(ContextDecorator, Generic[T]):
     """Puts the runtime of a mode in front of the real one; gives what the mode's user is to have.
+    ``make`` gives both, and what is called at the end, before what still waits is dropped.
 
     Not by ``contextmanager``, which assigns to an exception that passes through: a job's own, which
     the caller of an enqueue gets here, may refuse that.
     """
 
-    def __init__(self, make: Callable[[], tuple[Runtime, T]]) -> None:
+    def __init__(self, make: Callable[[], tuple[Runtime, T, Callable[[], object]]]) -> None:
         self._make = make
 
     def _recreate_cm(self) -> Self:  # as a decorator, for each call
         return type(self)(self._make)
 
     def __enter__(self) -> T:
-        self._runtime, given = self._make()
+        self._runtime, given, self._end = self._make()
         with _modes_lock:
             installed.modes = (*installed.modes, self._runtime)
         for each in installed.all():
@@ -115,6 +121,7 @@ class InFront(ContextDecorator, Generic[T]):
         with _modes_lock:
             installed.modes = tuple(mode for mode in installed.modes if mode is not runtime)
         runtime.registry.close_gates()
+        self._end()
         while _drop_waiting(runtime):  # a batch that ends with them may enqueue its callback
             pass
 

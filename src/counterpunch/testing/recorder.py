@@ -32,10 +32,14 @@ class Fake:
 
     def __init__(self, mode: Recording) -> None:
         self._runtime, self._clock, self._orders = mode.runtime, mode.clock, mode.order
+        self._kept: list[Handle[Any]] | None = None  # once its block has ended
 
     @property
     def jobs(self) -> list[Handle[Any]]:
-        """The waiting jobs in the order in which they would run: queued, then by due time."""
+        """The waiting jobs in the order in which they would run: queued, then by due time. After
+        the block, those that still waited as it ended."""
+        if self._kept is not None:
+            return list(self._kept)
         runtime = self._runtime
         queued = sorted(
             (call for lane in runtime.registry.all() for call in lane.queued_calls()),
@@ -90,6 +94,7 @@ class Fake:
             CounterpunchError: If none is queued.
             BaseException: The job's own, if that attempt was its last.
         """
+        self._must_be_open()
         self._runtime.scheduler.run_due()
         cls = None if job is None else job_class(job)
         for call in self.jobs:
@@ -106,6 +111,7 @@ class Fake:
 
         Returns and raises as ``drain``; what was queued before runs first.
         """
+        self._must_be_open()
         runtime = self._runtime
         end = runtime.clock.monotonic() + due_in("fake.advance", seconds)
         failures: list[BaseException] = []
@@ -124,6 +130,7 @@ class Fake:
 
     def clear(self) -> None:
         """Cancel everything that waits."""
+        self._must_be_open()
         for call in self.jobs:
             call.cancel()
 
@@ -176,8 +183,23 @@ class Fake:
                 f"enqueued, but should not be: {cls.__qualname__}\nenqueued: {self._listing()}"
             )
 
+    def close(self) -> None:
+        """The block ends: what waits is kept as it is, to be read and asserted."""
+        self._kept = self.jobs
+
+    def _must_be_open(self) -> None:
+        if self._kept is not None:
+            raise CounterpunchError(
+                "the block of this recorder has ended: what it has recorded can be read and "
+                "asserted, and runs no more"
+            )
+
     def _drain(self, limit: int, failures: list[BaseException], ran: int = 0) -> int:
+        self._must_be_open()
         runtime = self._runtime
+        if not isinstance(limit, int):
+            allowed = "a number of attempts; the next job of one class is run by perform_one(Job)"
+            raise InvalidOption("fake", "limit", limit, allowed)
         while True:
             runtime.scheduler.run_due()
             call = self._next_queued()

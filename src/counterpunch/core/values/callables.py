@@ -98,6 +98,8 @@ def parameters(function: Any, bound: bool = False) -> list[Parameter]:
         function: Any callable.
         bound: Leave out the first one.
     """
+    if type(function) is MethodType:
+        return parameters(function.__func__, True)
     found = _parameters(function)
     if bound and found and found[0].kind in (_POSITIONAL_ONLY, _USUAL):
         return found[1:]

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+from .callables import receives
 from .errors import InvalidOption
 
 __all__ = [
@@ -111,11 +112,13 @@ def of_type(kind: type, allowed: str) -> Check:
     return check
 
 
-def function(allowed: str) -> Check:
-    """A callable or None."""
+def function(allowed: str, count: int | None = None) -> Check:
+    """A callable, which takes so many positional arguments, or None."""
 
     def check(owner: str, option: str, value: Any) -> Any:
-        if value is None or callable(value):
+        if value is None:
+            return value
+        if callable(value) and (count is None or receives(value, count)):
             return value
         raise InvalidOption(owner, option, value, allowed)
 
@@ -131,9 +134,9 @@ def tags(owner: str, option: str, value: Any) -> frozenset[str]:
 
 def named_by(owner: str, option: str, value: Any) -> Any:
     """``redact``: names of parameters, a function of name and value, or None."""
-    if value is None or callable(value):
-        return value
     found = _texts(value)
+    if value is None or (callable(value) and receives(value, 2)):
+        return value
     if found is None:
         allowed = "a tuple of names of perform's parameters, a function of name and value, or None"
         raise InvalidOption(owner, option, value, allowed)

@@ -18,7 +18,7 @@ __all__ = ["awaited", "carried", "future_of", "on_its_loop", "woken"]
 
 def future_of(handle: Any) -> Future[Any]:
     """See ``Handle.future``."""
-    future: Future[Any] = Future()
+    future = _Follows(handle)
 
     def settle(handle: Any) -> None:
         if not future.set_running_or_notify_cancel():
@@ -30,6 +30,25 @@ def future_of(handle: Any) -> Future[Any]:
 
     handle.add_done_callback(settle)
     return future
+
+
+class _Follows(Future[Any]):
+    def __init__(self, handle: Any) -> None:
+        super().__init__()
+        self._handle = handle
+
+    def result(self, timeout: float | None = None) -> Any:
+        self._look()
+        return super().result(timeout)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        self._look()
+        return super().exception(timeout)
+
+    def _look(self) -> None:
+        """A test mode refuses to wait for what nobody runs."""
+        if not self.done():
+            self._handle.lane.keeper.before_wait(self._handle)
 
 
 def carried(handle: Any, failure: BaseException) -> BaseException:

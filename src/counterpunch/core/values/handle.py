@@ -89,8 +89,7 @@ class Handle(Record, Generic[R]):
 
     @property
     def error(self) -> str | None:
-        """Why it was discarded, cancelled or lost; else the latest failure: its type and message,
-        whole, and then its traceback."""
+        """Why it was discarded, cancelled or lost; else a failure's type, message, traceback."""
         return None if self.more is None else self.more.reason or self.more.error
 
     @property
@@ -184,7 +183,8 @@ class Handle(Record, Generic[R]):
     def add_done_callback(self, fn: Callable[[Handle[R]], object]) -> None:
         """Call ``fn(handle)`` once the job has ended; at once if it already has.
 
-        It runs on the thread that ended the job. An exception it raises is logged.
+        It runs on the thread that ended the job, most often a worker of its class: if it waits
+        for another job of that, it may wait for ever. An exception it raises is logged.
         """
         self.lane.keeper.watch(self, on_its_loop(fn))
 

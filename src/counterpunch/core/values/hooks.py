@@ -14,6 +14,7 @@ from contextvars import Context, copy_context
 from types import CodeType, CoroutineType
 from typing import TYPE_CHECKING, Any
 
+from .checks import function
 from .error_text import printable, traceback_of
 from .errors import InvalidOption, interrupts, shorten
 from .handle import Call, Handle
@@ -36,6 +37,13 @@ Remove = Callable[[], None]
 #: none of them is a context manager.
 _UNDECORATED = 0x20 | 0x80 | 0x200
 _MANAGER = "a context manager; decorate it with contextlib.contextmanager"
+
+
+_TAKES = {
+    "on_error": ("a callable (exc, handle, will_retry)", 3),
+    "around_perform": (f"a callable (handle) that gives {_MANAGER}", 1),
+    "around_enqueue": (f"a callable (handle) that gives {_MANAGER}", 1),
+}
 
 
 class _Process:
@@ -67,7 +75,9 @@ class _Process:
         self.changed: Callable[[], None] = lambda: None
 
     def add(self, name: str, fn: Any) -> Remove:
-        if not callable(fn):
+        if name in _TAKES:
+            function(*_TAKES[name])("counterpunch", name, fn)
+        if fn is None:
             raise InvalidOption("counterpunch", name, fn, "a callable")
         code = getattr(fn, "__code__", None)
         if (
@@ -95,7 +105,8 @@ process = _Process()
 
 
 def on_error(fn: ErrorHandler) -> Remove:
-    """Call ``fn(exc, handle, will_retry)`` after each failed attempt of any job.
+    """Call ``fn(exc, handle, will_retry)`` after each failed attempt of any job; one that ends as
+    discarded, by ``Discard`` or ``discard_on``, or as cancelled has not failed.
 
     It runs on the job's thread and in its context, after the job's own hooks and after
     the failure was logged. One that raises is logged, and the next still runs.

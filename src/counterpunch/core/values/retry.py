@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from datetime import timedelta
 
-from .checks import amount, whole
+from .checks import amount, function, whole
 from .errors import InvalidOption
 from .matching import matches, touches
 
@@ -87,8 +87,7 @@ class Retry:
         delay: DelayFunction | None = None,
         budget: float | None = None,
     ) -> None:
-        if delay is not None and not callable(delay):
-            raise InvalidOption("Retry", "delay", delay, "a callable (attempt, exc), or None")
+        function("a callable (attempt, exc), or None", 2)("Retry", "delay", delay)
         self.max_attempts: int = whole(1)("Retry", "max_attempts", max_attempts)
         self.on = exception_types("Retry", "on", on)
         self.not_on = exception_types("Retry", "not_on", not_on)
