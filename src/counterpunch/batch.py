@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections import deque
 from collections.abc import Callable, Generator
@@ -13,18 +12,25 @@ from threading import get_ident
 from types import TracebackType
 from typing import Any
 
-from .core.port import INTERRUPTED, Parking, Permits, Runtime, Sleeper, accepting, again, entries
+from .core.port import (
+    REPLACED,
+    Parking,
+    Permits,
+    Runtime,
+    Sleeper,
+    accepting,
+    again,
+    entries,
+)
 from .core.values.blocking import blocking
 from .core.values.current import OpenBatch, current_batch, current_job, open_batches
-from .core.values.errors import CounterpunchError, InvalidOption, interrupts
+from .core.values.errors import CounterpunchError
 from .core.values.future import woken
 from .core.values.handle import Handle
-from .core.values.hooks import process, report
-from .core.values.plan import plan_of
+from .core.values.hooks import process
 from .core.values.status import SUCCEEDED, TERMINAL
 from .core.values.times import time_limit
-from .define.job_function import job_class
-from .define.using import Using
+from .define.callbacks import Callbacks
 
 __all__ = ["Batch"]
 
@@ -33,11 +39,19 @@ class Batch:
     """Every job enqueued inside the ``with`` block belongs to the batch.
 
     Once the block has ended and every member has reached a terminal status, the callbacks
-    are enqueued: ordinary jobs, given the batch's ``id``, each exactly once. An empty batch
-    completes at once. A batch opened inside another one is a member of it: the outer one
-    completes after the inner one has. ``async with`` is the same: leaving the block waits for
-    nothing, ``await batch`` does. Nothing finds a batch by its id: who wants to ask for its
-    progress later, or for ``handles`` in a callback, keeps it.
+    are enqueued: ordinary jobs, given the batch's ``id``, each exactly once, also where their class
+    is ``unique``. An empty batch completes at once. A batch opened inside another one is a member
+    of it: the outer one completes after the inner one has. ``async with`` is the same: leaving the
+    block waits for nothing, ``await batch`` does. Nothing finds a batch by its id: who wants to ask
+    for its progress later, or for ``handles`` in a callback, keeps it.
+
+    A member counts by how it ended in the end: one that succeeds after retries has succeeded; one
+    that failed, was cancelled, lost, or discarded (it expired, the queue was full, a middleware
+    raised ``Discard``, it was a duplicate) has not, and enqueueing it again by ``handle.retry()``
+    makes a new job that is no member. A job that a ``unique`` class returned in place of a new one
+    is a member, and waited for. One that was replaced by a newer member of the same identity leaves
+    it to that one; replaced from outside the batch it was cancelled. Where an enqueue raised,
+    nothing was enqueued, and nothing belongs.
 
     Args:
         on_success: A job class, an ``@job`` function or a ``using(...)`` of one, whose
@@ -53,8 +67,7 @@ class Batch:
 
     def __init__(self, *, on_success: Any = None, on_complete: Any = None) -> None:
         self.id = os.urandom(8).hex()
-        self.on_success = _follower("on_success", on_success)
-        self.on_complete = _follower("on_complete", on_complete)
+        self._callbacks = Callbacks(on_success, on_complete)
         #: The members' handles, in the order of their enqueue; inner batches' not included.
         self.handles: deque[Handle[Any]] = deque()
         self._inner: deque[Batch] = deque()
@@ -69,8 +82,6 @@ class Batch:
         self._pending: dict[object, None] = {self: None}
         #: Completing it is one thread's at a time, and begun again if it was interrupted.
         self._right = Permits(1)
-        #: The callback of each name, as soon as it was accepted.
-        self._followers: dict[str, list[Handle[Any]]] = {}
         self._parking = Parking()
         self._done = False
 
@@ -140,12 +151,15 @@ class Batch:
             if not self.closed:
                 self._context = process.copy_context()
             self.closed = True
+            for call in entries(self.handles):
+                if call.state in TERMINAL:  # and an interruption kept that from being noted
+                    self._pending.pop(call, None)
             self._one_less(self, accepting())
 
     @property
     def callbacks(self) -> list[Handle[Any]]:
         """The handles of the callbacks that were enqueued."""
-        return [hand[-1] for hand in entries(self._followers.values()) if hand]
+        return self._callbacks.handles
 
     @property
     def progress(self) -> tuple[int, int]:
@@ -214,11 +228,15 @@ class Batch:
     # For the runtime
 
     def add(self, call: Handle[Any]) -> None:
-        """A job was enqueued inside the block."""
+        """A job was enqueued inside the block, or is what a new one was a duplicate of."""
         handles, one, pending = self.handles, (call,), self._pending
-        call.add_done_callback(self._ended)  # first: it is nowhere yet
+        if call in pending:
+            return  # a duplicate of another member
+        call.add_done_callback(self._ended)  # first: who has it knows whom to tell
         pending[call] = None
         handles += one
+        if call.state in TERMINAL:  # told before
+            self._ended(call)
 
     @again
     def _ended(self, call: Handle[Any]) -> None:
@@ -243,7 +261,12 @@ class Batch:
     def _succeeded(self) -> bool:
         if self._interrupted:
             return False
-        own = all(call.state is SUCCEEDED for call in entries(self.handles))
+        calls = entries(self.handles)
+        done = {_name(call) for call in calls if call.state is SUCCEEDED}
+        own = all(
+            call.state is SUCCEEDED or (call.error == REPLACED and _name(call) in done)
+            for call in calls
+        )
         return own and all(inner._succeeded() for inner in entries(self._inner))
 
     def _complete(self, runtime: Runtime) -> None:
@@ -260,37 +283,9 @@ class Batch:
     def _follow_all(self, runtime: Runtime) -> list[BaseException]:
         """In a context of its own: what is set here needs no undoing."""
         current_batch.set(None)  # the callbacks are nobody's members
-        failures: list[BaseException] = []
-        for name, callback in (
-            ("on_success", self.on_success if self._succeeded() else None),
-            ("on_complete", self.on_complete),
-        ):
-            if callback is None:
-                continue
-            hand = self._followers.setdefault(name, [])
-            if hand and hand[-1].error != INTERRUPTED:
-                continue  # accepted before an interruption
-            try:
-                runtime.enqueue(callback.job, (self.id,), {}, callback.options, inside=hand)
-            except BaseException as exc:
-                if interrupts(exc) or isinstance(exc, RecursionError):
-                    raise
-                failures.append(exc)
-                if runtime.stage.threads:
-                    message = "the callback %r of %r could not be enqueued"
-                    report(logging.ERROR, message, callback, self, exc_info=exc)
-        return failures
+        return self._callbacks.enqueue(runtime, self, self._succeeded())
 
 
-def _follower(name: str, value: Any) -> Using[Any, Any] | None:
-    """A callback, checked where it is written: its enqueue must not fail at the batch's end."""
-    if value is None:
-        return None
-    try:
-        callback = value if isinstance(value, Using) else Using(job_class(value), {})
-        if (check := plan_of(callback.job).check) is not None:
-            check("id")
-    except TypeError as exc:
-        allowed = f"a Job class or an @job function that takes the batch's id ({exc})"
-        raise InvalidOption("Batch", name, value, allowed) from None
-    return callback
+def _name(call: Handle[Any]) -> object:
+    """The key of a job of a ``unique`` class."""
+    return None if call.more is None else call.more.name

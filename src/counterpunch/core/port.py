@@ -18,6 +18,7 @@ looks after the queues is told to ``installed.watch``; ``start`` calls what is i
 from __future__ import annotations
 
 from .moves.admission import INTERRUPTED
+from .moves.duplicates import REPLACED
 from .places.backlog import Worker
 from .places.lane import Gate, Lane
 from .places.parking import Parking, Sleeper
@@ -40,8 +41,8 @@ from .workers.stacks import Stacks
 
 __all__ = [
     "Clockwork", "DAY_SECONDS", "DAY_SLOTS", "Gate", "INTERRUPTED", "Lane", "Parking",
-    "Permits", "Registry", "Runtime", "SLOTS", "SLOT_SECONDS", "Site", "Sleeper", "Stacks",
-    "Timer", "Timings", "Worker", "accepting", "admitted", "again", "broken", "current",
+    "Permits", "REPLACED", "Registry", "Runtime", "SLOTS", "SLOT_SECONDS", "Site", "Sleeper",
+    "Stacks", "Timer", "Timings", "Worker", "accepting", "admitted", "again", "broken", "current",
     "entries", "express_async", "express_in", "installed", "on_start", "quiet", "redefined",
     "shutdown", "start", "wait_idle",
 ]  # fmt: skip

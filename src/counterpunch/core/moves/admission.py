@@ -79,7 +79,8 @@ class Admission:
         """Check, build and place one job.
 
         ``inside`` marks an enqueue of the library itself, such as a batch's callback: never
-        refused. The job is put into it once it is accepted: an interruption leaves no doubt.
+        refused, nor a duplicate. The job is put into it once it is accepted: an interruption leaves
+        no doubt.
 
         Raises:
             TypeError: If the arguments do not fit ``perform``.
@@ -102,9 +103,12 @@ class Admission:
         try:
             scope = None if deferral is None else deferral.scope
             own = inside is not None
-            call, due, policy, new = self._build(lane, args, kwargs, options, own, scope)
-            if new:
-                call = self._accept(call, due, policy, deferral, [] if inside is None else inside)
+            made, due, policy, new = self._build(lane, args, kwargs, options, own, scope)
+            hand = [] if inside is None else inside
+            call = self._accept(made, due, policy, deferral, hand) if new else made
+            batch = None if new and call is made else current_batch.get()
+            if batch is not None and not batch.closed:
+                batch.add(call)  # what it is a duplicate of is waited for
         finally:
             if lane.blocked:
                 # Woken for room that it did not take after all, by a refusal or an exception:
@@ -132,7 +136,8 @@ class Admission:
             if unique:
                 for call.number in numbers:  # others see it as soon as it has the key
                     break
-                holder = self._duplicates.claim(call)
+                named = call.more is not None and call.more.name is not None
+                holder = self._duplicates.claim(call) if named else call
                 if holder is not call:
                     return holder
                 for _ in lane.numbers:
@@ -142,10 +147,10 @@ class Admission:
                     break
             call.outcome = None  # in one breath with its number: from here on it is accepted
             hand += one
-            if batch is not None:
-                batch.add(call)
             if process.around_enqueue or lane.plan.on_enqueue:
                 self.announce(call, lane)
+            if batch is not None:
+                batch.add(call)  # not what an exception has kept out
             waiting = call.state not in TERMINAL
             if waiting and policy is not None:
                 waiting = self._room.overflow(call, lane, policy)
@@ -206,7 +211,7 @@ class Admission:
         at_once = due is None or due <= now
         key = identity_of(lane.job, plan, args, kwargs)
         name = None
-        if plan.options.unique is not None and key is not None:
+        if plan.options.unique is not None and key is not None and not inside:
             name = Key(lane.job, key)
             holder = self._duplicates.in_the_way(lane, name, scope)
             if holder is not None:

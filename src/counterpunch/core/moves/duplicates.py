@@ -12,7 +12,6 @@ from ..places.site import Site
 from ..values.arguments import HIDDEN
 from ..values.commit import Scope
 from ..values.config import config
-from ..values.current import current_batch
 from ..values.errors import Duplicate, shorten
 from ..values.handle import Call, new_handle
 from ..values.hooks import report
@@ -23,7 +22,10 @@ from .expiry import Expiry
 from .steering import Steering
 from .taking import Taking
 
-__all__ = ["Duplicates"]
+__all__ = ["REPLACED", "Duplicates"]
+
+#: Why a job was cancelled in whose place another one is.
+REPLACED = "replaced by a newer job of the same identity"
 
 
 class Duplicates:
@@ -70,9 +72,6 @@ class Duplicates:
         if choice == "discard":
             now = self._clock.monotonic()
             call = new_handle(lane, lane.ledger.drawn.add(), args, kwargs or NO_KWARGS, None, now)
-            batch = current_batch.get()
-            if batch is not None and not batch.closed:
-                batch.add(call)  # accepted and ended, as one that a middleware refuses
             reason = f"a duplicate of {holder.id}"
             end = self._endings.end
             self._taking.new(call, partial(end, status=DISCARDED, reason=reason, cause="duplicate"))
@@ -93,7 +92,7 @@ class Duplicates:
         return False
 
     def _replaced(self, call: Call) -> None:
-        self._endings.end(call, CANCELLED, "replaced by a newer job of the same identity")
+        self._endings.end(call, CANCELLED, REPLACED)
 
     def claim(self, call: Call) -> Call:
         """Put a new job under its key; another thread may have been faster meanwhile."""
