@@ -10,7 +10,11 @@ are, and ``interrupt_checks`` what is checked and what the words in the table me
 
 ``--second`` raises once more, at every place of what the first exception set off. ``--signals``
 is the same at random: real SIGALRMs, a thousand in a second, whose handler raises in one of ten
-cases, over a mix of all calls.
+cases, over a mix of all calls. ``--control`` takes one guard out (what an interruption has left is
+not carried out): then rows must be broken, or the sweep sees nothing.
+
+``--kind MemoryError`` and ``RecursionError`` are raised at the same places. They are errors like
+those of a hook or a callback, so it counts as reaching somebody that they are logged.
 
 Exit status 0 if nothing is broken. POSIX only.
 """
@@ -54,6 +58,7 @@ from interrupt_scenes import SCENES, Scene  # noqa: E402
 from interrupt_stage import Stage  # noqa: E402
 
 import counterpunch  # noqa: E402
+from counterpunch.core.moves.taking import Taking  # noqa: E402
 
 OURS = str(Path(counterpunch.__file__).parent) + os.sep
 #: Seconds after which a child is killed.
@@ -61,7 +66,9 @@ PATIENCE = 30.0
 #: A number of a place that is never reached.
 NEVER = 1 << 40
 
-KINDS = {"KeyboardInterrupt": KeyboardInterrupt, "SystemExit": SystemExit}
+KINDS: dict[str, type[BaseException]] = {
+    kind.__name__: kind for kind in (KeyboardInterrupt, SystemExit, RecursionError, MemoryError)
+}
 
 Numbers = tuple[int, ...]
 
@@ -119,7 +126,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--parallel", type=int, default=6, metavar="N", help="processes; 6")
     parser.add_argument("--json", metavar="FILE", help="write what was found")
     parser.add_argument("-v", "--verbose", action="store_true", help="each broken place")
+    parser.add_argument("--control", action="store_true", help="without a guard: must be broken")
     given = parser.parse_args()
+    if given.control:
+        Taking.repair = lambda self: None  # type: ignore[method-assign]
     if given.quick:
         given.most = min(given.most, 25)
     return given
@@ -282,7 +292,9 @@ def _try(scene: Scene, numbers: Numbers, given: argparse.Namespace, writer: int)
     except BaseException as exc:
         caught = exc
     took = time.monotonic() - start
-    if any(exc in unraisable for exc in instrument.raised):
+    if issubclass(KINDS[given.kind], Exception):
+        words = []
+    elif any(exc in unraisable for exc in instrument.raised):
         words = []  # in a __del__ or so: the interpreter itself kept it
     else:
         words = list(interrupt_checks.reached(instrument, caught, stage))

@@ -40,14 +40,12 @@ CALLS = (
 )
 
 
-@pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
+def sweep(file: Path, *calls: str, more: tuple[str, ...] = ()) -> dict[str, list[Any]]:
     """What the sweep found, by call: an entry for each place that was tried."""
-    file = tmp_path_factory.mktemp("interrupts") / "found.json"
-    chosen = "|".join(f"={name}=" for name in CALLS)
+    chosen = "|".join(f"={name}=" for name in calls)
     # Over the package that the tests themselves import.
     environ = {**os.environ, "PYTHONPATH": str(Path(counterpunch.__file__).parents[1])}
-    command = [sys.executable, str(SWEEP), "--calls", chosen, "--most", str(MOST)]
+    command = [sys.executable, str(SWEEP), "--calls", chosen, "--most", str(MOST), *more]
     ended = subprocess.run(
         [*command, "--json", str(file)],
         env=environ,
@@ -62,6 +60,11 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
     return result
 
 
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
+    return sweep(tmp_path_factory.mktemp("interrupts") / "found.json", *CALLS)
+
+
 @pytest.mark.parametrize("name", CALLS)
 def test_nothing_is_broken_wherever_an_exception_comes_out_of(
     name: str, found: dict[str, list[Any]]
@@ -71,3 +74,17 @@ def test_nothing_is_broken_wherever_an_exception_comes_out_of(
     assert len(found[name]) > MOST // 2
     broken = [one for one in found[name] if one["words"]]
     assert [f"{' '.join(one['places'])}: {', '.join(one['words'])}" for one in broken] == []
+
+
+def test_without_a_guard_the_sweep_finds_what_is_broken(tmp_path: Path) -> None:
+    """Its negative control: what an interruption has left is not carried out."""
+    call = "after_commit: commit"
+    found = sweep(tmp_path / "found.json", call, more=("--control",))
+    assert any(one["words"] for one in found[call])
+
+
+@pytest.mark.parametrize("kind", ["RecursionError", "MemoryError"])
+def test_nothing_is_broken_where_the_stack_or_the_memory_ends(kind: str, tmp_path: Path) -> None:
+    call = "unique: perform_async, replace"
+    found = sweep(tmp_path / "found.json", call, more=("--kind", kind))
+    assert [one["words"] for one in found[call] if one["words"]] == []

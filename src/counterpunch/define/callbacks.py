@@ -48,7 +48,7 @@ class Callbacks:
             try:
                 runtime.enqueue(callback.job, (batch.id,), {}, callback.options, inside=hand)
             except BaseException as exc:
-                if interrupts(exc) or isinstance(exc, RecursionError):
+                if interrupts(exc) or isinstance(exc, RecursionError | MemoryError):
                     raise
                 failures.append(exc)
                 if runtime.stage.threads:
