@@ -20,7 +20,7 @@ from django.test import override_settings
 from process import run
 
 import counterpunch
-from counterpunch import Job
+from counterpunch import Job, Retry
 
 
 class QueriesJob(Job):
@@ -114,3 +114,27 @@ def test_with_debug_a_thread_does_not_collect_the_queries_of_all_its_jobs() -> N
     """Django forgets them with each request, and a job's thread never has one."""
     with override_settings(DEBUG=True):
         assert [QueriesJob.perform_async().result(LONG) for _ in range(3)] == [1, 1, 1]
+
+
+def test_connections_that_cannot_be_closed_change_nothing_of_what_a_job_did(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It has run once, and the log says what is wrong."""
+    from counterpunch.integrations.django import connections
+
+    ran: list[int] = []
+
+    def close() -> None:
+        if ran:
+            raise OSError("gone")
+
+    class Works(Job):
+        retry = Retry(3, wait=0)
+
+        def perform(self) -> None:
+            ran.append(1)
+
+    monkeypatch.setattr(connections, "close_old_connections", close)
+    Works.perform_async().result(LONG)
+    assert ran == [1]
+    assert "closing old connections of" in caplog.text

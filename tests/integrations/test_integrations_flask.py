@@ -284,6 +284,42 @@ def test_teardown_functions_run_for_each_attempt_with_its_exception() -> None:
     assert seen.count(type(None)) >= 2
 
 
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_teardown_function_that_raises_changes_nothing_of_what_a_job_did(
+    is_async: bool, fails: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The mail has gone out once; it is logged."""
+    app, sent = make_app("raising"), []
+
+    @app.teardown_appcontext
+    def teardown(exc: BaseException | None) -> None:
+        raise OSError("the pool is gone")
+
+    def work() -> None:
+        sent.append(1)
+        if fails:
+            raise LookupError
+
+    class Plain(Job):
+        retry = Retry(max_attempts=3, on=(OSError,), wait=0)
+
+        def perform(self) -> None:
+            work()
+
+    class Later(Job):
+        retry = Plain.retry
+
+        async def perform(self) -> None:
+            work()
+
+    kind: Any = Later if is_async else Plain
+    failure = kind.perform_async().exception(LONG)
+    assert type(failure) is (LookupError if fails else type(None))
+    assert sent == [1]
+    assert "a teardown function of" in caplog.text
+
+
 def test_hooks_after_perform_have_an_app_context_too() -> None:
     app, seen = make_app("hooks"), []
 

@@ -19,7 +19,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, scop
 from sqlalchemy.orm import sessionmaker as make_sessionmaker
 
 import counterpunch
-from counterpunch import Handle, InvalidOption, Job, Status, testing
+from counterpunch import Handle, InvalidOption, Job, Retry, Status, testing
 from counterpunch.integrations.sqlalchemy import remove_around_jobs
 
 LONG = 10.0
@@ -204,13 +204,32 @@ def test_begin_blocks(engine: Any) -> None:
     assert handle.result(LONG) is True
 
 
-def test_a_session_without_a_transaction_enqueues_at_once(engine: Any) -> None:
+def test_a_session_that_has_not_begun_begins(engine: Any) -> None:
+    """What is added afterwards is committed with the job, or rolled back with it."""
     with Session(engine) as session:
-        assert using(session)(engine).result(LONG) is False
+        handle = using(session)(engine)
+        assert handle.status is Status.DEFERRED
         session.add(User(name="ada"))
         session.commit()
-        assert using(session)(engine).result(LONG) is True
-    assert using(session)(engine).result(LONG) is True, "closed, which SQLAlchemy lets be reused"
+        assert handle.result(LONG) is True
+        dropped = using(session)(engine)
+        session.add(User(name="bob"))
+        session.rollback()
+        assert dropped.status is Status.DISCARDED
+        explicit = using(session)(engine)
+        session.commit()
+        assert explicit.result(LONG) is True, "a commit of nothing is one"
+    left = using(session)(engine)
+    session.close()
+    assert left.status is Status.DISCARDED
+
+
+def test_a_session_that_begins_by_hand_is_begun(engine: Any) -> None:
+    with Session(engine, autobegin=False) as session:
+        handle = using(session)(engine)
+        session.add(User(name="ada"))
+        session.commit()
+        assert handle.result(LONG) is True
 
 
 def test_every_job_of_a_commit_is_enqueued_also_if_one_of_them_raises(engine: Any) -> None:
@@ -396,3 +415,37 @@ def test_scoped_sessions_are_removed_around_jobs(engine: Any) -> None:
         remove_around_jobs(make_sessionmaker(engine))
     with pytest.raises(InvalidOption, match=r"remove_around_jobs: sessions=\(\).*at least one"):
         remove_around_jobs()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_session_that_cannot_be_removed_changes_nothing(
+    engine: Any, fails: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The job has ended as it has, once; the next one on the thread has a session of its own."""
+    ran: list[Any] = []
+
+    class Wedged(Session):
+        def close(self) -> None:
+            raise OSError("the connection is gone")
+
+    registry = scoped_session(make_sessionmaker(engine, class_=Wedged))
+
+    class Works(Job):
+        workers = 1
+        retry = Retry(3, on=(OSError,), wait=0)
+
+        def perform(self) -> None:
+            ran.append(registry())
+            if fails:
+                raise LookupError
+
+    end = remove_around_jobs(registry)
+    try:
+        for _ in range(2):
+            failure = Works.perform_async().exception(LONG)
+            assert type(failure) is (LookupError if fails else type(None))
+    finally:
+        end()
+    assert len(ran) == 2
+    assert ran[0] is not ran[1]
+    assert "remove() of a session of" in caplog.text

@@ -23,6 +23,7 @@ from ..core.values.errors import InvalidOption
 from ..core.values.handle import Handle
 from ..core.values.hooks import process
 from ._serving import serving
+from ._teardown import Teardown
 
 __all__ = ["Counterpunch"]
 
@@ -46,11 +47,12 @@ class Counterpunch:
     """The Flask extension: ``Counterpunch(app)``, or ``init_app(app)`` in an app factory.
 
     A job enqueued while app A is the current app (a request, a CLI command, an app context)
-    runs in an app context of A, made for each attempt, so ``flask.g`` is empty and A's
-    teardown functions run with the attempt's exception. Hooks after ``perform`` get one of
-    their own. A job enqueued outside of any app context runs in that of the only app set up
-    in this process; where there are several it gets none. A job that is retried, from another
-    app or from the dashboard, runs in the app in which it was first enqueued.
+    runs in an app context of A, made for each attempt, so ``flask.g`` is empty and A's teardown
+    functions run with the attempt's exception; that one of them raises is logged. Hooks after
+    ``perform`` get a context of their own. A job enqueued outside of any app context runs in
+    that of the only app set up in this process; where there are several it gets none. A job
+    that is retried, from another app or from the dashboard, runs in the app in which it was
+    first enqueued.
 
     Periodic jobs are armed with the first request of each process, and not while
     ``app.testing``; call ``counterpunch.start()`` in a server's own start hook for earlier.
@@ -160,4 +162,6 @@ def app_context(handle: Handle[Any]) -> AbstractContextManager[Any]:
     if app is None:
         known = list(apps)
         app = known[0] if len(known) == 1 else None
-    return nullcontext() if app is None else app.app_context()
+    if app is None:
+        return nullcontext()
+    return Teardown("a teardown function", handle, app.app_context())

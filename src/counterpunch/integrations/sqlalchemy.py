@@ -3,8 +3,8 @@
 ``SendJob.using(after_commit=session).perform_async(user.id)`` takes a ``Session``, an
 ``AsyncSession`` or a ``scoped_session`` (Flask-SQLAlchemy's ``db.session`` is one). The job
 is enqueued after the outermost commit; a rollback, of the savepoint it was enqueued in or of
-the whole, drops it. A session without a transaction (nothing was added or queried since the
-last commit) enqueues at once.
+the whole, drops it. A session that has not begun a transaction (nothing was added or queried
+since the last commit) begins one: what is added afterwards is committed with the job, or not.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session, scoped_session
 
 from ..core.values.errors import InvalidOption
 from ..core.values.handle import Handle
-from ..core.values.hooks import process
+from ..core.values.hooks import complain, process
 from ._worker import on_a_worker
 
 __all__ = ["remove_around_jobs", "session"]
@@ -69,6 +69,8 @@ class Waiting:
 
     def defer(self, commit: Callable[[], object], rollback: Callable[[], object]) -> bool:
         """See ``commit.Transaction``."""
+        if not self._session.in_transaction():
+            self._session.begin()
         within = self._open()
         if within:
             self._entries.append(_Entry(within, commit, rollback))
@@ -118,12 +120,23 @@ class Waiting:
             entry.rollback()
 
 
+def _remove(sessions: Any, handle: Handle[Any]) -> None:
+    """One that cannot be removed, as of a broken connection, is forgotten: it would be in the way
+    of all later jobs of the thread, and changes nothing of what this one did."""
+    try:
+        sessions.remove()
+    except Exception as exc:
+        sessions.registry.clear()
+        complain("remove() of a session", handle, exc)
+
+
 def remove_around_jobs(*sessions: Any) -> Callable[[], None]:
     """Call ``remove()`` of each ``scoped_session`` before and after each job, on its thread.
 
     So that no job sees the session, or the open transaction, of the one before it on the
-    same thread. A job on its caller's thread (``perform_now``, ``caller_runs``, a test mode)
-    shares the caller's session, which is left alone. Not for ``async def`` jobs: a session
+    same thread. One that cannot be removed is logged and forgotten. A job on its caller's
+    thread (``perform_now``, ``caller_runs``, a test mode) shares the caller's session, which is
+    left alone. Not for ``async def`` jobs: a session
     by thread is shared by all of them; use ``async with AsyncSession(...)`` there.
 
     Returns:
@@ -144,12 +157,12 @@ def remove_around_jobs(*sessions: Any) -> Callable[[], None]:
             yield
             return
         for one in sessions:
-            one.remove()
+            _remove(one, handle)
         try:
             yield
         finally:
             for one in sessions:
-                one.remove()
+                _remove(one, handle)
 
     ends = [process.add("around_perform", around), process.add("around_hooks", around)]
 

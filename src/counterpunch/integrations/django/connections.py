@@ -10,7 +10,7 @@ from asgiref.sync import AsyncToSync, SyncToAsync, ThreadSensitiveContext
 from django.db import close_old_connections, connections, reset_queries
 
 from ...core.values.handle import Handle
-from ...core.values.hooks import process
+from ...core.values.hooks import process, safely
 from .._worker import on_a_worker
 
 __all__ = ["connections_of_a_job", "install"]
@@ -40,7 +40,8 @@ def connections_of_a_job(handle: Handle[Any]) -> Iterator[None]:
         try:
             yield
         finally:
-            close_old_connections()
+            # What it raises changes nothing of what the job did.
+            safely("closing old connections", handle, close_old_connections)
     else:
         yield
 
