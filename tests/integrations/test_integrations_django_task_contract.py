@@ -4,7 +4,9 @@ errors, and which of the three signals a task that never ran has."""
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
+import sys
 import threading
 from collections.abc import Callable
 from datetime import timedelta
@@ -23,7 +25,7 @@ from test_integrations_django_tasks import signals as signals
 import django
 from asgiref.sync import async_to_sync
 from django.db import connections, transaction
-from django.tasks import TaskResultStatus, default_task_backend, task
+from django.tasks import Task, TaskResultStatus, default_task_backend, task
 from django.tasks.exceptions import InvalidTask, TaskResultDoesNotExist, TaskResultMismatch
 from django.test import override_settings
 from django.utils import timezone
@@ -31,6 +33,7 @@ from django.utils import timezone
 import counterpunch
 from counterpunch import Cancelled, Discarded, Lost
 from counterpunch.core.values.hooks import process
+from counterpunch.integrations.django import TaskBackend
 from counterpunch.integrations.django.connections import connections_of_a_job
 
 
@@ -240,3 +243,49 @@ def test_connections_are_closed_without_the_app_in_installed_apps(
     assert result.return_value != threading.get_ident()
     assert used.pop().connection is None
     assert process.around_perform.count(connections_of_a_job) == 1
+
+
+# A Task class of one's own (Django 6.1)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class TrackedTask(Task):
+    tracked_as: str = "nobody"
+
+
+class TrackedBackend(TaskBackend):
+    task_class = TrackedTask
+
+
+def tracked(context: Any) -> list[str]:
+    handle = counterpunch.current_job()
+    assert handle is not None
+    return [context.task_result.task.tracked_as, handle.job.__qualname__]
+
+
+def test_the_fields_of_a_task_class_arrive_as_they_were_enqueued() -> None:
+    """Those that were replaced, too; and they are in the result, and in that of a retry."""
+    if django.VERSION < (6, 1):
+        pytest.skip("Django 6.0 has no task_class")
+    backend = {"BACKEND": f"{TrackedBackend.__module__}.TrackedBackend"}
+    with override_settings(TASKS={"default": backend}):
+        module = sys.modules[__name__]
+        function = tracked
+        try:
+            module.tracked = made = task(takes_context=True, tracked_as="all")(function)  # type: ignore[attr-defined]
+            special = dataclasses.replace(made, tracked_as="anna")
+            results = [ended(made.enqueue()), ended(special.enqueue())]
+            assert [result.return_value[0] for result in results] == ["all", "anna"]
+            assert results[1].task.tracked_as == "anna"
+            assert default_task_backend.get_result(results[1].id).task == special
+            handle = counterpunch.find(results[1].id)
+            assert handle is not None
+            assert handle.retry().result(LONG)[0] == "anna"
+            assert {result.return_value[1] for result in results} == {made.module_path}
+        finally:
+            module.tracked = function  # type: ignore[attr-defined]
+
+
+def test_a_result_of_another_process_says_so() -> None:
+    with pytest.raises(TaskResultDoesNotExist, match=r"deadbeef-0-0: process \d+ knows no such"):
+        default_task_backend.get_result("deadbeef-0-0")

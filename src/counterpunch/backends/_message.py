@@ -156,7 +156,7 @@ def options_in(owner: str, options: dict[str, Any]) -> dict[str, Any]:
             kinds = {field: _exceptions_in(owner, field, value[field]) for field in _KINDS}
             value = Retry(**{**value, **kinds})
         elif name == "discard_on":
-            value = _exceptions_in(owner, name, value)
+            value = _exceptions_in(owner, name, options[name])
         else:
             value = decode(value)
         found[name] = PER_CALL[name](owner, name, value)

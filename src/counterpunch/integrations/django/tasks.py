@@ -10,9 +10,12 @@
         }
     }
 
-Each queue name has a pool: the one of ``configure(pools=...)`` if it names one, else one of
-its own with ``workers`` threads (an int for all queues, or a dict by name; default 2).
-``after_commit`` is as in ``using(...)``; by default tasks are enqueued at once.
+Each task is a job class of its own, under its import path: ``app.tasks.add`` in stats, page,
+metrics and log, and arguments that do not fit are a ``TypeError`` at the enqueue. Each queue name
+has a pool: the one of ``configure(pools=...)`` if it names one, else one of its own, called
+``alias:queue``, with ``workers`` threads (an int for all queues, or a dict by name; default 2).
+``after_commit`` is as in ``using(...)``; by default tasks are enqueued at once. ``log_args`` and
+``redact`` (names of arguments) are as on a job class, for all tasks of the backend.
 
 A result can be had from any thread of the process that enqueued the task, and from no other
 process, for as long as ``configure(history, history_ttl)`` remember it. A task that was
@@ -20,77 +23,45 @@ cancelled, discarded or lost counts as failed, with counterpunch's error for it.
 begun there is no ``task_finished`` for it, which is the signal of a task that was executed;
 ``configure(on_lost)``, the log and the result tell of it.
 
+A receiver of ``task_enqueued`` that raises refuses the task, and its exception reaches the caller;
+one of ``task_started`` or ``task_finished`` is logged, for it runs on the job's thread. A failure
+is logged once, by Django's own receiver in ``django.tasks``.
+
 A task is found by the import path of its function, so a function has the name of its task,
 as the decorator gives it.
 """
 
 from __future__ import annotations
 
+import inspect
 import os
-import socket
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
-from django.conf import settings
-from django.tasks import Task, TaskContext, TaskResult, TaskResultStatus
+from django.tasks import Task, TaskResult
 from django.tasks.backends.base import BaseTaskBackend
-from django.tasks.base import TaskError
 from django.tasks.exceptions import InvalidTask, InvalidTaskBackend, TaskResultDoesNotExist
-from django.tasks.signals import task_enqueued, task_finished, task_started
-from django.utils import timezone
 from django.utils.json import normalize_json
 from django.utils.module_loading import import_string
 
+from ...core.port import accepting
 from ...core.values.config import config
 from ...core.values.errors import InvalidOption, NotKept
-from ...core.values.handle import Handle
-from ...core.values.status import RUNNING, SUCCEEDED, TERMINAL
-from ...define.job_class import Job
+from ...core.values.hooks import logger
+from ...define.configure import configure
 from ...define.job_meta import JobMeta
 from ...observe.queries import find
 from .. import after_commit
 from .connections import install
+from .task_job import TASK, DjangoTask, Refused, not_twice, perform_of, result_of, senders, task_of
 
 __all__ = ["TaskBackend"]
 
-#: The job class of each backend alias, queue, pool and number of workers. Of the process,
-#: because Django makes a backend object for each thread and each asyncio task.
+#: The job class of each task. Of the process, because Django makes a backend object for each thread
+#: and each asyncio task.
 _classes: dict[tuple[object, ...], type[DjangoTask]] = {}
-
-
-class DjangoTask(Job):
-    """One task. Its arguments are plain JSON values, so ``strict_args`` holds for it."""
-
-    #: Django asks this process for results; an engine has a Django backend of its own kind.
-    backend = "threads"
-    alias: str
-    sender: type[BaseTaskBackend]
-
-    def on_enqueue(self) -> None:
-        """On the caller's thread and before the job can start, so this signal is the first."""
-        result = _result(self.handle, TaskResultStatus.READY)
-        task_enqueued.send(self.sender, task_result=result)
-
-    def perform(
-        self, path: str, options: dict[str, Any], args: list[Any], kwargs: dict[str, Any]
-    ) -> Any:
-        """Run the task of the import path ``path``; what it returns must be a JSON value."""
-        result = _result(self.handle, TaskResultStatus.RUNNING)
-        task = result.task
-        task_started.send_robust(self.sender, task_result=result)
-        try:
-            first = (TaskContext(task_result=result),) if task.takes_context else ()
-            value = normalize_json(task.call(*first, *args, **kwargs))
-        except BaseException as exc:
-            _finish(result, TaskResultStatus.FAILED)
-            result.errors.append(_error(exc))
-            # Within the handler: Django's own receiver logs the exception.
-            task_finished.send_robust(self.sender, task_result=result)
-            raise
-        _finish(result, TaskResultStatus.SUCCESSFUL, value)
-        task_finished.send_robust(self.sender, task_result=result)
-        return value
+#: What ``OPTIONS`` may have.
+KNOWN = {"after_commit", "log_args", "redact", "workers"}
 
 
 class TaskBackend(BaseTaskBackend):  # type: ignore[misc]  # Any where Django is missing
@@ -108,36 +79,52 @@ class TaskBackend(BaseTaskBackend):  # type: ignore[misc]  # Any where Django is
     def __init__(self, alias: str, params: Mapping[str, Any]) -> None:
         super().__init__(alias, params)
         install()
-        unknown = set(self.options) - {"workers", "after_commit"}
+        logger.addFilter(not_twice)
+        unknown = set(self.options) - KNOWN
         if unknown:
             raise InvalidTaskBackend(
-                f"TASKS[{alias!r}]: unknown OPTIONS {sorted(unknown)}; "
-                f"known are 'workers' and 'after_commit'"
+                f"TASKS[{alias!r}]: unknown OPTIONS {sorted(unknown)}; known are {sorted(KNOWN)}"
             )
+        senders[alias] = type(self)
         try:
             after_commit.check(f"TASKS[{alias!r}]", self.options.get("after_commit"))
             for queue in self.queues:
-                self._job(queue)
+                self._pool(queue)
         except InvalidOption as exc:
             raise InvalidTaskBackend(str(exc)) from exc
 
-    def _job(self, queue: str) -> type[DjangoTask]:
-        """The job class of a queue, made on first use."""
+    def _pool(self, queue: str) -> str:
+        """The name of a queue's pool."""
+        if queue in config.pools:
+            return queue
         workers = self.options.get("workers", 2)
         if isinstance(workers, Mapping):
             workers = workers.get(queue, 2)
-        values = {
-            "__module__": __name__,
-            "__qualname__": f"DjangoTask[{self.alias}:{queue}]",
-            "alias": self.alias,
-            "sender": type(self),
-            "workers": workers,
-            "pool": queue if queue in config.pools else None,
-        }
-        key = (*values.values(), queue)
+        name = f"{self.alias}:{queue}"
+        if config.pools.get(name) != workers:
+            try:
+                configure(pools={name: workers})
+            except InvalidOption as exc:
+                owner = f"TASKS[{self.alias!r}]"
+                raise InvalidOption(owner, "workers", workers, exc.allowed) from None
+        return name
+
+    def _job(self, task: Task) -> type[DjangoTask]:
+        """The job class of a task, made on first use."""
+        names = inspect.signature(task.func).parameters
+        redact = tuple(name for name in self.options.get("redact", ()) if name in names)
+        log_args = self.options.get("log_args", True)
+        key = (task.module_path, task.func, task.takes_context, redact, log_args)
         found = _classes.get(key)
         if found is None:
-            made: Any = JobMeta(f"DjangoTask_{queue}", (DjangoTask,), values)
+            values = {
+                "__module__": __name__,
+                "__qualname__": task.module_path,
+                "perform": perform_of(task),
+                "redact": redact or None,
+                "log_args": log_args,
+            }
+            made: Any = JobMeta(task.name, (DjangoTask,), values)
             found = _classes.setdefault(key, made)
         return found
 
@@ -147,30 +134,32 @@ class TaskBackend(BaseTaskBackend):  # type: ignore[misc]  # Any where Django is
         """Enqueue a task; returns its result as it is now, to be ``refresh()``-ed.
 
         Raises:
-            TypeError: If an argument is no JSON value.
+            TypeError: If an argument is no JSON value, or the arguments do not fit the task's
+                function.
             InvalidTask: If the task does not fit this backend, or is not where its function's
                 import path leads.
             QueueFull, ShuttingDown: As ``perform_async``.
+            Exception: What a receiver of ``task_enqueued`` has raised; the task is then refused.
         """
         self.validate_task(task)
         _check_path(task)
         priority = int(task.priority)  # Django lets a whole float pass
-        options: dict[str, Any] = {"priority": priority}
+        if (priority, self.alias) != (task.priority, task.backend):
+            task = task.using(priority=priority, backend=self.alias)
+        options: dict[str, Any] = {"priority": priority, "pool": self._pool(task.queue_name)}
         if task.run_after is not None:
             options["at"] = task.run_after.astimezone()
         if self.options.get("after_commit"):
             options["after_commit"] = self.options["after_commit"]
-        changed = {
-            "priority": priority,
-            "queue_name": task.queue_name,
-            "run_after": None if task.run_after is None else task.run_after.isoformat(),
-            "backend": self.alias,
-        }
-        job: Any = self._job(task.queue_name)
-        handle = job.using(**options).perform_async(
-            task.module_path, changed, normalize_json(list(args)), normalize_json(dict(kwargs))
-        )
-        return _result(handle)
+        job: Any = self._job(task)
+        options = {**job.using(**options).options, TASK: task}
+        positional: Any = normalize_json(list(args))
+        named: Any = normalize_json(dict(kwargs))
+        try:
+            handle = accepting().enqueue(job, tuple(positional), named, options)
+        except Refused as exc:
+            raise exc.__cause__ or exc from None
+        return result_of(handle)
 
     def get_result(self, result_id: str) -> TaskResult:
         """The result as it is now.
@@ -180,49 +169,17 @@ class TaskBackend(BaseTaskBackend):  # type: ignore[misc]  # Any where Django is
                 let go of its large arguments or return value: ``configure(history_bytes=...)``.
         """
         handle = find(str(result_id))
-        if handle is None or not issubclass(handle.job, DjangoTask):
-            raise TaskResultDoesNotExist(result_id)
-        if handle.job.alias != self.alias:
-            raise TaskResultDoesNotExist(result_id)
-        try:
-            return _result(handle)
-        except NotKept as exc:
-            raise TaskResultDoesNotExist(result_id) from exc
-
-
-def _result(handle: Handle[Any], status: TaskResultStatus | None = None) -> TaskResult:
-    """A ``TaskResult`` worked out from the handle, which is the only record there is."""
-    path, options, args, kwargs = handle.args
-    state = handle.status  # read once, and first: the rest is there when it is terminal
-    if status is None:
-        status = TaskResultStatus.READY
-        if state is RUNNING:
-            status = TaskResultStatus.RUNNING
-        elif state in TERMINAL:
-            ok = state is SUCCEEDED
-            status = TaskResultStatus.SUCCESSFUL if ok else TaskResultStatus.FAILED
-    started = _moment(handle.started_at) if status != TaskResultStatus.READY else None
-    result = TaskResult(
-        task=_task(path, options),
-        id=handle.id,
-        status=status,
-        enqueued_at=_moment(handle.enqueued_at),
-        started_at=started,
-        last_attempted_at=started,
-        finished_at=None,
-        args=args,
-        kwargs=kwargs,
-        backend=options["backend"],
-        errors=[],
-        worker_ids=[] if started is None else [f"{socket.gethostname()}:{os.getpid()}"],
-    )
-    if state in TERMINAL:
-        _set(result, finished_at=_moment(handle.finished_at))
-        if state is SUCCEEDED:
-            _set(result, _return_value=handle.result(0))
-        else:
-            result.errors.append(_error(handle.failure(), handle.error))
-    return result
+        ours = handle is not None and issubclass(handle.job, DjangoTask)
+        if handle is not None and ours and task_of(handle).backend == self.alias:
+            try:
+                return result_of(handle)
+            except NotKept as exc:
+                raise TaskResultDoesNotExist(f"{result_id}: {exc}") from exc
+        raise TaskResultDoesNotExist(
+            f"{result_id}: process {os.getpid()} knows no such task of TASKS[{self.alias!r}]; a "
+            f"result stays in the process that enqueued the task, for as long as "
+            f"configure(history=..., history_ttl=...) says"
+        )
 
 
 def _check_path(task: Task) -> None:
@@ -236,34 +193,3 @@ def _check_path(task: Task) -> None:
             f"the import path {task.module_path!r} leads to {found!r} and not to the task: "
             f"put @task on the function, and let the module keep it under the function's name"
         )
-
-
-def _task(path: str, options: Mapping[str, Any]) -> Task:
-    run_after = options["run_after"]
-    moment = None if run_after is None else datetime.fromisoformat(run_after)
-    return import_string(path).using(**{**options, "run_after": moment})
-
-
-def _finish(result: TaskResult, status: TaskResultStatus, value: Any = None) -> None:
-    _set(result, status=status, finished_at=timezone.now(), _return_value=value)
-
-
-def _set(result: TaskResult, **values: Any) -> None:
-    for name, value in values.items():
-        object.__setattr__(result, name, value)  # frozen, as Django's own backends do it
-
-
-def _error(exc: BaseException, text: str | None = None) -> TaskError:
-    from traceback import format_exception
-
-    kind = type(exc)
-    path = f"{kind.__module__}.{kind.__qualname__}"
-    traceback = text if text is not None else "".join(format_exception(exc))
-    return TaskError(exception_class_path=path, traceback=traceback)
-
-
-def _moment(moment: datetime | None) -> datetime | None:
-    """As ``timezone.now()`` gives it: aware, or naive local time without ``USE_TZ``."""
-    if moment is None or settings.USE_TZ:
-        return moment
-    return moment.astimezone().replace(tzinfo=None)
