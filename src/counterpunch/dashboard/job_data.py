@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -73,6 +74,7 @@ def row(
         "id": call.id,
         "class": names.get(call.job) or plan_of(call.job).name,
         "job": call.job.__qualname__,
+        "pid": os.getpid(),
         "status": status.value,
         "attempt": call.attempt,
         "max_attempts": 1 if policy is None else policy.max_attempts,

@@ -122,7 +122,7 @@ def _bulk(frame: Frame, data: Mapping[str, Any], filtered: bool) -> Html | None:
     parts: list[object] = [f"All {data['total']:,} {those}:"]
     for action in ACTIONS[name]:
         address = frame.with_query(f"/confirm/{name}/{action}", kept)
-        parts += [" ", frame.link(address, f"{VERBS[action]} all …")]
+        parts += [" ", frame.link(address, f"{VERBS[action]} all …", class_="button")]
     return tag("p.bulk", parts)
 
 

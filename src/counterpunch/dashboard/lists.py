@@ -79,7 +79,7 @@ def _first(fleet: Fleet, asked: Mapping[str, Any]) -> _Found:
     """Each one's first rows are enough."""
     told = fleet.ask("listing", **asked, first=0, count=PAGE, keys=PAGE)
     order = merge(*(_numbered(place, one) for place, one in enumerate(told)))
-    rows = [_row(told[place], number) for _, place, number in [*order][:PAGE]]
+    rows = [told[place].answer["jobs"][number] for _, place, number in [*order][:PAGE]]
     return _Found(told, rows)
 
 
@@ -88,7 +88,7 @@ def _later(fleet: Fleet, asked: Mapping[str, Any], page: int) -> _Found:
     first = (page - 1) * PAGE
     if fleet.single:
         told = fleet.ask("listing", **asked, first=first, count=PAGE, keys=0)
-        return _Found(told, [_row(one, n) for one in told for n in range(len(one.answer["jobs"]))])
+        return _Found(told, [row for one in told for row in one.answer["jobs"]])
     if page > DEEPEST:
         return _Found(fleet.ask("listing", **asked, first=0, count=0, keys=0), [])
     told = fleet.ask("listing", **asked, first=0, count=0, keys=first + PAGE)
@@ -108,15 +108,9 @@ def _later(fleet: Fleet, asked: Mapping[str, Any], page: int) -> _Found:
     for _, place, number in order[first : first + PAGE]:
         one = rows.get(told[place].name)
         if one is not None and number - before[place] < len(one.answer["jobs"]):
-            shown.append(_row(one, number - before[place]))
+            shown.append(one.answer["jobs"][number - before[place]])
     return _Found(told, shown)
 
 
 def _numbered(place: int, one: Told) -> list[tuple[Any, int, int]]:
     return [(key, place, number) for number, key in enumerate(one.answer["keys"])]
-
-
-def _row(one: Told, number: int) -> dict[str, Any]:
-    row: dict[str, Any] = one.answer["jobs"][number]
-    row["pid"] = one.process["pid"]
-    return row

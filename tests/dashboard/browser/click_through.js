@@ -48,8 +48,13 @@ const check = async (browser, options) => {
   listen(page);
   await page.goto(`${base}/running`);
   const job = await page.locator("tbody th a").first().getAttribute("href");
-  for (const path of ["/", "/running", "/waiting", "/scheduled", "/failed", "/finished",
-    "/periodic", "/threads", "/processes", job.slice(new URL(base).pathname.length)]) {
+  const below = (href) => href.slice(new URL(base).pathname.length);
+  await page.goto(`${base}/finished?q=declined`);
+  const failed = await page.locator("tbody th a").first().getAttribute("href");
+  for (const path of ["/", "/?sort=failed", "/running", "/waiting", "/scheduled", "/failed",
+    "/failed?q=declined&sort=ran", "/finished", "/errors", "/class?job=__main__.Mail",
+    "/class?job=__main__.Charge", "/confirm/failed/retry?q=declined", "/periodic", "/threads",
+    "/processes", below(job), below(failed)]) {
     await page.goto(base + path);
     await page.locator("h1").waitFor();
     await accessible(page);
@@ -130,6 +135,69 @@ const steer = async (browser) => {
   await context.close();
 };
 
+// What the other process has: found, searched, retried one by one and all together, held, quieted.
+const everywhere = async (browser) => {
+  const context = await browser.newContext({ timezoneId: "Europe/Berlin", bypassCSP: true });
+  await context.addInitScript({ content: axe.source });
+  const page = await context.newPage();
+  listen(page);
+  await page.goto(base);
+  await seen(page, "2 processes");
+  await page.getByRole("link", { name: "Charge", exact: true }).click();
+  await seen(page, "Failed last");
+  await seen(page, "order 4 was declined");
+  await press(page, "Pause Charge");
+  await seen(page, "In 2 of 2 processes.");
+  await press(page, "Resume Charge");
+
+  await page.goto(`${base}/failed`);
+  await page.getByLabel("Search").fill("declined");
+  await press(page, "Filter");
+  assert.equal(await page.locator("tbody tr").count(), 5);
+  await page.locator("tbody th a").first().click();
+  await seen(page, "'line 39'");
+  const shown = await page.locator("time").first().textContent();
+  assert.match(shown, /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d$/, "by the browser's clock");
+  await press(page, /^Retry Charge/);
+  await seen(page, "Enqueued again, as a new job.");
+
+  await page.goto(`${base}/errors`);
+  await seen(page, "ValueError: order");
+  await page.getByRole("link", { name: /^Discard all Charge/ }).click();
+  await seen(page, "Discard 6 failed jobs in 2 processes?");
+  await press(page, /^Discard 6 jobs/);
+  await seen(page, "Removed from the list: 6.");
+
+  await page.goto(`${base}/scheduled?job=__main__.Charge`);
+  await press(page, /^Run now Charge/);
+  await seen(page, "The job is due now.");
+
+  await page.goto(`${base}/processes`);
+  const quiet = page.getByRole("button", { name: /^Quiet pid/ });
+  assert.equal(await quiet.count(), 2);
+  await page.locator("tr", { hasNotText: "this one" }).getByRole("button", { name: /^Quiet/ }).click();
+  await seen(page, "Quiet: the process refuses new jobs");
+  await press(page, /^Resume pid/);
+  await seen(page, "The process accepts new jobs again.");
+
+  await page.getByLabel("Processes to show").selectOption({ index: 1 });
+  await press(page, "Show");
+  await seen(page, "· since");
+
+  await page.goto(`${base}/periodic`);
+  await press(page, "Run now Nightly");
+  await seen(page, "Enqueued, beside its schedule.");
+
+  // Colours by choice, whatever the system has.
+  await page.getByRole("link", { name: "dark", exact: true }).click();
+  const ground = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  assert.equal(await ground(), "rgb(16, 19, 23)");
+  await accessible(page);
+  await page.getByRole("link", { name: "light", exact: true }).click();
+  assert.equal(await ground(), "rgb(246, 247, 249)");
+  await context.close();
+};
+
 const withoutScripts = async (browser) => {
   const context = await browser.newContext({ javaScriptEnabled: false });
   const page = await context.newPage();
@@ -140,6 +208,15 @@ const withoutScripts = async (browser) => {
   await seen(page, "Paused: jobs are accepted and wait.");
   await press(page, "Resume Mail");
   await seen(page, "Resumed.");
+  await page.getByRole("link", { name: "Busy", exact: true }).click();
+  assert.equal(await page.locator("tbody th a").first().textContent(), "LongReport");
+  await page.goto(`${base}/failed?q=script`);
+  assert.equal(await page.locator("tbody tr").count(), 1);
+  await page.goto(`${base}/confirm/failed/retry?q=script`);
+  await press(page, /^Retry 1 jobs/);
+  await seen(page, "Enqueued again, as new jobs: 1.");
+  await page.goto(`${base}/failed?q=script`);
+  await press(page, /^Discard Hostile/);
   await context.close();
 };
 
@@ -156,6 +233,7 @@ const withoutScripts = async (browser) => {
     }
     await withoutScripts(browser);
     await steer(browser);
+    await everywhere(browser);
   } finally {
     await browser.close();
   }

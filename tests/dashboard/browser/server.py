@@ -1,12 +1,14 @@
 """Serves a dashboard over a few jobs for the browser's test; prints its port, ends with stdin.
 
-Its argument is the directory for the sockets of the page over all processes.
+Its argument is the directory for the sockets of the pages. A second process beside it, which is
+this script with the word ``peer``, has jobs of its own.
 """
 
 from __future__ import annotations
 
 import logging
 import socketserver
+import subprocess
 import sys
 import threading
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -49,6 +51,26 @@ class Nightly(Job):
     def perform(self) -> None: ...
 
 
+class Charge(Job):
+    """The class of the other process."""
+
+    retry = Retry(max_attempts=2, on=(OSError,), wait=600, jitter=0)
+
+    def perform(self, order: int, lines: list[str]) -> None:
+        raise ValueError(f"order {order} was declined")
+
+
+def peer() -> None:
+    counterpunch.start()
+    dashboard.wsgi(processes=sys.argv[1])
+    for order in range(5):
+        Charge.perform_async(order, [f"line {number}" for number in range(40)]).exception(10)
+    Charge.perform_in(3600, 9, [])
+    print("ready", flush=True)
+    sys.stdin.read()
+    counterpunch.shutdown(timeout=1)
+
+
 class Server(socketserver.ThreadingMixIn, WSGIServer):
     daemon_threads = True
 
@@ -60,6 +82,17 @@ class Silent(WSGIRequestHandler):
 
 def main() -> None:
     logging.getLogger("counterpunch").setLevel(logging.CRITICAL)
+    if "peer" in sys.argv:
+        peer()
+        return
+    other = subprocess.Popen(
+        [sys.executable, __file__, sys.argv[1], "peer"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert other.stdout is not None
+    other.stdout.readline()
     counterpunch.start()
     LongReport.perform_bulk([("one",), ("two",), ("three",)])
     Mail.perform_bulk([(user,) for user in range(60)])  # more than a page
@@ -78,6 +111,7 @@ def main() -> None:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(server.server_port, flush=True)
     sys.stdin.read()
+    other.communicate(timeout=20)
     counterpunch.shutdown(timeout=1)
 
 
