@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 import pytest
 from held import LONG
 
+import counterpunch
 from counterpunch import Handle, InvalidOption, Job, Retry, job, testing
 
 # Who is enqueued
@@ -182,6 +183,34 @@ class Heir(Sends): ...
 @pytest.mark.parametrize("cls", [Sends, Heir])
 def test_an_override_has_one_meaning(way: str, cls: Any) -> None:
     assert WAYS[way](cls) == ("tenant-7", 1, cls.__name__)
+
+
+def test_a_tick_goes_through_the_override() -> None:
+    """Which may give the arguments that a periodic job does not have, or leave the run out."""
+    left_out: list[bool] = []
+
+    class Ticks(Tenant, Job):
+        every = 60.0
+        once_per = "process"
+
+        @classmethod
+        def perform_async(cls, *args: Any) -> Any:
+            if left_out:
+                return None
+            return super().perform_async(*args)
+
+        def perform(self, tenant: str) -> str:
+            return tenant
+
+    with testing.fake() as recorder:
+        counterpunch.start()
+        recorder.advance(60)
+        (entry,) = [each for each in counterpunch.periodic() if each.job is Ticks]
+        assert entry.latest is not None
+        assert entry.latest.result() == "tenant-7"
+        left_out.append(True)
+        recorder.advance(60)
+        assert Ticks.stats().accepted == 1
 
 
 def test_the_options_of_a_call_go_through_the_override() -> None:

@@ -126,7 +126,8 @@ def _prepare(cls: JobMeta) -> None:
     periodic = plan.options.every is not None or plan.options.cron is not None
     if periodic and plan.check is not None:  # a base class without perform() has no runs
         try:
-            plan.check()
+            if "perform_async" not in plan.fronted:  # which may give the arguments
+                plan.check()
         except TypeError as exc:
             why = "a periodic job is performed without arguments: give each a default"
             raise TypeError(f"{exc}; {why}") from None

@@ -20,7 +20,7 @@ from ..core.port import accepting
 from ..core.values.handle import Handle
 from ..core.values.plan import plan_of
 
-__all__ = ["WAYS", "arrive", "enter", "perform"]
+__all__ = ["WAYS", "arrive", "enter", "perform", "tick"]
 
 #: The enqueue methods that a class may write itself.
 WAYS = ("perform_async", "perform_in", "perform_at", "perform_now")
@@ -33,6 +33,8 @@ class _Asked(NamedTuple):
     options: dict[str, Any]
     #: For ``perform_now``: the jobs that were run instead.
     ran: list[Handle[Any]] | None = None
+    #: For a tick: the process that it is one of. Else that in force.
+    runtime: Any = None
 
 
 _asked: ContextVar[_Asked | None] = ContextVar("counterpunch_asked", default=None)
@@ -51,6 +53,15 @@ def enter(
     if "perform_async" not in fronted or way in fronted:
         return arrive(job, args, kwargs, options)
     return _through(_Asked(job, options or {}), job.perform_async, args, kwargs)
+
+
+def tick(job: Any, runtime: Any) -> Handle[Any] | None:
+    """Enqueue a job of a periodic class; None if its own ``perform_async`` has left it out."""
+    if "perform_async" not in plan_of(job).fronted:
+        handle: Handle[Any] = runtime.enqueue(job, (), {})
+        return handle
+    given = _through(_Asked(job, {}, None, runtime), job.perform_async, (), {})
+    return given if isinstance(given, Handle) else None
 
 
 def perform(
@@ -90,7 +101,7 @@ def arrive(
     token = _asked.set(None)  # what the job enqueues itself is not meant
     try:
         if asked.ran is None:
-            return accepting().enqueue(job, args, kwargs, merged)
+            return (asked.runtime or accepting()).enqueue(job, args, kwargs, merged)
         asked.ran.append(accepting().run_now(job, args, kwargs, merged))
         return asked.ran[-1]
     finally:

@@ -23,6 +23,7 @@ from ..core.values.handle import Handle
 from ..core.values.hooks import process, report
 from ..core.values.stage import OPEN
 from ..core.values.status import RETRYING, TERMINAL
+from ..define.ways import tick
 from .classes import comes_again
 from .host_lock import HostLock
 from .host_locks import HostLocks, lock_name
@@ -103,10 +104,12 @@ class Clocks(Clockwork):
         armed = self.armed.get(job) if comes_again(job) else None
         return None if armed is None else armed.due_now()
 
-    def enqueue(self, job: type[Any]) -> Handle[Any]:
-        """One job of an armed class, on this thread; raises as any enqueue."""
-        context = self.contexts[job].copy()
-        call: Handle[Any] = context.run(self.runtime.enqueue, job, (), {})
+    def enqueue(self, job: type[Any]) -> Handle[Any] | None:
+        """One job of an armed class, on this thread; raises as any enqueue. None if the class's own
+        ``perform_async`` has left it out."""
+        call = self.contexts[job].copy().run(tick, job, self.runtime)
+        if call is None:
+            return None
         self.latest[job] = call
         calls, one = self.alive.setdefault(job, []), (call,)
         if call not in calls:  # a unique class answers with the job that is there

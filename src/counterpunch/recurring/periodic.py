@@ -82,7 +82,9 @@ def run_now(job: Any) -> Handle[Any]:
     clocks = accepting().clockwork
     if not isinstance(clocks, Clocks) or clocks.next_run(job) is None:
         raise CounterpunchError(f"{job.__qualname__} is not armed in this process; see start()")
-    return clocks.enqueue(job)
+    if (call := clocks.enqueue(job)) is None:
+        raise CounterpunchError(f"perform_async of {job.__qualname__} has left this run out")
+    return call
 
 
 on_start.append(arm)
