@@ -17,6 +17,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from ..core.port import accepting, admitted, broken
+from ..core.values.arguments import hidden
 from ..core.values.backend import HERE
 from ..core.values.error_text import one_line
 from ..core.values.errors import RemoteError
@@ -200,7 +201,7 @@ class Delivery:
         call.lane.keeper.settle(call, status)
         call.told(PATIENCE)
         if status is Status.SUCCEEDED:
-            over = value_out(outcome)
+            over = value_out(outcome, hidden(call))
             if "unstorable" in over:
                 report(logging.WARNING, "%r: %s is not stored", call, over["unstorable"])
         elif status is Status.FAILED:

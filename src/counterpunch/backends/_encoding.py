@@ -18,6 +18,7 @@ from typing import Any
 from uuid import UUID
 
 from ..core.values.errors import BackendError, shorten
+from ..core.values.hiding import HIDDEN
 
 __all__ = ["Undecodable", "Unencodable", "decode", "encode", "pack", "unpack"]
 
@@ -54,10 +55,13 @@ class Undecodable(BackendError):
 
 
 class Unencodable(TypeError):
-    """A value that does not fit; ``path`` leads to it from the outermost one."""
+    """A value that does not fit; ``path`` leads to it from the outermost one. ``hidden`` is the
+    message without the value, and without what would be a key of the user's."""
 
-    def __init__(self, path: str, value: object, why: str) -> None:
-        super().__init__(f"{path}={shorten(value)}: {why}")
+    def __init__(self, path: str, value: object, why: str, shown: str = "") -> None:
+        super().__init__(f"{path}={shorten(value)}: {shown or why}")
+        top = path.partition("['")[0].partition('["')[0]
+        self.hidden = f"{top}={HIDDEN}: {why}"
 
 
 def encode(value: Any, path: str, depth: int = 0) -> Any:
@@ -91,7 +95,9 @@ def encode(value: Any, path: str, depth: int = 0) -> Any:
     if kind is dict:
         for key in value:
             if type(key) is not str:
-                raise Unencodable(path, value, f"its key {shorten(key)} is no str")
+                raise Unencodable(
+                    path, value, "a key of it is no str", f"its key {shorten(key)} is no str"
+                )
         pairs = {k: encode(item, f"{path}[{k!r}]", depth + 1) for k, item in value.items()}
         return pairs if MARK not in pairs else {MARK: "dict", "v": list(pairs.items())}
     if kind is time and value.tzinfo is not None and value.utcoffset() is None:

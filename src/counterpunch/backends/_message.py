@@ -100,7 +100,9 @@ class Message:
             )
         for name in _FITS.keys() | values.keys():
             if name not in _FITS or name not in values or not _FITS[name](values[name]):
-                shown = shorten(values[name]) if name in values else "missing"
+                arguments = name in ("args", "kwargs")  # of a class that may want them hidden
+                found = type(values.get(name)) if arguments else values.get(name)
+                shown = shorten(found) if name in values else "missing"
                 raise Unreadable(f"a message whose field {shorten(name)} is {shown}", id)
         return Message(**values)
 

@@ -96,12 +96,12 @@ def ended(record: Mapping[str, Any] | None) -> bool:
     return record is not None and Status(record["status"]) in TERMINAL
 
 
-def value_out(value: Any) -> Record:
+def value_out(value: Any, hidden: bool = False) -> Record:
     """The fields for what ``perform`` returned."""
     try:
         return {"value": encode(value, "result")}
     except Unencodable as exc:
-        return {"unstorable": str(exc)}
+        return {"unstorable": exc.hidden if hidden else str(exc)}
 
 
 def value_in(record: Record) -> Any:

@@ -16,6 +16,7 @@ from ..core.values import commit
 from ..core.values.config import config
 from ..core.values.current import current_batch
 from ..core.values.errors import CounterpunchError, NotSupported
+from ..core.values.hiding import hides
 from ..core.values.hooks import process, report, safely
 from ..core.values.record import NO_KWARGS
 from ..core.values.status import TERMINAL, Status
@@ -55,7 +56,8 @@ def submit(
         sent = [encode(value, f"args[{n}]") for n, value in enumerate(args)]
         named = {name: encode(value, name) for name, value in kwargs.items()}
     except Unencodable as exc:
-        raise TypeError(f"{owner} was not enqueued on {engine.name}: {exc}") from None
+        why = exc.hidden if hides(lane.options, options) else exc
+        raise TypeError(f"{owner} was not enqueued on {engine.name}: {why}") from None
     id = f"{engine.name}-{uuid.uuid4().hex}"
     record = opening(Message(id, path_of(job), sent, named, {}, now, due), _waits(due))
     handle: RemoteHandle[Any] = RemoteHandle(engine, lane, args, kwargs or NO_KWARGS, record)

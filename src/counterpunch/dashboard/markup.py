@@ -34,11 +34,22 @@ def tag(name: str, /, *children: Child, **attributes: Any) -> Html:
             parts.append(f" {key}")
         elif value is not None and value is not False:
             key = key.rstrip("_").replace("_", "-")
-            parts.append(f' {key}="{escape(str(value))}"')
+            parts.append(f' {key}="{_text(str(value))}"')
     parts.append(">")
     if name not in _VOID:
         parts += [join(*children), f"</{name}>"]
     return Html("".join(parts))
+
+
+#: What moves the cursor of a terminal into which a page is copied, or turns the text around it.
+_CONTROLS = dict.fromkeys(
+    {*range(32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A)} - {9, 10},
+    "\N{REPLACEMENT CHARACTER}",
+)
+
+
+def _text(text: str) -> str:
+    return escape(text if text.isprintable() else text.translate(_CONTROLS))
 
 
 def join(*children: Child) -> Html:
@@ -50,7 +61,7 @@ def join(*children: Child) -> Html:
         elif isinstance(child, (list, tuple)):
             parts.append(join(*child))
         elif child is not None:
-            parts.append(escape(str(child)))
+            parts.append(_text(str(child)))
     return Html("".join(parts))
 
 

@@ -10,9 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ..core.values.arguments import shown_arguments
+from ..core.values.arguments import hidden, shown_arguments
 from ..core.values.clock import monotonic
-from ..core.values.config import config
 from ..core.values.handle import Handle
 from .names import class_of
 from .plain import clip, show
@@ -105,9 +104,7 @@ def _arguments(call: Handle[Any], allowed: bool) -> str:
     """As a page shows them, in small letters; most are plain, and that is quick."""
     if not allowed:
         return ""
-    options = call.lane.options
-    plain = options.redact is None and options.log_args and config.log_args
-    if plain and not call.described and not call.named and _light(call.args):
+    if not hidden(call) and not call.described and not call.named and _light(call.args):
         return repr(call.args).lower()
     return (shown_arguments(call, _short, 20) or "").lower()
 

@@ -6,7 +6,7 @@ import hmac
 import re
 from urllib.parse import quote, urlsplit
 
-from ..core.values.short import from_a_signal, printable, shorten
+from ..core.values.short import clean, from_a_signal, shorten
 from .guards import Answer, ask, host_of, is_local
 from .message import Request
 from .plain import clip
@@ -73,7 +73,7 @@ def actor(request: Request, settings: Settings) -> str:
         if from_a_signal(exc):
             raise
         return f"somebody at {request.peer}, for actor raised {type(exc).__name__}"
-    return printable(clip(who, 200)) if isinstance(who, str) else shorten(who)
+    return clean(clip(who, 200)) if isinstance(who, str) else shorten(who)
 
 
 def foreign(request: Request) -> str | None:

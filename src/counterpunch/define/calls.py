@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from typing import Any, Literal, TypedDict
 
@@ -24,4 +24,6 @@ class PerCall(TypedDict, total=False):
     tags: Collection[str]
     discard_on: type[BaseException] | tuple[type[BaseException], ...]
     delayed_on_shutdown: Literal["drop", "run", "wait"]
+    log_args: bool
+    redact: Collection[str] | Callable[[str, Any], object] | None
     after_commit: Any  # True, a Django alias, or a SQLAlchemy session

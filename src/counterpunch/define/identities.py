@@ -10,6 +10,7 @@ from ..core.port import current
 from ..core.values.checks import hashable
 from ..core.values.errors import CounterpunchError
 from ..core.values.handle import Handle
+from ..core.values.hiding import hides
 from ..core.values.plan import plan_of
 
 __all__ = ["of_identity"]
@@ -24,7 +25,7 @@ def of_identity(
             f"{cls.__qualname__} has no identity to look for: give it a @staticmethod "
             f"identity(...) over perform's arguments"
         )
-    hashable(cls.__qualname__, identity)
+    hashable(cls.__qualname__, identity, hides(plan_of(cls).options))
     runtime = current()
     runtime.registry.must_be_here(cls, "its identities are not known")
     lane = runtime.registry.lanes.get(cls)

@@ -45,7 +45,7 @@ def plan_for(job: type) -> Plan:
         plan.check = _signature_check(job.__qualname__, parameters(function, bound))
     if plan.options.identity is not None and plan.check is not None:
         check_identity(job, plan.check)
-    if isinstance(plan.options.redact, frozenset) and "redact" in job.__dict__:
+    if isinstance(plan.options.redact, frozenset):
         check_redact(job, plan.check, plan.options.redact)
     abstract: Iterable[str] = getattr(job, "__abstractmethods__", ())
     if plan.check is not None and abstract:

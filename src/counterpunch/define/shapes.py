@@ -18,7 +18,7 @@ from ..core.values.plan import POSITIONAL_REST
 
 __all__ = [
     "HOOKS", "check_function", "check_hooks", "check_identity", "check_instances", "check_names",
-    "check_perform", "check_redact",
+    "check_perform", "check_redact", "check_redacted",
 ]  # fmt: skip
 
 #: The optional methods of a job class that the runtime calls, in the order of one attempt.
@@ -121,7 +121,19 @@ def _raw(job: type, name: str) -> Any:
 
 
 def check_redact(job: type, check: Any, redact: frozenset[str]) -> None:
-    """A misspelt name would hide nothing. A base class may name more than one job has."""
+    """A name that is none of perform's would hide nothing: a misspelt one, or one that a base class
+    has and this class calls otherwise. A base class may name more than one job has."""
+    if "redact" not in vars(job):
+        bases = job.__mro__[1:]
+        redact = frozenset(name for name in redact if any(_takes(base, name) for base in bases))
+    check_redacted(job, check, redact)
+
+
+def check_redacted(job: type, check: Any, redact: frozenset[str]) -> None:
+    """
+    Raises:
+        InvalidOption: For a name that is surely none of perform's parameters.
+    """
     code = getattr(check, "__code__", None)
     if code is None or code.co_flags & _KEYWORD_REST:
         return
@@ -130,6 +142,12 @@ def check_redact(job: type, check: Any, redact: frozenset[str]) -> None:
     if unknown:
         allowed = f"names of perform's parameters: {', '.join(names) or 'it has none'}"
         raise InvalidOption(job.__qualname__, "redact", unknown[0], allowed)
+
+
+def _takes(base: type, name: str) -> bool:
+    """True if ``perform`` of a job class has a parameter of that name."""
+    code = getattr(getattr(vars(base).get("_plan"), "check", None), "__code__", None)
+    return code is not None and name in code.co_varnames
 
 
 class _Shape:

@@ -7,11 +7,14 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
-from ..core.values.errors import InvalidOption, shorten
+from ..core.values.errors import InvalidOption
 from ..core.values.handle import Handle
+from ..core.values.hiding import argument_text
 from ..core.values.per_call import PER_CALL
+from ..core.values.plan import plan_of
 from ..core.values.times import due_at, due_in
 from ..integrations import after_commit
+from .shapes import check_redacted
 from .ways import enter, perform
 
 if TYPE_CHECKING:
@@ -36,6 +39,9 @@ class Using(Generic[P, R]):
     def __init__(self, cls: type[Any], options: Mapping[str, Any]) -> None:
         self.job = cls
         self.options = check_calls(cls.__qualname__, options)
+        redact = self.options.get("redact")
+        if isinstance(redact, frozenset):
+            check_redacted(cls, plan_of(cls).check, redact)
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
@@ -111,7 +117,7 @@ def bulk(
             if not isinstance(row, (tuple, list)):
                 raise TypeError(
                     f"{cls.__qualname__}.perform_bulk: each row is a tuple of perform's "
-                    f"arguments, not {shorten(row)}"
+                    f"arguments, not {argument_text(plan_of(cls).options, row, options)}"
                 )
             handles.append(enqueue(*row))
     except BaseException as exc:

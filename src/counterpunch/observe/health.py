@@ -8,6 +8,7 @@ from typing import NamedTuple
 from ..core.port import Lane, Runtime, current, entries
 from ..core.values.checks import seconds, whole
 from ..core.values.errors import InvalidOption
+from ..core.values.short import clean
 from ..core.values.stage import DRAINING, OPEN
 from ..recurring.classes import unarmed
 from .chart import recent
@@ -53,7 +54,7 @@ def health(*, max_fill: float = 0.9, max_wait: float = 60.0, max_failures: int =
     reasons = [*_of_the_process(runtime)]
     now = runtime.clock.monotonic()
     for lane in runtime.registry.all():
-        name = lane.job.__qualname__
+        name = clean(lane.job.__qualname__)
         for text in _of_a_class(lane, now, max_fill, max_wait, max_failures):
             reasons.append(f"{name}: {text}")
     return Health(not reasons, tuple(reasons))
@@ -72,7 +73,7 @@ def live() -> Health:
     if runtime.stage.serving:
         reasons += _dead_threads(runtime)
         for lane in runtime.registry.all():
-            reasons += [f"{lane.job.__qualname__}: {text}" for text in _no_worker(lane)]
+            reasons += [f"{clean(lane.job.__qualname__)}: {text}" for text in _no_worker(lane)]
     return Health(not reasons, tuple(reasons))
 
 

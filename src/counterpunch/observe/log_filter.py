@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from ..core.values.current import current as current_call
+from ..core.values.short import clean
 
 __all__ = ["JobLogFilter"]
 
@@ -32,6 +33,6 @@ class JobLogFilter(logging.Filter):
         call = current_call.get()
         known = vars(record)
         known.setdefault("job_id", "-" if call is None else call.id)
-        known.setdefault("job", "-" if call is None else call.job.__qualname__)
+        known.setdefault("job", "-" if call is None else clean(call.job.__qualname__))
         known.setdefault("attempt", 0 if call is None else call.attempt)
         return True

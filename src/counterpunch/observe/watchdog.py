@@ -26,6 +26,7 @@ from ..core.port import (
 )
 from ..core.values.config import config
 from ..core.values.hooks import report
+from ..core.values.short import clean
 
 __all__ = ["Watchdog"]
 
@@ -136,7 +137,7 @@ class Watchdog:
         ids = [call.id for call in new[:NAMED]]
         if len(new) > NAMED:
             ids.append(f"and {len(new) - NAMED} more")
-        name = lane.job.__qualname__
+        name = clean(lane.job.__qualname__)
         report(
             logging.WARNING,
             "%s: %d queued for more than starved_after=%g s, the oldest for %.3g s: %s\n%s",

@@ -21,6 +21,7 @@ from ..core.values.clock import Offset
 from ..core.values.errors import Duplicate, ShuttingDown, interrupts
 from ..core.values.handle import Handle
 from ..core.values.hooks import process, report
+from ..core.values.short import clean
 from ..core.values.stage import OPEN
 from ..core.values.status import RETRYING, TERMINAL
 from ..define.ways import tick
@@ -255,7 +256,7 @@ class Clocks(Clockwork):
             if interrupts(exc):
                 raise
             message = "the periodic job %s could not be enqueued"
-            report(logging.ERROR, message, job.__qualname__, exc_info=exc)
+            report(logging.ERROR, message, clean(job.__qualname__), exc_info=exc)
         return done
 
     def _enqueue(self, job: type[Any]) -> None:

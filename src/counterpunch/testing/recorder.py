@@ -7,10 +7,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ..core.port import Runtime, entries
+from ..core.values.arguments import HIDDEN, hidden, shown_arguments
 from ..core.values.clock import moment
 from ..core.values.errors import CounterpunchError, InvalidOption, shorten
 from ..core.values.failure import handed_over
 from ..core.values.handle import Handle
+from ..core.values.hiding import argument_text
+from ..core.values.plan import plan_of
+from ..core.values.short import clean
 from ..core.values.status import FAILED, QUEUED
 from ..core.values.times import due_in
 from ..define.job_function import job_class
@@ -166,8 +170,9 @@ class Fake:
             ):
                 return call
         wanted = [cls.__qualname__]
-        wanted += [] if args is None else [f"args={shorten(tuple(args))}"]
-        wanted += [] if kwargs is None else [f"kwargs={shorten(dict(kwargs))}"]
+        options = plan_of(cls).options
+        wanted += [] if args is None else [f"args={argument_text(options, tuple(args))}"]
+        wanted += [] if kwargs is None else [f"kwargs={argument_text(options, dict(kwargs))}"]
         wanted += [] if limit is None else [f"within={limit:g} s"]
         raise AssertionError(f"not enqueued: {' '.join(wanted)}\nenqueued: {self._listing()}")
 
@@ -238,7 +243,10 @@ class Fake:
         for call in self.jobs:
             due = self._due_in(call)
             when = "" if due == 0 else f" in {due:g} s"
-            lines.append(f"  {call.job.__qualname__} args={call.args} kwargs={call.kwargs}{when}")
+            given = f"args={shorten(call.args)} kwargs={shorten(call.kwargs)}"
+            if hidden(call):
+                given = f"({HIDDEN if (shown := shown_arguments(call)) is None else shown})"
+            lines.append(f"  {clean(call.job.__qualname__)} {given}{when}")
         for lane in self._runtime.registry.all():
             lines += [f"  not yet: {call!r} {UNCOMMITTED}" for call in entries(lane.deferred)]
         lines += [f"  no longer: {call!r}" for call in self._runtime.history.remembered()[-LISTED:]]

@@ -205,7 +205,7 @@ class Admission:
             raise TypeError(f"{owner} cannot be enqueued: {plan.lacks}")
         plan.check(*args, **kwargs)
         if config.strict_args is not None:
-            args, kwargs = strict.round_trip(owner, config.strict_args, args, kwargs)
+            args, kwargs = strict.round_trip(owner, args, kwargs, plan.options, options)
         due, when, rest = self._due(owner, options)
         now = self._clock.monotonic()
         at_once = due is None or due <= now
@@ -220,7 +220,7 @@ class Admission:
                     # Only a queued one makes the room that its successor needs: a refusal
                     # must come before the old job goes, or both are gone.
                     self._room.ask(lane)
-                duplicate = self._duplicates.answer(holder, lane, key, args, kwargs)
+                duplicate = self._duplicates.answer(holder, lane, key, args, kwargs, rest)
                 if duplicate is not None:
                     return duplicate, None, None, False
         policy = self._room.ask(lane) if at_once and needs_room else None

@@ -9,11 +9,10 @@ from typing import Any
 from ..places.keys import Key
 from ..places.lane import Lane
 from ..places.site import Site
-from ..values.arguments import HIDDEN
 from ..values.commit import Scope
-from ..values.config import config
-from ..values.errors import Duplicate, shorten
+from ..values.errors import Duplicate
 from ..values.handle import Call, new_handle
+from ..values.hiding import argument_text
 from ..values.hooks import report
 from ..values.record import NO_KWARGS
 from ..values.status import CANCELLED, DISCARDED, QUEUED, RUNNING, TERMINAL
@@ -59,6 +58,7 @@ class Duplicates:
         key: Any,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
+        options: dict[str, Any] | None,
     ) -> Call | None:
         """The answer to an enqueue whose key is taken; None if it is free now."""
         choice = lane.options.on_duplicate
@@ -67,7 +67,7 @@ class Duplicates:
         if choice == "raise":
             raise Duplicate(
                 f"{lane.job.__qualname__} was not enqueued: {holder!r} has the same identity "
-                f"{shorten(key)} (unique={lane.options.unique!r})"
+                f"{argument_text(lane.options, key, options)} (unique={lane.options.unique!r})"
             )
         if choice == "discard":
             now = self._clock.monotonic()
@@ -101,7 +101,7 @@ class Duplicates:
             holder = self._keys.claim(call)
             if holder is call:
                 return call
-            answer = self.answer(holder, lane, key, call.args, call.named)
+            answer = self.answer(holder, lane, key, call.args, call.named, call.extra().options)
             if answer is not None:
                 return answer
 
@@ -127,7 +127,6 @@ class Duplicates:
                 continue  # it was cancelled, or has started or ended by itself
             self._endings.end(call, DISCARDED, f"a duplicate of {holder.id}", "duplicate")
             if choice == "raise":  # as it would have been for the caller of the enqueue
-                hidden = not (config.log_args and lane.options.log_args) or lane.options.redact
                 report(
                     logging.ERROR,
                     "%r was discarded as its transaction was committed: %r has the same identity "
@@ -135,7 +134,7 @@ class Duplicates:
                     "on_duplicate='replace' lets the newer one run, 'discard' is quiet",
                     call,
                     holder,
-                    HIDDEN if hidden else shorten(more.key),
+                    argument_text(lane.options, more.key, more.options),
                     lane.options.unique,
                 )
             return False

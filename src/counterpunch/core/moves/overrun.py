@@ -12,6 +12,7 @@ from ..places.scheduler import Timer
 from ..places.site import Site
 from ..values.handle import Call
 from ..values.hooks import report
+from ..values.short import clean
 from ..values.status import RUNNING, TERMINAL
 from ..workers.stacks import Stacks
 
@@ -41,7 +42,7 @@ class Overrun:
             if call.state is not RUNNING or call.attempt != attempt:  # over since the look
                 self._tokens.overruns.discard(call)
             message = "%s %s attempt %d has been running for more than timeout=%g s\n%s"
-            name = call.job.__qualname__
+            name = clean(call.job.__qualname__)
             extra = {"job_id": call.id, "job": name, "attempt": attempt}
             report(logging.WARNING, message, name, call.id, attempt, timeout, stack, extra=extra)
 

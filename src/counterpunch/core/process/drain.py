@@ -16,7 +16,7 @@ from typing import Any
 from ..places.backlog import Worker
 from ..places.parking import Sleeper
 from ..places.steps import entries
-from ..values.arguments import shown_arguments
+from ..values.arguments import written
 from ..values.config import config
 from ..values.current import current_job
 from ..values.errors import interrupts
@@ -269,8 +269,7 @@ def _publish(result: ShutdownReport) -> None:
         return
     lines = []
     for call in result.lost[:LOGGED]:
-        arguments = shown_arguments(call) or ""
-        lines.append(f"  {call.job.__qualname__}({arguments}) {call.id}: {call.error}")
+        lines.append(f"  {written(call)} {call.id}: {call.error}")
     if len(result.lost) > LOGGED:
         lines.append(f"  and {len(result.lost) - LOGGED} more")
     message = "the process stopped after %.2f s; jobs lost: %d\n%s"

@@ -155,8 +155,8 @@ def flag(owner: str, option: str, value: Any) -> bool:
     raise InvalidOption(owner, option, value, "True or False")
 
 
-def hashable(owner: str, identity: tuple[Any, ...]) -> tuple[Any, ...]:
-    """An identity, checked.
+def hashable(owner: str, identity: tuple[Any, ...], hidden: bool = False) -> tuple[Any, ...]:
+    """An identity, checked; ``hidden``: the error is not to show it.
 
     Raises:
         InvalidOption: If a part of it cannot be hashed.
@@ -165,6 +165,7 @@ def hashable(owner: str, identity: tuple[Any, ...]) -> tuple[Any, ...]:
         hash(identity)
     except TypeError:
         value = identity[0] if len(identity) == 1 else identity
+        value = type(value) if hidden else value
         allowed = "a hashable value, or a tuple of them"
         raise InvalidOption(owner, "identity", value, allowed) from None
     return identity

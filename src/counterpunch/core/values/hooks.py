@@ -18,6 +18,7 @@ from .checks import function
 from .error_text import printable, traceback_of
 from .errors import InvalidOption, interrupts, shorten
 from .handle import Call, Handle
+from .short import clean
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
@@ -188,7 +189,7 @@ def safely(what: str, handle: Call | None, fn: Callable[..., Any], *args: Any) -
 
 def complain(what: str, handle: Call | None, exc: BaseException) -> None:
     """Say that a user's callable has raised."""
-    whose = "" if handle is None else f" of {handle.job.__qualname__} {handle.id}"
+    whose = "" if handle is None else f" of {clean(handle.job.__qualname__)} {handle.id}"
     report(logging.ERROR, "%s%s raised %s", what, whose, shorten(exc), exc_info=exc)
 
 

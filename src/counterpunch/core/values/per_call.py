@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .checks import Check, integer, of_type, one_of, seconds, tags
+from .checks import Check, flag, integer, named_by, of_type, one_of, seconds, tags
 from .retry import Retry, exception_types
 
 __all__ = ["PER_CALL"]
@@ -19,4 +19,6 @@ PER_CALL: Mapping[str, Check] = {
     "tags": tags,
     "discard_on": exception_types,
     "delayed_on_shutdown": one_of("drop", "run", "wait"),
+    "log_args": flag,
+    "redact": named_by,
 }

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .checks import hashable
+from .hiding import hides
 from .options import Options
 
 __all__ = ["POSITIONAL_REST", "Plan", "identity_of", "plan_of"]
@@ -70,4 +71,6 @@ def identity_of(
     if plan.options.identity is None:
         return None
     key = job.identity(*args, **kwargs)
-    return hashable(job.__qualname__, key if isinstance(key, tuple) else (key,))
+    return hashable(
+        job.__qualname__, key if isinstance(key, tuple) else (key,), hides(plan.options)
+    )

@@ -27,6 +27,7 @@ from contextvars import Context
 from typing import Any
 
 from .more import More
+from .short import clean
 from .status import QUEUED, Status
 
 __all__ = ["NO_KWARGS", "Record", "fill"]
@@ -68,7 +69,7 @@ class Record:
     more: More | None
 
     def __repr__(self) -> str:
-        return f"<Handle {self.job.__qualname__} {self.id} {self.state.value}>"
+        return f"<Handle {clean(self.job.__qualname__)} {self.id} {self.state.value}>"
 
     def __lt__(self, other: object) -> bool:
         """Order of acceptance: decides between two jobs that are due at the same instant."""

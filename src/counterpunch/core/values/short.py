@@ -18,7 +18,7 @@ from time import perf_counter
 from types import FunctionType, MappingProxyType, MethodType, SimpleNamespace
 from typing import Any
 
-__all__ = ["from_a_signal", "interrupts", "printable", "short", "shorten"]
+__all__ = ["from_a_signal", "interrupts", "clean", "short", "shorten"]
 
 #: Containers within containers, and entries of one; what lies deeper, or further on, is three dots.
 DEPTH, ITEMS = 6, 10
@@ -64,16 +64,11 @@ def shorten(value: object, limit: int = 200) -> str:
 def short(value: object, limit: int, more: str = "…") -> str:
     """``repr`` of a value in one line of at most ``limit`` characters; the end says that it was
     cut. What the value's own raises is said instead, save what is ``from_a_signal``."""
-    try:
-        text = printable(_text(value, limit + 1, DEPTH))
-    except BaseException as exc:  # a broken __repr__ must not hide the message it is part of
-        if from_a_signal(exc):
-            raise
-        text = f"<{_name(type(value))}: its repr raised {type(exc).__name__}>"
+    text = clean(_text(value, limit + 1, DEPTH))
     return text if len(text) <= limit else text[: limit - len(more)] + more
 
 
-def printable(text: str) -> str:
+def clean(text: str) -> str:
     """A text without control characters, line ends included: with escapes in their place."""
     if text.isprintable():
         return text
@@ -83,6 +78,16 @@ def printable(text: str) -> str:
 
 def _text(value: Any, room: int, depth: int) -> str:
     """At least the first ``room`` characters, and not much more."""
+    try:
+        return _written(value, room, depth)
+    except BaseException as exc:  # a broken __repr__ must not hide the message it is part of
+        if from_a_signal(exc):
+            raise
+        name = str(type.__getattribute__(type(value), "__name__"))[:200]
+        return f"<{name}: its repr raised {type(exc).__name__}>"
+
+
+def _written(value: Any, room: int, depth: int) -> str:
     kind = type(value)
     how = kind.__repr__
     writer = _WRITERS.get(how)
@@ -123,7 +128,7 @@ def _generated(how: Any, file: str) -> bool:
 
 def _name(kind: type) -> str:
     name = str(type.__getattribute__(kind, "__qualname__"))
-    return printable(f"{type.__getattribute__(kind, '__module__')}.{name}"[:200])
+    return clean(f"{type.__getattribute__(kind, '__module__')}.{name}"[:200])
 
 
 def _own(value: object, kind: type) -> str:

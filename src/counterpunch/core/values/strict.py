@@ -9,17 +9,32 @@ from __future__ import annotations
 
 from typing import Any
 
+from .config import config
+from .hiding import hides
+from .options import Options
+
 __all__ = ["round_trip"]
 
 
 def round_trip(
-    owner: str, mode: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    owner: str,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    options: Options,
+    given: dict[str, Any] | None = None,
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments as they come back from ``mode``: ``"json"``, ``"pickle"`` or ``"copy"``.
+    """The arguments as they come back from what ``configure(strict_args=...)`` says: ``"json"``,
+    ``"pickle"`` or ``"copy"``.
+
+    Args:
+        owner: The class, for the error.
+        args, kwargs: What goes in.
+        options, given: Of the class and of ``using(...)``: they may want no value to be shown.
 
     Raises:
         TypeError: If they do not survive it; names the class and the mode.
     """
+    mode, hidden = config.strict_args, hides(options, given)
     try:
         if mode == "json":
             import json
@@ -37,7 +52,8 @@ def round_trip(
 
         return copy.deepcopy((args, kwargs))
     except Exception as exc:
+        what = type(exc).__name__ if hidden else f"{type(exc).__name__}: {exc}"
         raise TypeError(
             f"{owner}: the arguments do not survive strict_args={mode!r} "
-            f"({type(exc).__name__}: {exc}); pass ids and plain values"
-        ) from exc
+            f"({what}); pass ids and plain values"
+        ) from (None if hidden else exc)

@@ -17,6 +17,7 @@ from ..values.failure import asyncio_cancelled, forget_frames
 from ..values.handle import Call
 from ..values.hooks import logger, report
 from ..values.matching import leaves, matches
+from ..values.short import clean
 from ..values.status import CANCELLED, DISCARDED, FAILED, RETRYING, SUCCEEDED, Status
 from ..values.twin import without_frames
 
@@ -143,7 +144,7 @@ def log(level: int, call: Call, message: str, *args: object, **kwargs: Any) -> N
         return
     arguments = shown_arguments(call) or ""
     head = "%s(%s) %s attempt %d "
-    name = call.job.__qualname__
+    name = clean(call.job.__qualname__)
     extra = {"job_id": call.id, "job": name, "attempt": call.attempt}
     report(
         level, head + message, name, arguments, call.id, call.attempt, *args, extra=extra, **kwargs

@@ -15,6 +15,7 @@ from typing import Any
 from ..places.backlog import Worker
 from ..places.steps import entries
 from ..values.handle import Call
+from ..values.short import clean
 from ..values.unfinished import finished
 from .attempt import perform, run_async, steps
 from .deadlock import Waits
@@ -53,7 +54,8 @@ class Stacks:
             stack = "" if is_task else _text(_whole(frames.get(worker.ident or 0)))
             return f"{worker.name}: idle\n{stack}"
         since = "" if call.started is None else f" for {now - call.started:.3g} s"
-        head = f"{worker.name}: {call.job.__qualname__} {call.id} attempt {call.attempt}{since}\n"
+        name = clean(f"{worker.name}: {call.job.__qualname__}")
+        head = f"{name} {call.id} attempt {call.attempt}{since}\n"
         return head + _text(self._of(call, worker.ident, frames))
 
     def whole_of(self, call: Call) -> str:
