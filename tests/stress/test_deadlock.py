@@ -388,6 +388,7 @@ def test_trees_of_waits_end_and_nobody_is_told_without_need(ceiling: int | None)
     for _ in range(20):
         handles = [job.perform_async(5) for job in (TreeAJob, TreeBJob, TreeCJob)]
         assert [handle.result(WAIT) for handle in handles] == [32] * 3
+    assert counterpunch.wait_idle(WAIT)  # a worker may still be about to tidy up
     runtime = counterpunch.core.port.current()
     assert not runtime.waits.table
     assert not runtime.watchers.table
