@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from weakref import ref
 
 from ..core.values.errors import BackendError
+from ..core.values.interpreter import start
 
 __all__ = ["Bounded"]
 
@@ -72,7 +73,7 @@ class Bounded:
             args, name = (inbox, self._idle, owner), f"{self.name}-call"
             helper = threading.Thread(target=_serve, args=args, name=name, daemon=True)
             try:
-                helper.start()
+                start(helper)
             except RuntimeError as exc:
                 # Once the interpreter is ending there is no thread any more, and no bound.
                 if not (sys.is_finalizing() or "interpreter shutdown" in str(exc)):

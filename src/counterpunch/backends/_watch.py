@@ -11,6 +11,7 @@ from typing import Any
 
 from ..core.values.handle import Handle
 from ..core.values.hooks import report, safely
+from ..core.values.interpreter import start
 from ._record import RecordGone
 
 __all__ = ["Watch"]
@@ -37,7 +38,7 @@ class Watch:
                 self._running = True
                 thread = threading.Thread(target=self._run, name="counterpunch-watch", daemon=True)
                 try:
-                    thread.start()
+                    start(thread)
                 except BaseException:
                     self._running = False
                     self._watched.pop()  # its own: who adds holds the lock

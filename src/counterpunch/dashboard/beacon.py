@@ -20,6 +20,7 @@ from collections.abc import Callable
 
 from ..core.values.clock import monotonic
 from ..core.values.hooks import process, report
+from ..core.values.interpreter import start
 from .process import birth
 from .sockets import Unsafe, directory, name_of
 
@@ -94,7 +95,7 @@ class Beacon:
             thread = threading.Thread(
                 target=self._serve, args=(server,), name="counterpunch-beacon", daemon=True
             )
-            thread.start()
+            start(thread)
         except BaseException:
             server.close()
             raise

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from ..values.clock import Clock, Offset
 from ..values.handle import Call
 from ..values.hooks import report
+from ..values.interpreter import start
 from ..values.status import RETRYING, SCHEDULED
 from .parking import Parking, Sleeper
 from .permits import Permits
@@ -217,7 +218,7 @@ class Scheduler:
             thread = threading.Thread(
                 target=self._run, args=(claim,), name="counterpunch-scheduler", daemon=True
             )
-            thread.start()
+            start(thread)
             self.thread = thread
         except BaseException as exc:
             # Out of a signal handler, or no thread to be had: the right to start must not go

@@ -16,6 +16,7 @@ from ..places.permits import Permits
 from ..values.clock import monotonic
 from ..values.config import config
 from ..values.hooks import logger, process, report, safely
+from ..values.interpreter import start
 from ..values.stage import STOPPED
 from .at_exit import first, import_for_the_end
 from .attempt import execute, execute_plain
@@ -79,14 +80,10 @@ class Pool(Backlog):
             if crew.stage.phase is STOPPED or (self.hired() and crew.ceiling.reached()):
                 crew.fewer_workers()  # it may have been counted as a thread on its way
                 return False
-        starter = threading.Thread(
-            target=self._hire,
-            args=(claim,),
-            name=f"counterpunch-starter-{self.name}",
-            daemon=True,
-        )
+        name = f"counterpunch-starter-{self.name}"
+        starter = threading.Thread(target=self._hire, args=(claim,), name=name, daemon=True)
         try:
-            starter.start()
+            start(starter)
         except RuntimeError as exc:
             self._give_back(claim)
             crew.fewer_workers()
