@@ -188,7 +188,9 @@ class Batch:
         limit = time_limit("Batch.wait", timeout)
         self._before_wait(limit is None)
         if not self._done and limit != 0.0:
-            blocking("to wait for a %s", "Batch", "`await batch`")
+            members = (call for call in self._members() if call.state not in TERMINAL)
+            on_app = any(call.lane.on_app for call in members)
+            blocking("to wait for a %s", "Batch", "`await batch`", on_app)
         if limit is None and current_job() is not None:
             for call in self._members():  # each may have to be run right here, see result()
                 call.wait(None)

@@ -196,6 +196,7 @@ def test_defaults_are_harmless(engine: ListEngine) -> None:
         ({"priority": -1}, "or this queue of it, has no priorities"),
         ({"unique": "queued", "identity": lambda *_: 1}, "uniqueness is kept within one process"),
         ({"rate": Rate(1, per=1.0)}, "a rate is kept within one process"),
+        ({"loop": "app"}, "not in the worker's process"),
     ],
 )
 def test_what_is_refused(

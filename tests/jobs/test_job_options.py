@@ -49,6 +49,7 @@ REFUSED: list[tuple[str, Any, str]] = [
     ],
     *[("rate", value, "a Rate(limit, per=seconds), or None") for value in (5, Rate)],
     *[("context", value, "'copy', 'fresh'") for value in ("share", None)],
+    *[("loop", value, "'own', 'app'") for value in ("mine", None, True)],
     *[("cron", value, "a five-field crontab string") for value in (5, "* * * *", "61 * * * *")],
     *[("timezone", value, "an IANA time zone name") for value in (None, "Mars/Base", 2)],
     *[

@@ -44,6 +44,7 @@ _REFUSED = {
     "priority": ("supports_priority", "0: the engine, or this queue of it, has no priorities"),
     "unique": ("supports_unique", _PROCESS.format("None: uniqueness")),
     "rate": ("supports_rate", _PROCESS.format("None: a rate")),
+    "loop": ("", "'own': the application's event loop is not in the worker's process"),
     "every": ("supports_periodic", _PROCESS.format("None: a period")),
     "cron": ("supports_periodic", _PROCESS.format("None: a crontab")),
 }
@@ -56,7 +57,12 @@ OPTIONS: Mapping[str, Rule] = {
 }
 
 #: What a refused option may be all the same.
-_HARMLESS: Mapping[str, Any] = {"priority": 0, "overflow": "raise", "max_jobs": 100_000}
+_HARMLESS: Mapping[str, Any] = {
+    "loop": "own",
+    "priority": 0,
+    "overflow": "raise",
+    "max_jobs": 100_000,
+}
 
 
 def refuse(engine: str, can: Capabilities, owner: str, options: Mapping[str, Any]) -> None:
@@ -65,7 +71,7 @@ def refuse(engine: str, can: Capabilities, owner: str, options: Mapping[str, Any
         InvalidOption: For the first option that an engine of these capabilities cannot keep.
     """
     for name, rule in OPTIONS.items():
-        if rule.where != "refused" or getattr(can, rule.flag):
+        if rule.where != "refused" or (rule.flag and getattr(can, rule.flag)):
             continue
         value = options.get(name)
         harmless = value != 1 if name == "workers" else value in (None, _HARMLESS.get(name))

@@ -12,7 +12,8 @@ private name. Whoever needs more adds a line here.
 
 An engine's worker: ``admitted``, ``runtime.here.attempt``, ``broken``, ``runtime.settle``. What
 looks after the queues is told to ``installed.watch``; ``start`` calls what is in ``on_start``;
-``redefined`` is called after a class was changed.
+``redefined`` is called after a class was changed; ``leave`` by an application that stops before
+others do.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from .places.site import Site
 from .places.steps import entries
 from .places.timings import DAY_SECONDS, DAY_SLOTS, SLOT_SECONDS, SLOTS, Timings
 from .places.watchers import again
+from .process.app_stop import leave
 from .process.changes import redefined
 from .process.express import express_async, express_in
 from .process.in_force import accepting, current
@@ -43,6 +45,6 @@ __all__ = [
     "Clockwork", "DAY_SECONDS", "DAY_SLOTS", "Gate", "INTERRUPTED", "Lane", "Parking",
     "Permits", "REPLACED", "Registry", "Runtime", "SLOTS", "SLOT_SECONDS", "Site", "Sleeper",
     "Stacks", "Timer", "Timings", "Worker", "accepting", "admitted", "again", "broken", "current",
-    "entries", "express_async", "express_in", "installed", "on_start", "quiet", "redefined",
-    "shutdown", "start", "wait_idle",
+    "entries", "express_async", "express_in", "installed", "leave", "on_start", "quiet",
+    "redefined", "shutdown", "start", "wait_idle",
 ]  # fmt: skip

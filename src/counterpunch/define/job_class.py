@@ -83,6 +83,7 @@ class Job(metaclass=JobMeta):
         on_duplicate: str
         rate: Rate | None
         context: str
+        loop: str
         every: float | timedelta | None
         cron: str | None
         timezone: str

@@ -62,6 +62,7 @@ DEFAULTS: Mapping[str, Any] = {
     "on_duplicate": "existing",
     "rate": None,
     "context": "copy",
+    "loop": "own",
     "every": None,
     "cron": None,
     "timezone": "UTC",
@@ -85,6 +86,7 @@ CHECKS: Mapping[str, Check] = {
     "on_duplicate": one_of("existing", "replace", "discard", "raise"),
     "rate": of_type(Rate, "a Rate(limit, per=seconds), or None"),
     "context": one_of("copy", "fresh"),
+    "loop": one_of("own", "app"),
     "every": seconds(0.0, exclusive=True),
     "cron": of_type(str, "a five-field crontab string, or None"),
     "timezone": _timezone,
@@ -115,6 +117,9 @@ def resolve(cls: type, owner: str) -> Options:
         raise InvalidOption(owner, "unique", options.unique, allowed)
     if options.every is not None and options.cron is not None:
         raise InvalidOption(owner, "cron", options.cron, "None, because the class also has every")
+    if options.loop == "app" and options.overflow == "caller_runs":
+        allowed = "another policy with loop='app': the caller's thread may be the loop's own"
+        raise InvalidOption(owner, "overflow", options.overflow, allowed)
     if options.backend not in (None, HERE):
         for name in ("every", "cron"):
             if getattr(options, name) is not None:

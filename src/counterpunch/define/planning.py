@@ -75,6 +75,7 @@ def plan_for(job: type) -> Plan:
         and options.backend is None
         and options.pool is None
         and options.context == "copy"
+        and options.loop == "own"
     )
     return plan
 

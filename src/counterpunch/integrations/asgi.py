@@ -16,7 +16,9 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, NoReturn
 
-from ..core.port import shutdown, start
+from ..core.port import leave, shutdown, start
+from ..core.values.app_loop import entered, left
+from ..core.values.blocking import in_trio, running_loop
 from ..core.values.errors import InvalidOption
 from ..core.values.hooks import report
 
@@ -66,8 +68,15 @@ class _Serving(AbstractAsyncContextManager[None]):
     """One server between its start and its stop."""
 
     async def __aenter__(self) -> None:
-        start()
-        _open.add(self)
+        self._loop = None if in_trio() else running_loop()
+        if self._loop is not None:
+            entered(self._loop)  # first: what ``start`` arms may run on it
+        try:
+            start()
+            _open.add(self)
+        except BaseException:
+            left(self._loop)
+            raise
 
     async def __aexit__(self, kind: type[BaseException] | None, *exc_info: object) -> None:
         """Once is enough: what has left already does not yield to the loop a second time."""
@@ -76,8 +85,15 @@ class _Serving(AbstractAsyncContextManager[None]):
         _open.discard(self)
         # Not where another app of this process still serves; nor in a coroutine that is thrown
         # away, which may not wait.
-        if not _open and kind is not GeneratorExit:
-            await _drain()
+        try:
+            if not _open and kind is not GeneratorExit:
+                await _drain()
+            elif self._loop is not None and kind is not GeneratorExit:
+                await leave(self._loop)
+                self._loop = None
+        finally:
+            if self._loop is not None:
+                left(self._loop)
 
     def __call__(self, app: object) -> NoReturn:
         raise TypeError(

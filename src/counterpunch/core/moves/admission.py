@@ -96,6 +96,8 @@ class Admission:
             engine = engine_of(lane.options, config.backend)
             if engine is not None:
                 return engine.enqueue(job, args, kwargs, options)  # type: ignore[no-any-return]
+        if inside is None:
+            self._room.refuse_without_app(lane)
         deferral = None
         if options is not None and "after_commit" in options:
             session = (options := dict(options)).pop("after_commit")

@@ -42,8 +42,10 @@ class PerformNow:
     ) -> Handle[Any]:
         """Run one attempt on this thread; the handle of the job, which has ended."""
         lane: Lane = self._registry.lane(job)
-        blocking("%s.perform_now()", job.__qualname__, "`await` and perform_async()")
         self._room.refuse_late(lane)
+        self._room.refuse_without_app(lane)
+        instead = f"`await {job.__qualname__}.perform_async(...)`"
+        blocking("%s.perform_now()", job.__qualname__, instead, lane.on_app)
         if lane.plan.check is None:
             raise TypeError(f"{job.__qualname__} cannot be run: {lane.plan.lacks}")
         lane.plan.check(*args, **kwargs)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from ..places.lane import Lane
 from ..places.parking import Parking, Sleeper
 from ..places.site import Site
+from ..values.app_loop import app_loop
 from ..values.blocking import blocking
 from ..values.current import current_job
-from ..values.errors import QueueFull, ShuttingDown, interrupts
+from ..values.errors import InvalidOption, QueueFull, ShuttingDown, interrupts
 from ..values.handle import Call
 from ..values.stage import OPEN, QUIET, STOPPED
 from ..values.status import DISCARDED, FAILED
@@ -38,6 +39,18 @@ class Room:
                 f"only from jobs that are running"
             )
 
+    def refuse_without_app(self, lane: Lane) -> None:
+        """
+        Raises:
+            InvalidOption: For a job that is to run on the loop of an application, without one.
+        """
+        if lane.on_app and self._stage.threads and app_loop() is None:
+            allowed = (
+                "'own', or 'app' while an application has its lifespan open: pass "
+                "lifespan=counterpunch.integrations.asgi.lifespan to it"
+            )
+            raise InvalidOption(lane.job.__qualname__, "loop", "app", allowed)
+
     def ask(self, lane: Lane) -> str | None:
         """None if the queue has room, else the policy to apply; waits for room if told to.
 
@@ -61,7 +74,8 @@ class Room:
                 raise QueueFull(f"{refused}, and {why}")
             owner = lane.job.__qualname__
             instead = f"`await asyncio.to_thread({owner}.perform_async, ...)`"
-            blocking("%s, whose queue is full, with overflow='block'", owner, instead)
+            full = "%s, whose queue is full, with overflow='block'"
+            blocking(full, owner, instead, lane.on_app)
             self._wait(lane)
             return None
         return policy

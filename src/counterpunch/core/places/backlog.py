@@ -42,6 +42,8 @@ class Backlog:
 
     #: False: its workers are tasks of the event loop.
     threaded = True
+    #: They are those of the application's event loop.
+    on_app = False
 
     def __init__(
         self, name: str, size: int, shared: bool, threads: bool, spread: Callable[[Backlog], object]

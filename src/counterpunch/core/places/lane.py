@@ -52,10 +52,10 @@ class Lane:
     __slots__ = (
         "_pools", "alarm", "announced", "away", "blocked", "bucket", "chance", "copies", "deferred",
         "expiry", "gate", "here", "history", "hold", "index", "job", "keeper", "ledger", "left",
-        "lineup", "max_jobs", "monotonic", "moves", "numbers", "options", "overdue", "parked",
-        "paused", "plan", "pool", "prefix", "queue", "recent", "retrying", "running", "scheduled",
-        "scheduler", "sleepers", "stage", "starts", "stopped", "succeeds", "tickets", "timings",
-        "tokens", "vacancies", "wake_one", "watchers",
+        "lineup", "max_jobs", "monotonic", "moves", "numbers", "on_app", "options", "overdue",
+        "parked", "paused", "plan", "pool", "prefix", "queue", "recent", "retrying",
+        "running", "scheduled", "scheduler", "sleepers", "stage", "starts", "stopped", "succeeds",
+        "tickets", "timings", "tokens", "vacancies", "wake_one", "watchers",
     )  # fmt: skip
 
     def __init__(
@@ -131,6 +131,8 @@ class Lane:
         self.options: Options = plan.options
         #: An attempt runs in a copy of the context: another may follow; or as ``steps`` has it.
         self.copies = plan.options.retry is not None or not LOCKED
+        #: Its coroutines run on the application's event loop.
+        self.on_app = plan.options.loop == "app"
         limit = plan.options.max_jobs
         self.max_jobs = sys.maxsize if limit is None else limit
         self.queue = self.pool.level(plan.options.priority)

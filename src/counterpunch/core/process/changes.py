@@ -28,7 +28,7 @@ def redefined(job: type) -> None:
     """Take over options of a class that were changed after its first use, wherever it is used.
 
     Raises:
-        InvalidOption: For the pool, which cannot be changed once jobs may be in it.
+        InvalidOption: For pool and loop, which cannot be changed once jobs may be there.
     """
     plan = plan_of(job)
     for runtime in installed.all():
@@ -38,6 +38,9 @@ def redefined(job: type) -> None:
         if plan.options.pool != lane.options.pool:
             allowed = f"{lane.options.pool!r}: the class is in use; set it before the first enqueue"
             raise InvalidOption(job.__qualname__, "pool", plan.options.pool, allowed)
+        if plan.options.loop != lane.options.loop:
+            allowed = f"{lane.options.loop!r}: the class is in use; set it before the first enqueue"
+            raise InvalidOption(job.__qualname__, "loop", plan.options.loop, allowed)
         lane.gate.lane = None
         lane.adopt(plan)
         runtime.rating.advance(lane)  # there may be more of everything

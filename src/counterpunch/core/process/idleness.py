@@ -37,6 +37,12 @@ class Idleness:
         attempts = self._attempts()
         return self._rests(delayed) and self._rests(delayed) and self._attempts() == attempts
 
+    def on_app(self) -> bool:
+        """True if something is on its way on the loop of an application."""
+        return any(
+            lane.on_app and bool(lane.running or lane.waiting()) for lane in self._registry.all()
+        )
+
     def _attempts(self) -> int:
         return sum(lane.ledger.attempts.value for lane in self._registry.all())
 

@@ -108,7 +108,8 @@ def wait_idle(timeout: float | timedelta | None = None, scheduled: bool = False)
     limit = seconds(0.0)("wait_idle", "timeout", timeout)
     runtime = current()
     if limit != 0.0 and runtime.stage.threads and not runtime.idle(scheduled):
-        blocking("%s()", "wait_idle", "`await asyncio.to_thread(counterpunch.wait_idle)`")
+        instead = "`await asyncio.to_thread(counterpunch.wait_idle)`"
+        blocking("%s()", "wait_idle", instead, runtime.idleness.on_app())
     return runtime.wait_idle(limit, delayed=scheduled)
 
 

@@ -32,6 +32,7 @@ class Options(SimpleNamespace):
     on_duplicate: str
     rate: Rate | None
     context: str
+    loop: str
     every: float | None
     cron: Any  # text until ``define`` has made it a ``Cron``
     timezone: str

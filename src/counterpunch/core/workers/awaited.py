@@ -48,7 +48,7 @@ class Awaited:
         return result
 
     def _among_others(self, call: Call, value: Any, context: Context) -> Any:
-        loop, ended = self._loops.event_loop(), Future[Any]()
+        loop, ended = self._loops.of(call.lane.on_app), Future[Any]()
         if not loop.call(_begin, loop, call, value, context, ended):
             raise RuntimeError(f"{call!r} gave an awaitable, and the event loop has ended")
         try:

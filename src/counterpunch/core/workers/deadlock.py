@@ -96,7 +96,7 @@ class Waits:
         """
         self.before_wait(call)
         if limit is None or limit > 0.0:
-            blocking("to wait for %s", call.job.__qualname__, "`await handle`")
+            blocking("to wait for %s", call.job.__qualname__, "`await handle`", call.lane.on_app)
         return (limit is None and self.in_job(call)) or self.watchers.wait(call, limit)
 
     def coroutine_of(self, call: Call) -> Any:
@@ -253,14 +253,14 @@ class Waits:
         pool = lane.home(call)
         workers = {worker.ident for worker in entries(pool.workers) if worker.ident is not None}
         if not pool.threaded:
-            return self.loops.idents()
+            return self.loops.idents(lane.on_app)
         if pool.vacancies and not self.ceiling.reached():
             return set()  # it gets another thread
         return workers if len(workers) == pool.hired() else set()
 
     def _thread_of(self, call: Call) -> set[int]:
         if self.coroutine_of(call) is not None:
-            return self.loops.idents()
+            return self.loops.idents(call.lane.on_app)
         for worker in entries(call.lane.home(call).workers):
             if worker.call is call and worker.ident is not None:
                 return {worker.ident}

@@ -12,31 +12,31 @@ from typing import Any
 
 from ..places.lane import Lane
 from ..places.parking import Parking
+from ..values.app_loop import app_loop
+from ..values.blocking import running_loop
 from ..values.handle import Call
 from ..values.hooks import report
 from ..values.status import CANCELLED, Status
 from .attempt import admitted, context_of, run_async, steps
 from .loop_settings import set_apart
+from .loop_tasks import GRACE_SECONDS, LoopTasks
 from .outcome import Abandon, broken
 
-__all__ = ["GRACE_SECONDS", "Loop", "execute_here", "execute_on_loop", "perform_on", "run_to_end"]
+__all__ = ["Loop", "execute_here", "execute_on_loop", "perform_on", "run_to_end"]
 
 #: An enqueue waits no longer than this for the thread of the loop to come up.
 START_SECONDS = 1.0
-#: Tasks that are cancelled at the deadline get this long for their ``finally`` blocks.
-GRACE_SECONDS = 0.2
+#: Who waits for a job on the application's loop looks this often whether that still runs.
+LOOK_SECONDS = 1.0
 
 
-class Loop:
+class Loop(LoopTasks):
     """The event loop of one runtime, on a daemon thread of its own."""
 
     def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
+        super().__init__(asyncio.new_event_loop())
         self._threads = set_apart(self.loop)
         self._over = False
-        self.tasks: set[asyncio.Task[Any]] = set()
-        #: The task of each running job.
-        self.jobs: dict[Call, asyncio.Task[Any]] = {}
         self.thread = threading.Thread(target=self._run, name="counterpunch-loop", daemon=True)
         self._up = threading.Event()
         try:
@@ -73,29 +73,14 @@ class Loop:
 
     @property
     def ident(self) -> int | None:
-        """Of its thread."""
         return self.thread.ident
 
-    def call(self, fn: Any, *args: Any) -> bool:
-        """Run ``fn(*args)`` on the loop; False if it is closed."""
-        try:
-            self.loop.call_soon_threadsafe(fn, *args)
-        except RuntimeError:  # and RecursionError is one, which is the caller's affair
-            if self.loop.is_closed():
-                return False
-            raise
-        return True
-
     def spawn(self, coroutine: Any, context: Context | None = None) -> asyncio.Task[Any]:
-        """On the loop's thread: start a task and keep it from being collected.
-
-        It is not among ``asyncio.all_tasks()``: a job that cancels, or awaits, all tasks it can
-        find is not to find other jobs.
+        """As of any loop. It is not among ``asyncio.all_tasks()``: a job that cancels, or awaits,
+        all tasks it can find is not to find other jobs.
         """
-        task = self.loop.create_task(coroutine, context=context)
+        task = super().spawn(coroutine, context)
         asyncio._unregister_task(task)
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
         return task
 
     def stop(self) -> None:
@@ -108,18 +93,11 @@ class Loop:
         close = self.loop.time() + GRACE_SECONDS
         # Jobs alone at first: each passes it on to the tasks that it waits for, in a TaskGroup
         # or so, and to cancel those twice would break off an ``await`` in their ``finally``.
-        await self._cancel(self.tasks - {me}, close - GRACE_SECONDS / 2)
+        await self.cancel(self.tasks - {me}, close - GRACE_SECONDS / 2)
         while (left := (asyncio.all_tasks() | self.tasks) - {me}) and self.loop.time() < close:
-            await self._cancel(left, close)
+            await self.cancel(left, close)
         self._over = True
         self.loop.stop()
-
-    async def _cancel(self, tasks: set[asyncio.Task[Any]], until: float) -> None:
-        for task in tasks:
-            if not task.cancelling():
-                task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=until - self.loop.time())
 
     def join(self) -> int | None:
         """Wait for the thread to end after ``stop``: at once if nothing ran, a little longer
@@ -130,7 +108,7 @@ class Loop:
         return self.thread.ident if self.thread.is_alive() else None
 
 
-async def perform_on(loop: Loop, call: Call) -> None:
+async def perform_on(loop: LoopTasks, call: Call) -> None:
     """One attempt, as a task in the job's own context variables."""
     lane: Lane = call.lane
     if not admitted(call, lane):
@@ -152,7 +130,7 @@ async def perform_on(loop: Loop, call: Call) -> None:
     lane.moves.settle(call, status)
 
 
-async def _take_over(loop: Loop, call: Call) -> None:
+async def _take_over(loop: LoopTasks, call: Call) -> None:
     """On the loop: run a job that a pool's thread has handed on, unless the drain took it."""
     try:
         del call.lane.running[call]
@@ -161,7 +139,7 @@ async def _take_over(loop: Loop, call: Call) -> None:
     await perform_on(loop, call)
 
 
-def execute_on_loop(event_loop: Callable[[], Loop], call: Call) -> None:
+def execute_on_loop(event_loop: Callable[[], LoopTasks], call: Call) -> None:
     """One attempt of an async job that was queued in a shared pool: it runs on the loop, and
     the pool's thread waits for it."""
     lane: Lane = call.lane
@@ -184,12 +162,18 @@ def execute_here(
 ) -> None:
     """Run one attempt of an async job to its end from synchronous code.
 
-    On a loop of its own; on a thread of its own if this one already runs a loop.
+    On a loop of its own; on a thread of its own if this one already runs a loop. One that wants the
+    application's runs there, if that is the loop of another thread.
     """
     lane: Lane = call.lane
     if not admitted(call, lane, final):
         return
-    context = context_of(call, lane)
+    context, app = context_of(call, lane), None
+    if lane.options.loop == "app":
+        app = app_loop()
+    if app is not None and app is not running_loop():
+        _run_there(app, call, context, coroutines, resting, final)
+        return
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -211,6 +195,41 @@ def execute_here(
             thread.join()
         return
     lane.moves.settle(call, status)
+
+
+def _run_there(
+    loop: Any,
+    call: Call,
+    context: Context,
+    coroutines: dict[Call, Any],
+    resting: Parking,
+    final: bool,
+) -> None:
+    lane, over = call.lane, threading.Event()
+    coroutine = coroutines[call] = run_async(steps(call, lane, final))
+
+    def ended(task: asyncio.Task[Status]) -> None:
+        # As ``run_alone``: a Ctrl-C may end the wait below, not the attempt.
+        try:
+            status = task.result()
+        except BaseException as exc:
+            status = broken(call, exc)
+        coroutines.pop(call, None)
+        lane.moves.settle(call, status)
+        resting.wake_all()
+        over.set()
+
+    def begin() -> None:
+        loop.create_task(coroutine, context=context).add_done_callback(ended)
+
+    loop.call_soon_threadsafe(begin)
+    while not over.wait(LOOK_SECONDS):
+        if not loop.is_running():
+            coroutine.close()
+            coroutines.pop(call, None)
+            ended_with = RuntimeError("the event loop of the application has ended")
+            lane.moves.settle(call, broken(call, ended_with))
+            return
 
 
 def run_to_end(

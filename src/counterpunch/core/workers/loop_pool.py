@@ -20,14 +20,15 @@ from ..places.steps import entries
 from ..values.hooks import process, safely
 from ..values.stage import STOPPED
 from .at_exit import first
-from .loop import Loop, perform_on
+from .loop import perform_on
+from .loop_tasks import LoopTasks
 from .pool import Pool
 
 __all__ = ["LoopPool"]
 
 
 class LoopPool(Pool):
-    """A pool whose workers are tasks of the runtime's event loop."""
+    """A pool whose workers are tasks of the runtime's event loop, or of the application's."""
 
     threaded = False
 
@@ -48,7 +49,7 @@ class LoopPool(Pool):
         try:
             if not self.vacancies.take_into(claim):
                 return True
-            loop, worker = self.crew.loops.event_loop(), Worker()
+            loop, worker = self.crew.loops.of(self.on_app), Worker()
 
             def begin() -> None:
                 loop.spawn(self._serve_tasks(loop, worker, claim))
@@ -69,7 +70,7 @@ class LoopPool(Pool):
         """None: all of these pools share the one thread of the loop."""
         return 0
 
-    async def _serve_tasks(self, loop: Loop, worker: Worker, claim: list[None]) -> None:
+    async def _serve_tasks(self, loop: LoopTasks, worker: Worker, claim: list[None]) -> None:
         if not claim:
             return  # an exception on the caller's thread took the vacancy back
         claim.clear()
@@ -93,21 +94,21 @@ class LoopPool(Pool):
             self.workers.discard(worker)
             self.crew.resting.wake_all()
 
-    async def _serve_some(self, loop: Loop, worker: Worker) -> bool:
+    async def _serve_some(self, loop: LoopTasks, worker: Worker) -> bool:
         """Run jobs until none is queued, then sleep; True if the worker is to leave."""
-        while (call := self.take(worker)) is not None:
+        while not loop.leaving and (call := self.take(worker)) is not None:
             lane: Lane = call.lane
             if lane.tickets is not None or lane.away or lane.overdue or lane.blocked:
                 lane.moves.taken(call)
             await perform_on(loop, call)
             worker.call = call = None
             first.again()
-            if self.surplus.take():
+            if self._leaves_loop(loop):
                 return True
         if self.closed:
             self.vacancies.give()
             return True
-        if self.surplus.take():
+        if self._leaves_loop(loop):
             return True
         self.crew.site.history.weigh()
         await self._sleep(loop)
@@ -117,7 +118,17 @@ class LoopPool(Pool):
             self.offer()  # as in Pool._serve: others relied on this one getting up
         return False
 
-    async def _sleep(self, loop: Loop) -> None:
+    def _leaves_loop(self, loop: LoopTasks) -> bool:
+        """True for a worker that is to leave; on a loop that ends, another one takes its place."""
+        if self.surplus.take():
+            return True
+        if loop.leaving:
+            self.vacancies.give()
+            if self.queued():
+                self.offer()
+        return loop.leaving
+
+    async def _sleep(self, loop: LoopTasks) -> None:
         """``Parking.park`` for a task: published first, and then the second look."""
         woken = loop.loop.create_future()
 
@@ -134,7 +145,7 @@ class LoopPool(Pool):
         parking.parked.give()
         try:
             parking.sleepers.append(wake)
-            if not self.second_look():
+            if not (self.second_look() or loop.leaving):
                 await woken
         finally:
             # Woken by ``rouse`` or not at all: nobody may count on this worker any more.

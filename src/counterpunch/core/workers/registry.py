@@ -80,6 +80,7 @@ class Registry:
 
                 kind = LoopPool
             pool = kind(self._above, job.__name__, plan.options.workers, False, self.close_gates)
+            pool.on_app = plan.options.loop == "app"
         return self.pools.setdefault(job, pool)
 
     def shared_pool(self, name: str, owner: str) -> Pool:

@@ -101,7 +101,7 @@ class Stacks:
             if not coroutine.cr_running:
                 return _await_chain(coroutine)
             if call not in self._here.coroutines:
-                ident = next(iter(self._loops.idents()), None)
+                ident = next(iter(self._loops.idents(call.lane.on_app)), None)
         return _whole(frames.get(ident or 0))
 
 
