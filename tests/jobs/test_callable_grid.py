@@ -1,9 +1,9 @@
 """Every shape of callable, by every way in, plain and async, to each of its ends.
 
-A shape is handed a body, ``body(self, number)`` or an ``async def`` of it, and makes a ``perform`` of
-it that looks different from outside. The body says what becomes of it: it succeeds, fails, or fails
-once and succeeds with the retry that the class has. Each cell knows its value, its status, the number
-of attempts and the hooks that were called.
+A shape is handed a body, plain or ``async def``, and makes a ``perform`` of it that looks different
+from outside. The body says what becomes of it: it succeeds, fails, or fails once and succeeds with
+the retry that the class has. Each cell knows its value, its status, the number of attempts and the
+hooks that were called.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import asyncio
 import functools
 import itertools
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -210,10 +211,8 @@ def inline(cls: Any) -> Any:
 def fake(cls: Any) -> Any:
     with testing.fake() as recorder:
         handle = cls.perform_async(7)
-        try:
+        with suppress(Failed):
             recorder.advance(1)
-        except Failed as exc:
-            assert handle.status is Status.FAILED, exc
         return handle
 
 
@@ -221,10 +220,8 @@ def periodic(cls: Any) -> Any:
     cls.every, cls.once_per = 60, "process"
     with testing.fake() as recorder:
         counterpunch.start()
-        try:
+        with suppress(Failed):
             recorder.advance(61)
-        except Failed as exc:
-            assert str(exc) == "failure"
         (entry,) = [each for each in counterpunch.periodic() if each.job is cls]
         handle = entry.latest
     del cls.every
