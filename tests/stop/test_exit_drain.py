@@ -119,6 +119,70 @@ def test_jobs_of_the_drain_may_use_a_process_pool(result: Result, imported: str,
     assert sorted(result.lines()) == ["-1", "-2", "user atexit"], result
 
 
+WAYS = {
+    "a multiprocessing.Pool": "with forks.Pool(1) as pool: found = pool.map(operator.neg, [1])[0]",
+    "a multiprocessing.Process":
+        "one = forks.Process(target=neg); one.start(); one.join(9); found = one.exitcode - 1",
+    "an executor of threads":
+        "with ThreadPoolExecutor(1) as pool: found = pool.submit(operator.neg, 1).result(9)",
+    "a subprocess": "found = subprocess.run([sys.executable, '-c', '1/0'], **quiet).returncode - 2",
+    "asyncio.run": "found = asyncio.run(asyncio.to_thread(operator.neg, 1))",
+}  # fmt: skip
+
+
+@threads_at_exit
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+@script(
+    PRELUDE
+    + """
+import asyncio, multiprocessing, operator, subprocess
+from concurrent.futures import ThreadPoolExecutor
+
+forks, quiet = multiprocessing.get_context("fork"), {"stderr": subprocess.DEVNULL, "timeout": 9}
+
+def neg(): ...
+
+class Uses(Job):
+    def perform(self):
+        assert draining.wait(10)
+        <way>
+        say(found)
+
+Uses.perform_async()
+watch_for_the_drain()
+"""
+)
+def test_jobs_of_the_drain_may_have_others_work_for_them(result: Result, way: str) -> None:
+    """Threads, forks and programs: the interpreter has begun to end, and refuses none of them."""
+    assert result.status == 0, result
+    assert result.lines() == ["-1", "user atexit"], result
+
+
+@threads_at_exit
+@script(
+    PRELUDE
+    + """
+import asyncio, operator
+
+class Awaits(Job):
+    async def perform(self):
+        while not draining.is_set():
+            await asyncio.sleep(0.01)
+        loop = asyncio.get_running_loop()
+        say(await asyncio.to_thread(operator.neg, 1), await loop.run_in_executor(None, abs, -2))
+        program = await asyncio.create_subprocess_exec(sys.executable, "-c", "")
+        say(await program.wait())
+
+Awaits.perform_async()
+watch_for_the_drain()
+"""
+)
+def test_a_coroutine_of_the_drain_may_have_others_work_for_it(result: Result) -> None:
+    """In the executor of its loop, whose threads it may be the first to need."""
+    assert result.status == 0, result
+    assert result.lines() == ["-1 2", "0", "user atexit"], result
+
+
 NO_WORKER = {
     "a child of another class": "Other.perform_async()",
     "a delayed one that is to run now": "Other.using(delayed_on_shutdown='run').perform_in(60)",
