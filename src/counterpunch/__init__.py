@@ -34,7 +34,7 @@ from .core.values.status import Status
 from .define.configure import configure
 from .define.job_class import Job
 from .define.job_function import job
-from .integrations import uvicorn as _uvicorn  # noqa: F401  (gives its hint)
+from .integrations import unsaved as _unsaved  # noqa: F401  (gives its hints)
 from .observe import watchdog as _watchdog  # noqa: F401  (looks after the queues)
 from .observe.queries import find, jobs, stats
 from .recurring.periodic import periodic

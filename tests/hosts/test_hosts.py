@@ -196,6 +196,10 @@ PERIODIC = [
 ]
 
 
+#: Said with the first job on a server that SIGTERM ends at once.
+DEAF = "knows nothing of SIGTERM, which ends the process at once"
+
+
 class Stopped(NamedTuple):
     """How a stop went: the accepted jobs, how long it took, what was written and how it ended."""
 
@@ -262,6 +266,7 @@ def test_a_stop_accounts_for_every_job_within_the_deadline(
     assert seconds < DEADLINE + SLACK, output
     assert "Fatal Python error" not in output
     assert ("asgi.lifespan" in output) is (stop.host == "uvicorn-bare"), "warned without need"
+    assert (DEAF in output) is stop.host.endswith("-plain"), "warned without need"
     assert status == stop.status, output
 
 
@@ -278,6 +283,7 @@ def test_what_no_library_can_help(stop: Stop, ledger: Ledger) -> None:
         assert len(ledger.of("ran")) <= len(ids) - 2
         assert ledger.of("lost") == []
         assert status == stop.status
+        assert (DEAF in server.output) is stop.host.endswith("-plain")
         if stop.host == "uvicorn-bare":  # said with the first job, by name
             assert "counterpunch.integrations.asgi.lifespan" in server.output
 

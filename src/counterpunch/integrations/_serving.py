@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 
-from ..core.port import start
+from ..core.port import accepting, start
 from ..recurring.classes import armed_by_requests, periodic_classes
 
 __all__ = ["serving"]
@@ -22,6 +22,7 @@ armed_by_requests.add(__name__)
 
 def serving() -> None:
     """For each request: call ``start()`` in a process that has not, which is cheap to find out.
+    That the process serves says nothing of who will know when the server stops.
 
     By process, because a preloaded app is set up before its workers are forked. Again when
     there are more periodic classes: Django imports its views, and so jobs, with a request.
@@ -30,4 +31,7 @@ def serving() -> None:
     now = (os.getpid(), len(periodic_classes))
     if now != _seen:
         _seen = now
+        whose = accepting().serving
+        known = whose.known
         start()
+        whose.known = known
