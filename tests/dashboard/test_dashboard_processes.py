@@ -175,9 +175,28 @@ def test_a_directory_that_is_not_ours_alone_is_refused(tmp_path, monkeypatch):
         assert [one["process"]["pid"] for one in answer["processes"]] == [os.getpid()]
         assert why in client.get("/processes").page.text
     assert os.listdir(open_to_all) == os.listdir(private) == []
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    with pytest.raises(sockets.Unsafe, match=r"others could replace .* not sticky"):
+        sockets.directory(str(shared / "ours"))
+    shared.chmod(0o1777)
+    assert sockets.directory(str(shared / "ours"))
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
     with pytest.raises(sockets.Unsafe, match="belongs to user"):
         sockets.directory(str(private))
+
+
+def test_a_socket_is_nobody_elses_whatever_the_umask(where):
+    """And by no change of a path, which could lead elsewhere meanwhile."""
+    client = Client(processes=where)
+    before = os.umask(0)
+    try:
+        client.get("/")
+    finally:
+        os.umask(before)
+    (name,) = names(where)
+    assert stat.S_IMODE(os.lstat(os.path.join(where, name)).st_mode) == 0o600
 
 
 def test_a_forked_child_has_its_own_socket_and_lets_go_of_the_parents(where):

@@ -84,9 +84,12 @@ class Beacon:
         hidden = os.path.join(where, os.urandom(8).hex())
         server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
+            # Not of the path, which would follow a link. Where a socket that is not bound has no
+            # mode to set, the folder keeps others out.
+            with contextlib.suppress(OSError):
+                os.fchmod(server.fileno(), 0o600)
             server.bind(hidden)
             try:
-                os.chmod(hidden, 0o600)
                 server.listen(64)
                 os.rename(hidden, path)
             except BaseException:

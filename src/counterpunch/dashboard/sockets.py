@@ -11,8 +11,9 @@ import os
 import re
 import stat
 import sys
-import tempfile
 from typing import NamedTuple
+
+from ..recurring.host_folder import Unsafe, host_folder, own_folder
 
 __all__ = ["Address", "Unsafe", "addresses", "directory", "name_of", "too_long"]
 
@@ -22,10 +23,6 @@ ROOM = (108 if sys.platform == "linux" else 104) - len("/4194304-12345678901.soc
 MOST = 256
 
 _NAME = re.compile(r"(\d{1,10})-(\d{1,20})\.sock", re.ASCII)
-
-
-class Unsafe(Exception):
-    """The directory is not ours alone; says what is wrong with it."""
 
 
 class Address(NamedTuple):
@@ -45,35 +42,16 @@ def directory(path: str | None = None) -> str:
     """The directory, made if it is missing.
 
     Args:
-        path: Where; None is ``counterpunch`` in ``$XDG_RUNTIME_DIR``, or else
-            ``counterpunch-<uid>`` in the system's temporary directory.
+        path: Where; None is ``host_folder()``.
 
     Raises:
-        Unsafe: If it is no directory, belongs to somebody else, others have any right to it, or
-            its path leaves no room for a socket's name.
+        Unsafe: If ``own_folder`` says so, or its path leaves no room for a socket's name.
         OSError: If it cannot be made.
     """
-    if path is None:
-        runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-        if os.path.isabs(runtime) and os.path.isdir(runtime):
-            path = os.path.join(runtime, "counterpunch")
-        else:
-            path = os.path.join(tempfile.gettempdir(), f"counterpunch-{os.geteuid()}")
+    path = host_folder() if path is None else path
     if too_long(path):
         raise Unsafe(f"{path} is too long for a socket; processes= takes one of {ROOM} bytes")
-    try:
-        os.mkdir(path, 0o700)
-    except FileExistsError:
-        pass
-    found = os.lstat(path)  # not stat: a link could lead anywhere, and be changed later
-    if not stat.S_ISDIR(found.st_mode):
-        raise Unsafe(f"{path} is no directory")
-    if found.st_uid != os.geteuid():
-        raise Unsafe(f"{path} belongs to user {found.st_uid}, not to user {os.geteuid()}")
-    if found.st_mode & 0o077:
-        mode = stat.S_IMODE(found.st_mode)
-        raise Unsafe(f"others have rights to {path} (mode {mode:04o}); it must be 0700")
-    return path
+    return own_folder(path)
 
 
 def too_long(path: str) -> bool:

@@ -42,7 +42,8 @@ def own_folder(path: str) -> str:
     """``path``, made if it is missing.
 
     Raises:
-        Unsafe: If it is no folder, belongs to somebody else, or others have any right to it.
+        Unsafe: If it is no folder, belongs to somebody else, others have any right to it, or could
+            put another one into its place.
         OSError: If it cannot be made.
     """
     try:
@@ -58,4 +59,11 @@ def own_folder(path: str) -> str:
     if found.st_mode & 0o077:
         mode = stat.S_IMODE(found.st_mode)
         raise Unsafe(f"others have rights to {path} (mode {mode:04o}); it must be 0700")
+    above = os.path.dirname(path)
+    around = os.stat(above)
+    if around.st_uid not in (0, user):
+        raise Unsafe(f"{above}, where {path} is, belongs to user {around.st_uid}")
+    if around.st_mode & 0o022 and not around.st_mode & stat.S_ISVTX:
+        mode = stat.S_IMODE(around.st_mode)
+        raise Unsafe(f"others could replace {path}: {above} has mode {mode:04o}, and is not sticky")
     return path
