@@ -13,6 +13,7 @@ from dashboard_client import SOON, Client, yes
 import counterpunch
 from counterpunch import Job, Retry
 from counterpunch.dashboard.full import ROOM, Full
+from counterpunch.recurring.classes import periodic_classes
 
 
 class Parcel(Job):
@@ -42,6 +43,13 @@ def quiet_log():
     logging.getLogger("counterpunch").setLevel(logging.CRITICAL)
     yield
     logging.getLogger("counterpunch").setLevel(logging.NOTSET)
+
+
+@pytest.fixture
+def armed():
+    """``start()`` arms the periodic class of this file as well."""
+    periodic_classes.add(Nightly)
+    counterpunch.start()
 
 
 def address(cls):
@@ -76,13 +84,12 @@ def test_a_class_has_a_page_with_all_there_is_to_say(monkeypatch):
     assert "Paused: jobs are accepted and wait." in page.text
     assert page.form("Resume Parcel")
     confirm = f"/confirm/scheduled/cancel?{urlencode({'job': data['class']})}"
-    page = client.press(client.get(confirm).page, "Cancel 1 jobs").page
+    page = client.press(client.get(confirm).page, "Cancel 1 job").page
     assert "Cancelled, or asked to stop: 1." in page.text
 
 
-def test_a_class_without_jobs_and_one_that_there_is_not():
+def test_a_class_without_jobs_and_one_that_there_is_not(armed):
     """One that is only armed has a page; an unknown one has none."""
-    counterpunch.start()
     assert "No job of it has been enqueued." in Client().get(address(Nightly)).page.text
     assert Client().get("/class?job=no.such").status == 404
     assert Client().get("/class").status == 404
@@ -153,9 +160,8 @@ def nightly(client):
     return next(r for r in client.json("/periodic")["periodic"] if r["job"] == "Nightly")
 
 
-def test_periodic_jobs_by_the_clock_of_their_zone():
+def test_periodic_jobs_by_the_clock_of_their_zone(armed):
     """And run at once by a button; not while the last one is at it."""
-    counterpunch.start()
     client = Client(authorize=yes)
     row = nightly(client)
     due = datetime.fromisoformat(row["local_runs"][0])

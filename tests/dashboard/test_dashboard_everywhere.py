@@ -254,8 +254,8 @@ def test_many_jobs_in_all_processes(where, peer):
     """One press retries what the filter shows, wherever it is."""
     client = Client(processes=where, authorize=yes)
     page = client.get("/confirm/failed/retry?q=no+route").page
-    assert "Retry 1 failed jobs in 2 processes?" in page.text
-    assert "Enqueued again, as new jobs: 1." in client.press(page, "Retry 1 jobs").page.text
+    assert "Retry 1 failed job in 2 processes?" in page.text
+    assert "Enqueued again, as new jobs: 1." in client.press(page, "Retry 1 job").page.text
 
 
 def test_metrics_say_of_which_process(where, peer):

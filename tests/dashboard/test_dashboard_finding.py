@@ -168,7 +168,7 @@ def test_many_are_retried_after_a_page_that_asks(failed):
     assert retry == "/confirm/failed/retry?q=does+not+answer"
     page = client.get(retry).page
     assert "Retry 5 failed jobs?" in page.text
-    assert "q: does not answer" in page.text
+    assert "search: does not answer" in page.text
     assert client.json("/waiting")["total"] == 0, "nothing is done by looking"
     page = client.press(page, "Retry 5 jobs").page
     assert "Enqueued again, as new jobs: 5." in page.text

@@ -21,23 +21,29 @@ _WHAT = {
 }
 
 
+_FIELDS = {"q": "search", "job": "class", "status": "status", "tag": "tag", "error": "error"}
+
+
 def bulk_page(frame: Frame, data: Mapping[str, Any]) -> str:
     name, action, total = data["list"], data["action"], data["total"]
     verb = VERBS[action]
     back = frame.link(frame.with_query(f"/{name}", data["filter"]), "No, back to the list")
     if not total:
         return document(frame, f"{verb} jobs", tag("p", "No job fits the filter."), tag("p", back))
-    narrowed = [tag("li", f"{field}: {value}") for field, value in data["filter"].items()]
+    jobs = "job" if total == 1 else "jobs"
+    narrowed = [
+        tag("li", f"{_FIELDS[n]}: {value}") for n, value in data["filter"].items() if n in _FIELDS
+    ]
     bound = f" At most {MOST:,} at once in each process." if total > MOST or data["partly"] else ""
     list_of = frame.with_query(f"/{name}", data["filter"])
     button = frame.button(
-        f"/bulk/{name}/{action}", f"{verb} {total:,} jobs", "", "strong", back=list_of,
+        f"/bulk/{name}/{action}", f"{verb} {total:,} {jobs}", "", "strong", back=list_of,
         **data["filter"],
     )  # fmt: skip
     where = f" in {len(frame.scope['processes'])} processes" if frame.several else ""
     return document(
         frame,
-        f"{verb} {total:,} {LISTS[name].lower()} jobs{where}?",
+        f"{verb} {total:,} {LISTS[name].lower()} {jobs}{where}?",
         tag("p", _WHAT[action] + bound),
         [tag("p", "Those that fit:"), tag("ul", narrowed)] if narrowed else
         tag("p", f"All of the list: {data['whole']:,}."),

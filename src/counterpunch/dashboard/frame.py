@@ -140,7 +140,7 @@ def _scope(frame: Frame) -> str:
     if frame.scope["chosen"]:
         return f"Only the process {frame.scope['chosen']} is shown."
     return (
-        "Shown are the processes of this user on this host that serve their numbers; "
+        "Shown are the processes of this user on this host that were told so; "
         "on other hosts there may be more."
     )
 

@@ -63,7 +63,7 @@ def _latest(frame: Frame, row: Row) -> Html:
 
 def _buttons(frame: Frame, row: Row) -> Html:
     run = frame.button("/class/run", "Run now", row["job"], job=row["class"])
-    return join(run, pausing(frame, row))
+    return tag("div.buttons", run, pausing(frame, row))
 
 
 _COLUMNS: dict[str, Cell] = {

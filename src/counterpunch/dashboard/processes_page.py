@@ -35,6 +35,7 @@ def _name(frame: Frame, row: Row) -> Html:
         tag("span.state running", "this one") if row["own"] else None,
         None if phase == "open" else tag("span.state paused", phase),
         tag("small", f"{process['role']} · {process['program']} · Python {process['python']}"),
+        tag("small", f"{process['threads']} threads"),
     )
 
 
@@ -47,8 +48,7 @@ def _health(frame: Frame, row: Row) -> Html:
 
 def _busy(frame: Frame, row: Row) -> Html:
     workers = row["total"]["workers"]
-    threads = small(f"of {workers['total']}, {row['process']['threads']} threads")
-    return join(count(workers["busy"]), threads)
+    return join(count(workers["busy"]), small(f"of {workers['total']}"))
 
 
 def _memory(frame: Frame, row: Row) -> object:

@@ -18,7 +18,8 @@
       element.title = `${element.textContent}, here ${zone}`;
       element.textContent =
         `${when.getFullYear()}-${two(when.getMonth() + 1)}-${two(when.getDate())} ` +
-        `${two(when.getHours())}:${two(when.getMinutes())}:${two(when.getSeconds())}`;
+        `${two(when.getHours())}:${two(when.getMinutes())}:${two(when.getSeconds())}` +
+        (element.closest(".line") ? " here" : "");
     }
   };
   clocks(document);

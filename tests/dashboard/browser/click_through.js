@@ -213,7 +213,7 @@ const withoutScripts = async (browser) => {
   await page.goto(`${base}/failed?q=script`);
   assert.equal(await page.locator("tbody tr").count(), 1);
   await page.goto(`${base}/confirm/failed/retry?q=script`);
-  await press(page, /^Retry 1 jobs/);
+  await press(page, /^Retry 1 job/);
   await seen(page, "Enqueued again, as new jobs: 1.");
   await page.goto(`${base}/failed?q=script`);
   await press(page, /^Discard Hostile/);
