@@ -296,6 +296,54 @@ def with_tenant(function: Any) -> Any:
     return around
 
 
+class Session: ...
+
+
+def with_object(function: Any) -> Any:
+    """As ``with_session``, without a word that could be seen."""
+
+    @functools.wraps(function)
+    def around(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return function(self, Session(), *args, **kwargs)
+
+    return around
+
+
+def in_front(function: Any) -> Any:
+    """Of a plain function."""
+
+    @functools.wraps(function)
+    def around(*args: Any, **kwargs: Any) -> Any:
+        return function(Session(), *args, **kwargs)
+
+    return around
+
+
+def logging_it(function: Any) -> Any:
+    """Gives everything on, and names the instance."""
+
+    @functools.wraps(function)
+    def around(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(self, *args, **kwargs)
+        finally:
+            kwargs.clear()
+
+    return around
+
+
+async def logs(self: Any, number: int) -> int:
+    return number
+
+
+def logging_later(function: Any) -> Any:
+    @functools.wraps(function)
+    async def around(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return await function(self, *args, **kwargs)
+
+    return around
+
+
 def exact(function: Any) -> Any:
     @functools.wraps(function)
     def around(self: Any, user_id: int) -> Any:
@@ -330,9 +378,30 @@ def test_a_decorator_may_change_the_arguments(
     assert made(perform).perform_async(*args, **kwargs).result(LONG) == ("SESSION", 7)
 
 
+def dropping_self(function: Any) -> Any:
+    @functools.wraps(function)
+    def around(self: Any, *args: Any) -> Any:
+        return function(*args)
+
+    return around
+
+
+def test_an_object_put_in_front_is_seen() -> None:
+    for perform in (
+        with_object(of_session),
+        staticmethod(in_front(lambda session, user_id: 1)),
+        dropping_self(lambda user_id: 1),
+    ):
+        made(perform).perform_async(7).result(LONG)
+
+
 @pytest.mark.parametrize(
     ("perform", "args", "complaint"),
     [
+        (logging_it(of_session), (7,), "missing 1 required positional argument: 'user_id'"),
+        (logging_it(of_session), (1, 2, 3), "takes 2 positional arguments but 3 were given"),
+        (logging_later(logs), (), "missing 1 required positional argument: 'number'"),
+        (logging_it(logging_it(logs)), (), "missing 1 required positional argument: 'number'"),
         (with_session(True)(of_session), (), "missing 1 required positional argument: 'user_id'"),
         (with_session(True)(of_session), (1, 2), "takes 1 positional argument but 2 were given"),
         (exact(of_session), (), "missing 1 required positional argument: 'user_id'"),

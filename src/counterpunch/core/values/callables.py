@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from types import FunctionType, MethodType
+from types import CodeType, FunctionType, MethodType
 from typing import Any, NamedTuple
 
 __all__ = [
@@ -131,16 +131,18 @@ def layers(function: Any) -> Iterator[Any]:
 def _hands_on(decorated: Any) -> bool:
     """True for a decorator that gives the arguments on as they are, as far as can be seen.
 
-    It takes them in one piece and names none. One that names some may put others between them or
-    take them away, and so may one that has the name of a keyword among its constants.
+    It takes them in one piece, at most after a ``self``, and spreads them so. It may change them if
+    it names others, puts more in front, or has a name, such as that of a keyword, as a constant.
     """
     around = _called(decorated)
     if around is None:
         return type(decorated).__module__ == "functools"  # lru_cache and its like
     code = around.__code__
     own = int(around is not decorated)  # the self of __call__
-    named = code.co_argcount - own or code.co_kwonlyargcount
-    return bool(code.co_flags & _REST) and not named and not any(_words(code.co_consts))
+    named = code.co_argcount - own
+    if not code.co_flags & _REST or named > 1 or code.co_kwonlyargcount:
+        return False
+    return not any(_words(code.co_consts)) and _put_in_front(code) == ({named} if named else set())
 
 
 def _words(constants: tuple[Any, ...]) -> Iterator[bool]:
@@ -149,6 +151,15 @@ def _words(constants: tuple[Any, ...]) -> Iterator[bool]:
             yield from _words(constant)
         else:
             yield isinstance(constant, str) and constant.isidentifier()
+
+
+def _put_in_front(code: CodeType) -> set[int]:
+    """How many arguments calls have in front of spread ones: CPython makes a list of them first,
+    which it extends. Where there are none, it makes no list."""
+    from opcode import opmap
+
+    steps = zip(code.co_code[::2], code.co_code[1::2], strict=True)
+    return {count for step, count in steps if step == opmap["BUILD_LIST"]}
 
 
 def _of_code(function: FunctionType) -> Iterator[Parameter]:
