@@ -119,6 +119,7 @@ def test_each_process_is_shown_and_the_dead_and_the_silent_do_not_hold_it_up(whe
         assert time.monotonic() - before < PATIENCE + SOON
         shown = {one["process"]["pid"] for one in data["processes"]}
         assert shown == {os.getpid(), pid_of(third)}
+        assert data["scope"]["pids"] == sorted([os.getpid(), pid_of(second), pid_of(third)])
         assert data["silent"] == [{"pid": pid_of(second), "reason": "no answer within 1 s"}]
         assert [n for n in names(where) if n.startswith(f"{pid_of(first)}-")] == []
         # Who is silent stays silent: the page need not wait as long as the JSON did.

@@ -11,8 +11,14 @@ It shows classes, arguments and tracebacks, so ``can_view`` says who may look; w
 browser on this machine may, and ``can_view=dashboard.anyone`` opens it on purpose. It changes
 nothing unless ``authorize`` is given, and each action leaves a record in the log.
 
-It shows the one process that answers, and says which that is; ``processes=True`` adds a page
-over all processes of this user on this host. Nothing listens unless that is asked for.
+It shows the one process that answers, and says which that is. With ``processes=True`` every page
+is about all processes of this user on this host, or one of them by choice, and every action reaches
+the process that has the job, or all that have the class. Nothing listens unless that is asked for.
+
+How it is made: ``routes`` finds the page, ``reading`` asks a ``Fleet`` a word of ``local`` and puts
+the answers together (the ``..._data`` modules), the ``..._page`` modules render them; ``writing``
+does the same for what the buttons say, by ``actions`` and ``bulk``. ``beacon`` and ``peers`` are
+the two ends of the sockets between processes.
 """
 
 from .asgi_app import asgi

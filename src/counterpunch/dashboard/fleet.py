@@ -145,11 +145,19 @@ class Fleet:
                 why = "it runs another version, or its answer is none"
                 self.silent.append({"pid": address.pid, "reason": why})
         self.silent.sort(key=lambda one: int(one["pid"]))
+        known = {one["pid"] for one in self.silent} | {one.process["pid"] for one in told}
+        gone = {one.pid for one in others} - known
+        self.pids = [pid for pid in self.pids if pid not in gone]
         return told
 
     def is_own(self, one: Told) -> bool:
         """Whether this process has said it."""
         return one.name == self._own
+
+    @property
+    def answered(self) -> bool:
+        """Somebody has."""
+        return bool(self._told)
 
     @property
     def only(self) -> Mapping[str, Any] | None:

@@ -70,12 +70,14 @@ def _nobody(asked: Asked, fleet: Fleet) -> Response:
     text = f"The process {fleet.chosen} does not answer. {reasons}" if reasons else (
         f"There is no process {fleet.chosen} of this user on this host."
     )  # fmt: skip
-    return failure(asked.request, 404, text)
+    return failure(asked.request, 503 if reasons else 404, text)
 
 
 def _listing(asked: Asked) -> Response:
     fleet = fleet_of(asked)
     data = page_of(fleet, asked.parts[0], clipped(asked.request.query))
+    if not fleet.answered:
+        return _nobody(asked, fleet)
     return page(asked, fleet, data, list_page)
 
 
@@ -133,6 +135,8 @@ def _periodic(asked: Asked) -> Response:
 def _threads(asked: Asked) -> Response:
     fleet = fleet_of(asked)
     told = fleet.ask("threads")
+    if not told:
+        return _nobody(asked, fleet)
     return page(asked, fleet, {"threads": "\n".join(one.answer for one in told)}, threads_page)
 
 
