@@ -281,7 +281,7 @@ def made(shape: str, ending: str, is_async: bool, told: list[str]) -> Any:
         "on_failure": lambda self, exc: told.append("failure"),
         "after": lambda self: told.append("after"),
     }
-    return type(Job)(f"Grid{shape.title().replace(' ', '')}", (Job,), body)
+    return type(f"Grid{shape.title().replace(' ', '')}", (Job,), body)
 
 
 CELLS = list(itertools.product(SHAPES, WAYS, (False, True), ENDINGS))
@@ -307,7 +307,7 @@ def test_a_bare_class_ends_alike(way: str, is_async: bool) -> None:
     """Without hooks or retry, where the short way is taken; and a function with ``@job``."""
     for shape, ending in itertools.product(SHAPES, ("success", "failure")):
         perform = SHAPES[shape](body_of(ending, is_async))
-        bare = type(Job)("Bare", (Job,), {"perform": perform})
+        bare = type("Bare", (Job,), {"perform": perform})
         handle = WAYS[way](bare)
         assert handle.status is expected(ending, "now")[0], shape
         assert ending == "failure" or handle.result(0) == "success 7"

@@ -348,7 +348,7 @@ def test_what_every_job_has_is_not_hidden(name: str, value: Any, mixin: bool) ->
     bases: tuple[type, ...] = (type("Mixin", (), {name: value}), Job) if mixin else (Job,)
     body = {} if mixin else {name: value}
     with pytest.raises(InvalidOption, match=f"Hides: {name}=.* every job has"):
-        type(Job)("Hides", bases, {"perform": lambda self: None, **body})
+        type("Hides", bases, {"perform": lambda self: None, **body})
 
 
 def test_what_every_job_has_may_be_done_another_way() -> None:
@@ -403,7 +403,7 @@ def test_dataclasses_are_jobs() -> None:
         @dataclasses.dataclass(**how)
         class Data(Job):
             number: int = 7
-            retry: ClassVar[Retry | None] = Retry(2, wait=0)
+            retry = Retry(2, wait=0)
 
             def perform(self) -> Any:
                 if self.attempt == 1:
@@ -444,7 +444,7 @@ def test_an_init_that_wants_arguments_is_refused_at_the_class() -> None:
     for body in ({}, {"__init__": Needy.__init__}, {"__new__": Made.__new__}):
         with refused:
             bases = (Job,) if body else (Needy, Job)
-            type(Job)("Refused", bases, {"perform": lambda self: None, **body})
+            type("Refused", bases, {"perform": lambda self: None, **body})
 
     class Whole(Job):
         number: int

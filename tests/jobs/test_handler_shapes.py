@@ -17,7 +17,7 @@ Place = Callable[[Any], Any]
 
 
 def redacts(fn: Any) -> Any:
-    return type(Job)("Hides", (Job,), {"redact": fn, "perform": lambda self, a: None})
+    return type("Hides", (Job,), {"redact": fn, "perform": lambda self, a: None})
 
 
 #: How each is given, and how many arguments it will be given.

@@ -20,6 +20,10 @@ _OURS = {
     "jobs": f"counterpunch.jobs({{0}}), or {_IN_TESTS.format('jobs')}",
     "drain": _IN_TESTS.format("drain()"), "perform_one": _IN_TESTS.format("perform_one()"),
     "clear": f"{{0}}.cancel_all(), or {_IN_TESTS.format('clear()')}",
+    "handle": (
+        "inside a job only; to have perform() run as one, call {0}.perform_now(...), or enqueue it "
+        "within counterpunch.testing.inline()"
+    ),
     "wait": "counterpunch.wait_idle(), or result() of the handle",
     "result": "result() of the handle that {0}.perform_async(...) returns",
 }  # fmt: skip

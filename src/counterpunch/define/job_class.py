@@ -48,8 +48,13 @@ class Job(metaclass=JobMeta):
     checked when the class is defined; the table is in the README. Hooks are optional
     methods: ``on_enqueue()`` on the caller's thread; ``before()``, ``on_success(result)``,
     ``on_error(exc)``, ``on_failure(exc)`` and ``after()`` on the job's thread, in the
-    context variables of the caller. They are one job's own: what an attempt sets in them, its
-    hooks and the next attempt see, and nobody else.
+    context variables of the caller. What an attempt sets in them its own hooks see, and nobody
+    else.
+
+    A class that writes ``perform_async`` itself, and calls ``super().perform_async(...)``, stands
+    by it in front of every way in: ``using(...)``, ``perform_now`` and the others, periodic ticks
+    and the test modes; not of ``handle.retry()``, which has the arguments already. An option that a
+    descriptor gives is read once, as the class is defined.
 
     ``unique="queued"`` frees the identity's key when the job starts. While it waits for a
     retry it has the key again, unless another job took it meanwhile; then both go on.
@@ -107,12 +112,6 @@ class Job(metaclass=JobMeta):
                 return DEFAULTS[name]
             cls = type(self)
             message = missing(cls.__qualname__, f"{cls.__name__!r} object", name)
-            if name == "handle":
-                message += (
-                    f": it exists inside a job only; to have perform() run as one, call "
-                    f"{type(self).__qualname__}.perform_now(...), or enqueue it within "
-                    f"counterpunch.testing.inline()"
-                )
             raise AttributeError(message, name=name, obj=self)
 
         @classmethod
