@@ -194,7 +194,7 @@ def test_a_name_means_the_same_class_everywhere(where, peer):
     ours = f"{Local.__module__}.Local"
     assert names == {ours: ours, "crm.jobs.Local": "crm.jobs.Local", "Send": "shop.jobs.Send"}
     page = client.press(client.get("/").page, "Pause crm.jobs.Local").page
-    assert "Paused: jobs are accepted and wait. In 1 of 2 processes." in page.text
+    assert "Paused: jobs are accepted and wait, in 1 of 2 processes." in page.text
     rows = {row["class"]: row["paused"] for row in client.json("/")["classes"]}
     assert rows == {ours: False, "crm.jobs.Local": True, "shop.jobs.Send": False}
     token = client.cookie.partition("=")[2]
@@ -207,7 +207,7 @@ def test_a_class_is_paused_before_it_is_used(where):
     with Peer(where) as first, Peer(where) as second:
         client = Client(processes=where, authorize=yes)
         page = client.press(client.get("/").page, "Pause Send").page
-        assert "In 2 of 3 processes." in page.text
+        assert "in 2 of 3 processes." in page.text
         rows = {row["job"]: row for row in client.json("/")["classes"]}
         assert (rows["Send"]["paused"], rows["Send"]["processes"]) == (True, 2)
         assert first.says("again") == second.says("again") == "waiting 1"
@@ -311,7 +311,7 @@ def test_who_does_not_answer_is_named_on_every_page(where, peer, monkeypatch):
         assert said in client.get(path).page.text, path
         assert client.json(path)["scope"]["silent"][0]["pid"] == peer.pid
     page = client.press(client.get("/").page, "Pause Local").page
-    assert "In 1 of 2 processes." in page.text
+    assert "in 1 of 2 processes." in page.text
     assert client.get(f"/job/{peer.failed}").status == 404
     for path in ("/", "/failed", "/threads"):
         assert client.get(f"{path}?process={peer.pid}").status == 503

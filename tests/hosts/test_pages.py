@@ -93,7 +93,7 @@ def test_whichever_process_answers(
         status, done = browser.ask("POST", "/class/pause", "job=pages_site.Charge")
         assert (status, done["done"]) == (200, "paused")
         assert done["processes"] == {"done": count, "of": count}
-        assert f"In {count} of {count} processes." in done["text"]
+        assert f"in {count} of {count} processes." in done["text"]
         held: dict[int, bool] = {}
 
         def everyone_has_said() -> bool:

@@ -147,7 +147,7 @@ const everywhere = async (browser) => {
   await seen(page, "Failed last");
   await seen(page, "order 4 was declined");
   await press(page, "Pause Charge");
-  await seen(page, "In 2 of 2 processes.");
+  await seen(page, "in 2 of 2 processes.");
   await press(page, "Resume Charge");
 
   await page.goto(`${base}/failed`);
