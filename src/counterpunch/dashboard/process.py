@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from datetime import datetime, timezone
 from typing import Any
@@ -18,7 +19,7 @@ def process() -> dict[str, Any]:
     """Host, pid and start time of the process that answers, and what it is."""
     runtime = current()
     return {
-        "host": os.uname().nodename,
+        "host": socket.gethostname(),
         "pid": os.getpid(),
         "started_at": _iso(_started()),
         "program": clip(os.path.basename(sys.argv[0]) if sys.argv else "", 60),

@@ -45,7 +45,11 @@ class _Sigterm:
         if threading.current_thread() is not threading.main_thread():
             allowed = "False here: Python sets signal handlers in the main thread only"
             raise InvalidOption("configure", "signals", True, allowed)
-        self.previous = signal.signal(signal.SIGTERM, self.handle)
+        try:
+            self.previous = signal.signal(signal.SIGTERM, self.handle)
+        except (AttributeError, OSError, ValueError) as exc:  # of a subinterpreter, for one
+            allowed = f"False here: no signal handler can be set ({exc})"
+            raise InvalidOption("configure", "signals", True, allowed) from exc
         self.installed = True
 
     def remove(self) -> None:
