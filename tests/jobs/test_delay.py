@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
+from typing import Any
 
 import pytest
 
@@ -94,3 +96,62 @@ def test_a_proxy_is_reusable_and_shows_what_it_is() -> None:
         proxy.welcome("x")
     assert counterpunch.wait_idle(WAIT)
     assert len(account.log) == 3
+
+
+def resize(path: str, *, size: int = 100) -> str:
+    return f"{path} {size}"
+
+
+class Shouting:
+    """Callable, and with a method: to access one still means the method."""
+
+    def __call__(self, text: str) -> str:
+        return text.upper()
+
+    def whisper(self, text: str) -> str:
+        return text.lower()
+
+
+async def load(url: str) -> str:
+    return f"{url} on {threading.current_thread().name}"
+
+
+def test_a_callable_is_called_as_a_job() -> None:
+    """A function, a bound method, a builtin, a classmethod, a partial, an object, an async one."""
+    account = Account()
+    calls: list[tuple[Handle[Any], Any]] = [
+        (delay(resize)("cat.jpg", size=3), "cat.jpg 3"),
+        (delay(account.welcome)("hi", loud=True), "HI"),
+        (delay(sorted)([2, 1], reverse=True), [2, 1]),
+        (delay(Account.total)(), 42),
+        (delay(functools.partial(resize, size=7))("dog.jpg"), "dog.jpg 7"),
+        (delay(Shouting())("quiet"), "QUIET"),
+        (delay(Shouting()).whisper("LOUD"), "loud"),
+        (delay(load)("here"), "here on counterpunch-loop"),
+        (delay(dict)(a=1), {"a": 1}),
+    ]
+    for handle, value in calls:
+        assert handle.result(WAIT) == value
+
+
+def test_a_call_has_the_options_and_is_checked() -> None:
+    """As a method: for this call only, and where it is written."""
+    with fake() as recorder:
+        later, first = delay(resize, delay=60)("a"), delay(resize)("b")
+        assert recorder.jobs == [first, later]
+        with pytest.raises(TypeError, match=r"resize\(\).*path"):
+            delay(resize)()  # type: ignore[call-arg]
+        assert not callable(delay(object()))
+        recorder.clear()
+
+
+@pytest.mark.parametrize("known", ["class", "function"])
+def test_what_is_a_job_already_is_refused(known: str) -> None:
+    """It would run as a job of ``delay``, without its own options."""
+
+    class Known(counterpunch.Job):
+        def perform(self) -> None: ...
+
+    obj: Any = Known if known == "class" else counterpunch.job(resize)
+    with pytest.raises(InvalidOption, match="perform_async"):
+        delay(obj)

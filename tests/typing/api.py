@@ -38,7 +38,7 @@ from counterpunch import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 
 # Definition
@@ -86,12 +86,15 @@ class Everything(Job):
 
 class Report(Job):
     workers: int = 3
-    identity = staticmethod(lambda user_id, kind="pdf": (user_id, kind))
     unique = "active"
     on_duplicate = "replace"
     timeout = timedelta(minutes=1)
     every = 60.0
     tags = frozenset({"report"})
+
+    @staticmethod
+    def identity(user_id: int = 0, kind: str = "pdf") -> tuple[int, str]:
+        return user_id, kind
 
     def perform(self, user_id: int = 0, kind: str = "pdf") -> None: ...
 
@@ -186,7 +189,7 @@ def goodbye(user_id: int) -> int:
     priority=3,
     discard_on=(KeyError,),
     rate=Rate(5, per=timedelta(minutes=1)),
-    identity=lambda user_id: user_id,
+    identity=abs,
     unique="queued",
     cron="@daily",
     timezone="Europe/Berlin",
@@ -339,10 +342,26 @@ class Account:
         return 0
 
 
+def resize(path: str, *, size: int = 100) -> bytes:
+    return b""
+
+
+async def load(url: str) -> bytes:
+    return b""
+
+
 def delayed(account: Account) -> None:
-    delay(account, priority=9).close("moved")
-    delay(account).close(3)  # type: ignore[arg-type]
-    delay(account).colse("moved")  # type: ignore[attr-defined]
+    assert_type(delay(account, priority=9).close("moved"), Handle[Any])
+    assert_type(delay("text").upper(), Handle[Any])
+    assert_type(delay(account.close)("moved"), Handle[int])
+    assert_type(delay(resize, delay=5)("cat.jpg", size=3), Handle[bytes])
+    assert_type(delay(load)("https://example.org"), Handle[bytes])
+    assert_type(delay(Account).close(account, "moved"), Handle[Any])
+    delay(account.close)(3)  # type: ignore[arg-type]
+    delay(resize)("cat.jpg", 3)  # type: ignore[call-arg]
+    delay(resize)("cat.jpg").upper()  # type: ignore[attr-defined]
+    delay(account)("moved")  # type: ignore[operator]
+    delay(account, prioriti=9)  # type: ignore[call-overload]
 
 
 # Handlers
@@ -356,7 +375,7 @@ remove_handler()
 
 
 @contextmanager
-def traced(handle: Handle[Any]) -> Iterator[None]:
+def traced(handle: Handle[Any]) -> Generator[None]:
     yield
 
 

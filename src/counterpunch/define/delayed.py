@@ -1,22 +1,26 @@
-"""``delay(obj).method(...)``: any object's method as a job."""
+"""``delay(obj).method(...)``, ``delay(function)(...)``: any callable as a job."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from ..core.values.callables import awaits
 from ..core.values.errors import InvalidOption
+from ..core.values.handle import Handle
 from .job_class import Job
+from .job_function import JobFunction
+from .job_meta import JobMeta
 
 if TYPE_CHECKING:
     from typing import Unpack
 
     from .calls import PerCall
 
-__all__ = ["AsyncMethodJob", "MethodJob", "delay"]
+__all__ = ["AsyncMethodJob", "Delayed", "DelayedCall", "MethodJob", "delay"]
 
-T = TypeVar("T")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class MethodJob(Job):
@@ -37,8 +41,8 @@ class AsyncMethodJob(Job):
         return await method(*args, **kwargs)
 
 
-class _Delayed:
-    """Looks like the object; calling a method enqueues it and returns the handle."""
+class Delayed:
+    """Stands for the object: to call a method of it enqueues that, and returns the handle."""
 
     __slots__ = ("_object", "_options")
 
@@ -49,37 +53,63 @@ class _Delayed:
     def __repr__(self) -> str:
         return f"delay({self._object!r})"
 
-    def __getattr__(self, name: str) -> Callable[..., Any]:
+    def __getattr__(self, name: str) -> Callable[..., Handle[Any]]:
         method = getattr(self._object, name)  # a missing one fails here, in its own words
         if not callable(method):
             raise InvalidOption("delay", "method", name, "the name of a method")
 
-        def enqueue(*args: Any, **kwargs: Any) -> Any:
-            _check_signature(method, args, kwargs)
-            job: Any = AsyncMethodJob if awaits(method) else MethodJob
-            return job.using(**self._options).perform_async(method, *args, **kwargs)
+        def enqueue(*args: Any, **kwargs: Any) -> Handle[Any]:
+            return _enqueue(method, self._options, args, kwargs)
 
         enqueue.__name__ = name
         return enqueue
 
 
-def delay(obj: T, **options: Unpack[PerCall]) -> T:
-    """An object like ``obj`` whose methods are run as jobs: ``delay(user).welcome("hi")``.
+class DelayedCall(Delayed, Generic[P, R]):
+    """Stands for a callable, too: to call it enqueues the call."""
 
-    The call returns a ``Handle``, though a type checker sees the object's own types, so
-    that the arguments are checked. The object is passed by reference, not copied.
+    __slots__ = ()
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
+        return _enqueue(self._object, self._options, args, kwargs)
+
+
+@overload
+def delay(
+    obj: Callable[P, Coroutine[Any, Any, R]], /, **options: Unpack[PerCall]
+) -> DelayedCall[P, R]: ...
+@overload
+def delay(obj: Callable[P, R], /, **options: Unpack[PerCall]) -> DelayedCall[P, R]: ...
+@overload
+def delay(obj: object, /, **options: Unpack[PerCall]) -> Delayed: ...
+def delay(obj: Any, /, **options: Unpack[PerCall]) -> Any:
+    """What stands for ``obj`` and enqueues: ``delay(user).welcome("hi")``, ``delay(resize)(path)``.
+
+    A call of a method gives a ``Handle[Any]``; a call of the callable itself, which may be a bound
+    method, is typed in full, its own parameters and ``Handle[R]``. The object is passed by
+    reference, not copied.
 
     Args:
-        obj: Any object, class or module.
+        obj: Any object, callable, class or module.
         options: As of ``Job.using``: ``priority``, ``delay`` (seconds), ``retry`` ...
 
     Raises:
-        InvalidOption: For an unknown option or a bad value.
+        InvalidOption: For an unknown option or a bad value, and for a job.
         AttributeError: On access, for a method that does not exist.
         TypeError: On the call, for arguments that do not fit.
     """
+    if isinstance(obj, (JobFunction, JobMeta)):
+        allowed = "an object that is no job yet: this one is, call its perform_async"
+        raise InvalidOption("delay", "obj", obj, allowed)
     MethodJob.using(**options)  # refuses bad options here, not at the first call
-    return cast("T", _Delayed(obj, options))
+    return (DelayedCall if callable(obj) else Delayed)(obj, options)
+
+
+def _enqueue(method: Callable[..., Any], options: PerCall, args: Any, kwargs: Any) -> Handle[Any]:
+    _check_signature(method, args, kwargs)
+    job: Any = AsyncMethodJob if awaits(method) else MethodJob
+    handle: Handle[Any] = job.using(**options).perform_async(method, *args, **kwargs)
+    return handle
 
 
 def _check_signature(method: Callable[..., Any], args: Any, kwargs: Any) -> None:

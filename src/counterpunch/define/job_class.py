@@ -29,14 +29,9 @@ if TYPE_CHECKING:
 
     from ..core.values.rate import Rate
     from ..core.values.retry import Retry
-    from .signatures import (
-        PerformAsync,
-        PerformAt,
-        PerformBulk,
-        PerformIn,
-        PerformNow,
-        UsingOptions,
-    )
+    from .calls import AtStop, Context, DelayedAtStop, Loop, OncePer, OnDuplicate, Overflow, Unique
+    from .rows import PerformBulk
+    from .signatures import PerformAsync, PerformAt, PerformIn, PerformNow, UsingOptions
 
 T = TypeVar("T")
 
@@ -73,7 +68,7 @@ class Job(metaclass=JobMeta):
     if TYPE_CHECKING:
         workers: int
         max_jobs: int | None
-        overflow: str
+        overflow: Overflow
         block_timeout: float | timedelta | None
         pool: str | None
         priority: int
@@ -81,19 +76,19 @@ class Job(metaclass=JobMeta):
         discard_on: type[BaseException] | Collection[type[BaseException]]
         timeout: float | timedelta | None
         expires_in: float | timedelta | None
-        on_shutdown: str
-        delayed_on_shutdown: str
+        on_shutdown: AtStop
+        delayed_on_shutdown: DelayedAtStop
         identity: Any
-        unique: str | None
-        on_duplicate: str
+        unique: Unique | None
+        on_duplicate: OnDuplicate
         rate: Rate | None
-        context: str
-        loop: str
+        context: Context
+        loop: Loop
         every: float | timedelta | None
         cron: str | None
         timezone: str
         jitter: float | timedelta
-        once_per: str
+        once_per: OncePer
         tags: Collection[str]
         log_args: bool
         redact: Any

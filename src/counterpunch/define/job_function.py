@@ -17,7 +17,7 @@ from .using import Using, bulk
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from .calls import PerCall
+    from .calls import ClassOptions, PerCall
 
 __all__ = ["JobFunction", "job", "job_class"]
 
@@ -115,7 +115,7 @@ def job(
 @overload
 def job(function: Callable[P, R], /) -> JobFunction[P, R, R]: ...
 @overload
-def job(**options: Any) -> _Decorator: ...
+def job(**options: Unpack[ClassOptions]) -> _Decorator: ...
 def job(function: Any = None, /, **options: Any) -> Any:
     """Make a plain function a job: ``@job`` or ``@job(workers=4, retry=Retry())``.
 

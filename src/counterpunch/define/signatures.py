@@ -1,12 +1,13 @@
 """How ``perform_async`` and its like get their types from ``perform``: for type checkers only.
 
 Descriptors that read the parameters and the result off the class they are looked up on.
-No plugin is needed; the first overload takes the result out of an ``async def``.
+No plugin is needed; the first overload takes the result out of an ``async def``, the last is of a
+class of which no ``perform`` is known: ``type[J]``, with ``J`` bound to ``Job``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
 from typing import (
     Any,
@@ -46,6 +47,8 @@ class PerformAsync:
     ) -> Callable[P, Handle[R]]: ...
     @overload
     def __get__(self, instance: object, owner: type[Performs[P, R]]) -> Callable[P, Handle[R]]: ...
+    @overload
+    def __get__(self, instance: object, owner: type[Any]) -> Callable[..., Handle[Any]]: ...
     def __get__(self, instance: object, owner: type) -> Any: ...
 
 
@@ -58,6 +61,8 @@ class PerformIn:
     def __get__(
         self, instance: object, owner: type[Performs[P, R]]
     ) -> Callable[Concatenate[float | timedelta, P], Handle[R]]: ...
+    @overload
+    def __get__(self, instance: object, owner: type[Any]) -> Callable[..., Handle[Any]]: ...
     def __get__(self, instance: object, owner: type) -> Any: ...
 
 
@@ -70,6 +75,8 @@ class PerformAt:
     def __get__(
         self, instance: object, owner: type[Performs[P, R]]
     ) -> Callable[Concatenate[datetime | float, P], Handle[R]]: ...
+    @overload
+    def __get__(self, instance: object, owner: type[Any]) -> Callable[..., Handle[Any]]: ...
     def __get__(self, instance: object, owner: type) -> Any: ...
 
 
@@ -78,18 +85,8 @@ class PerformNow:
     def __get__(self, instance: object, owner: type[PerformsAsync[P, R]]) -> Callable[P, R]: ...
     @overload
     def __get__(self, instance: object, owner: type[Performs[P, R]]) -> Callable[P, R]: ...
-    def __get__(self, instance: object, owner: type) -> Any: ...
-
-
-class PerformBulk:
     @overload
-    def __get__(
-        self, instance: object, owner: type[PerformsAsync[P, R]]
-    ) -> Callable[[Iterable[tuple[Any, ...]]], list[Handle[R]]]: ...
-    @overload
-    def __get__(
-        self, instance: object, owner: type[Performs[P, R]]
-    ) -> Callable[[Iterable[tuple[Any, ...]]], list[Handle[R]]]: ...
+    def __get__(self, instance: object, owner: type[Any]) -> Callable[..., Any]: ...
     def __get__(self, instance: object, owner: type) -> Any: ...
 
 
@@ -102,4 +99,6 @@ class UsingOptions:
     def __get__(self, instance: object, owner: type[PerformsAsync[P, R]]) -> TakesOptions[P, R]: ...
     @overload
     def __get__(self, instance: object, owner: type[Performs[P, R]]) -> TakesOptions[P, R]: ...
+    @overload
+    def __get__(self, instance: object, owner: type[Any]) -> TakesOptions[..., Any]: ...
     def __get__(self, instance: object, owner: type) -> Any: ...

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable
 from operator import add
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from ..core.port import Runtime, current, entries
 from ..core.values.backend import engines
@@ -19,6 +19,12 @@ from ..core.values.status import Status
 from ..define.job_function import job_class
 
 __all__ = ["class_names", "find", "jobs", "long_names", "stats", "total_of"]
+
+
+StatusName = Literal[
+    "deferred", "scheduled", "queued", "running", "retrying",
+    "succeeded", "failed", "cancelled", "discarded", "lost",
+]  # fmt: skip
 
 
 def stats() -> Stats:
@@ -122,7 +128,7 @@ def _find_outside(id: str) -> Handle[Any] | None:
 
 def jobs(
     job: Any = None,
-    status: Status | str | None = None,
+    status: Status | StatusName | None = None,
     *,
     identity: Hashable = None,
     tag: str | None = None,
