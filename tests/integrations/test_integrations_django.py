@@ -513,6 +513,31 @@ def test_periodic_jobs_are_armed_by_the_first_request_of_a_process(
     assert started[1:] == [-1]
 
 
+def test_the_connection_of_a_tick_is_closed_with_its_thread() -> None:
+    """A hook of a periodic job asks the database, on a thread that nobody else will look after."""
+    used: list[Any] = []
+    ran = threading.Event()
+
+    class TickJob(Job):
+        every = 0.01
+        once_per = "process"
+
+        def on_enqueue(self) -> None:
+            connection.ensure_connection()
+            used.append(connections["default"])
+
+        def perform(self) -> None:
+            ran.set()
+
+    counterpunch.start()
+    assert ran.wait(LONG)
+    counterpunch.shutdown(LONG)
+    for thread in threading.enumerate():
+        if thread.name == "counterpunch-tick":
+            thread.join(LONG)
+    assert [one.connection for one in used] == [None] * len(used)
+
+
 def test_the_hooks_are_installed_once() -> None:
     from django.apps import apps as registry
 

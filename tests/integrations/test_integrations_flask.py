@@ -114,15 +114,19 @@ def test_a_periodic_job_runs_in_the_app_in_whose_context_it_was_armed() -> None:
     class TickJob(Job):
         every = 60
 
+        def on_enqueue(self) -> None:
+            hooked.append(current_app.name if has_app_context() else None)
+
         def perform(self) -> None:
             seen.append(current_app.name if has_app_context() else None)
 
+    hooked: list[str | None] = []
     for context in (one.app_context(), two.app_context(), nullcontext()):
         with testing.fake() as recorder:
             with context:
                 counterpunch.start()
             recorder.advance(120)
-    assert seen == ["one", "one", "two", "two", None, None]
+    assert seen == hooked == ["one", "one", "two", "two", None, None]
     TickJob.every = None
 
 

@@ -17,6 +17,7 @@ import pytest
 import counterpunch
 from counterpunch import Duplicate, Handle, Job, Rate, Retry, Status, periodic, start
 from counterpunch.core.port import current
+from counterpunch.core.values.clock import VirtualClock
 from counterpunch.recurring import classes
 from counterpunch.testing import fake
 
@@ -482,3 +483,25 @@ def test_health_says_that_no_lock_can_be_kept(
         f"{Everywhere.__qualname__}: no lock of this host can be kept, so it runs in every"
     )
     assert reason.endswith(f"{tmp_path}/counterpunch is no directory")
+
+
+def test_health_says_that_a_run_is_late() -> None:
+    """Whatever holds it up: a middleware that never ends, a process that was stopped."""
+
+    class Late(Job):
+        every = 60
+        jitter = 30
+
+        def perform(self) -> None: ...
+
+    with fake(now=NOON) as recorder:
+        start()
+        clock = current().clock
+        assert isinstance(clock, VirtualClock)
+        clock.move_to(clock.monotonic() + 60 + 30 + 180)
+        assert counterpunch.health().ok
+        clock.move_to(clock.monotonic() + 20)
+        (reason,) = counterpunch.health().reasons
+        assert reason == f"{Late.__qualname__}: its run is 200 s late"
+        recorder.advance(0)
+        assert counterpunch.health().ok

@@ -17,7 +17,9 @@ class Teardown:
     """A context manager whose end changes nothing of what the job did: that a teardown function
     raises is logged. The mail has gone out, and a retry would send it again."""
 
-    def __init__(self, what: str, handle: Handle[Any], around: AbstractContextManager[Any]) -> None:
+    def __init__(
+        self, what: str, handle: Handle[Any] | None, around: AbstractContextManager[Any]
+    ) -> None:
         self._what, self._handle, self._around = what, handle, around
 
     def __enter__(self) -> Any:

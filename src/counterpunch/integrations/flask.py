@@ -96,6 +96,7 @@ def _install() -> None:
         process.keep = keep_the_app
         process.add("around_perform", app_context)
         process.add("around_hooks", app_context)
+        process.add("around_ticks", app_context)
 
 
 def without_request(copy: Callable[[], Context]) -> Callable[[], Context]:
@@ -156,12 +157,14 @@ def _enqueued_in(app: ref[Flask]) -> Iterator[None]:
         _first.reset(token)
 
 
-def app_context(handle: Handle[Any]) -> AbstractContextManager[Any]:
-    """Around an attempt, on the job's thread: a fresh app context."""
+def app_context(handle: object) -> AbstractContextManager[Any]:
+    """Around an attempt, on the job's thread, and a tick: a fresh app context."""
     app = _app.get(None)
     if app is None:
         known = list(apps)
         app = known[0] if len(known) == 1 else None
     if app is None:
         return nullcontext()
-    return Teardown("a teardown function", handle, app.app_context())
+    return Teardown(
+        "a teardown function", handle if isinstance(handle, Handle) else None, app.app_context()
+    )

@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from contextlib import ExitStack
 from contextvars import Context
 from typing import Any
 
@@ -32,10 +33,14 @@ from .schedule import Last, Schedule, schedule_of
 
 __all__ = ["Armed", "Clocks"]
 
+#: The name of a tick's thread.
+TICK = "counterpunch-tick"
 #: A wall clock that is set forward by so many seconds or more is believed once it has shown that
 #: for a while: until then it may have been a wrong reading, and nothing was missed. Less is what
 #: people, NTP and summer time do to it.
 LEAP, DOUBT = 3 * 3600.0, 120.0
+#: Seconds after which ``health()`` says that a run is late.
+LATE = DOUBT + 60.0
 #: Who finds a run that is due in the hands of another process looks again after so many seconds,
 #: and then twice as many; that one may have stopped.
 AGAIN, SELDOM = 1.0, 30.0
@@ -63,9 +68,7 @@ class Armed:
 
     def due_now(self) -> float:
         """``due`` by a clock that may have been set since: a period does not follow it."""
-        if self.schedule.every is not None:
-            self.due += self.offset.look()
-        return self.due
+        return self.due if self.schedule.every is None else self.due + self.offset.step()
 
 
 class Clocks(Clockwork):
@@ -108,7 +111,7 @@ class Clocks(Clockwork):
     def enqueue(self, job: type[Any]) -> Handle[Any] | None:
         """One job of an armed class, on this thread; raises as any enqueue. None if the class's own
         ``perform_async`` has left it out."""
-        call = self.contexts[job].copy().run(tick, job, self.runtime)
+        call = self.contexts[job].copy().run(self._inside, job)
         if call is None:
             return None
         self.latest[job] = call
@@ -141,10 +144,15 @@ class Clocks(Clockwork):
     def problems(self) -> list[str]:
         """Sentences for ``health()``."""
         found = []
-        for job in entries(self.armed):
+        for job, armed in entries(self.armed.items()):
             lock = self.locks.of(job)
             if lock is not None and lock.problem is not None:
                 found.append(f"{job.__qualname__}: {lock.problem}")
+            late = self.clock.time() - armed.due_now() - armed.schedule.jitter
+            if late > LATE and comes_again(job):
+                record = None if lock is None or lock.turn is not None else lock.read()
+                who = "" if record is None else f"; process {record.pid} has the lock"
+                found.append(f"{job.__qualname__}: its run is {late:.3g} s late{who}")
         return found
 
     # The next run
@@ -201,7 +209,7 @@ class Clocks(Clockwork):
         else:
             try:
                 threading.Thread(
-                    target=self._tick, args=(job, armed), name="counterpunch-tick", daemon=True
+                    target=self._tick, args=(job, armed), name=TICK, daemon=True
                 ).start()
             except RuntimeError as exc:
                 message = "no thread could be started for a run of %s (%s); it is tried again"
@@ -267,6 +275,15 @@ class Clocks(Clockwork):
             self.enqueue(job)
         except Duplicate as exc:
             report(logging.INFO, "no run of a periodic job: %s", exc)
+
+    def _inside(self, job: type[Any]) -> Handle[Any] | None:
+        """In a copy of the context that the class was armed in."""
+        call, own_thread = None, threading.current_thread().name == TICK
+        with ExitStack() as stack:
+            for around in process.around_ticks:
+                stack.enter_context(around(own_thread))
+            call = tick(job, self.runtime)
+        return call
 
     def _take_back(self, job: type[Any], lock: HostLock, done: Last, last: Last) -> None:
         """The process stops, and has refused a run: whoever has the lock next does it."""

@@ -46,13 +46,16 @@ class Offset:
         self._clock = clock
         self.seconds = clock.time() - clock.monotonic()
 
-    def look(self) -> float:
+    def step(self) -> float:
         """Seconds by which the clock was set since the last look; 0.0 if it was not."""
-        seconds = self._clock.time() - self._clock.monotonic()
-        step = seconds - self.seconds
-        if abs(step) <= STEP:
-            return 0.0
-        self.seconds = seconds
+        step = self._clock.time() - self._clock.monotonic() - self.seconds
+        return step if abs(step) > STEP else 0.0
+
+    def look(self) -> float:
+        """The same, and it is noted."""
+        step = self.step()
+        if step:
+            self.seconds = self._clock.time() - self._clock.monotonic()
         return step
 
 

@@ -51,8 +51,8 @@ class _Process:
     """The shared handlers, in the order in which they were added."""
 
     __slots__ = (
-        "around_enqueue", "around_hooks", "around_perform", "at_work", "changed", "copy_context",
-        "fresh_context", "keep", "on_error",
+        "around_enqueue", "around_hooks", "around_perform", "around_ticks", "at_work", "changed",
+        "copy_context", "fresh_context", "keep", "on_error",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -62,6 +62,9 @@ class _Process:
         #: For integrations: entered around the hooks that follow an attempt, where its own
         #: ``around_perform`` has been left already.
         self.around_hooks: tuple[Around, ...] = ()
+        #: For integrations: called with True on a thread that exists for one tick of a periodic job
+        #: only, else with False; what they return is entered around its enqueue.
+        self.around_ticks: tuple[Callable[[bool], AbstractContextManager[Any]], ...] = ()
         #: Called on the thread of each worker as it begins: this process has jobs to do.
         self.at_work: tuple[Callable[[], object], ...] = ()
         #: For integrations: called on the caller's thread, return the context variables that

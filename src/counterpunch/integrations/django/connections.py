@@ -21,6 +21,7 @@ def install() -> None:
     if connections_of_a_job not in process.around_perform:
         process.add("around_perform", connections_of_a_job)
         process.add("around_hooks", connections_of_a_job)
+        process.add("around_ticks", connections_of_a_tick)
 
 
 @contextmanager
@@ -44,6 +45,16 @@ def connections_of_a_job(handle: Handle[Any]) -> Iterator[None]:
             safely("closing old connections", handle, close_old_connections)
     else:
         yield
+
+
+@contextmanager
+def connections_of_a_tick(own_thread: bool) -> Iterator[None]:
+    """Around the enqueue of a periodic job, which may run middleware and hooks."""
+    try:
+        yield
+    finally:
+        if own_thread:
+            safely("closing connections", None, connections.close_all)
 
 
 @contextmanager
