@@ -278,12 +278,12 @@ class Clocks(Clockwork):
 
     def _inside(self, job: type[Any]) -> Handle[Any] | None:
         """In a copy of the context that the class was armed in."""
-        call, own_thread = None, threading.current_thread().name == TICK
-        with ExitStack() as stack:
+        own_thread = threading.current_thread().name == TICK
+        stack: ExitStack[None] = ExitStack()
+        with stack:
             for around in process.around_ticks:
                 stack.enter_context(around(own_thread))
-            call = tick(job, self.runtime)
-        return call
+            return tick(job, self.runtime)
 
     def _take_back(self, job: type[Any], lock: HostLock, done: Last, last: Last) -> None:
         """The process stops, and has refused a run: whoever has the lock next does it."""

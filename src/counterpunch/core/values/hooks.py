@@ -64,7 +64,7 @@ class _Process:
         self.around_hooks: tuple[Around, ...] = ()
         #: For integrations: called with True on a thread that exists for one tick of a periodic job
         #: only, else with False; what they return is entered around its enqueue.
-        self.around_ticks: tuple[Callable[[bool], AbstractContextManager[Any]], ...] = ()
+        self.around_ticks: tuple[Callable[[bool], AbstractContextManager[Any, None]], ...] = ()
         #: Called on the thread of each worker as it begins: this process has jobs to do.
         self.at_work: tuple[Callable[[], object], ...] = ()
         #: For integrations: called on the caller's thread, return the context variables that
