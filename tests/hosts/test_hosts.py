@@ -197,7 +197,7 @@ PERIODIC = [
 
 
 #: Said with the first job on a server that SIGTERM ends at once.
-DEAF = "knows nothing of SIGTERM, which ends the process at once"
+DEAF = "knows nothing of SIGTERM: it ends the process at once"
 
 
 class Stopped(NamedTuple):

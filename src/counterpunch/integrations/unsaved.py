@@ -58,9 +58,9 @@ def unsaved_at_sigterm() -> bool:
         if (frame.f_code.co_filename, frame.f_code.co_name) in loops:
             report(
                 logging.WARNING,
-                "this server knows nothing of SIGTERM, which ends the process at once and takes "
-                "the queued jobs along: call counterpunch.configure(signals=True), or run the app "
-                "under a server for production",
+                "this server knows nothing of SIGTERM: it ends the process at once (process 1 of a "
+                "container is killed some seconds later), and the queued jobs with it: call "
+                "counterpunch.configure(signals=True), or use a server for production",
             )
             return True
     return False
