@@ -295,3 +295,20 @@ def test_an_argument_that_is_large_costs_a_record_little(
         assert tracemalloc.get_traced_memory()[1] < 1_000_000
     finally:
         tracemalloc.stop()
+
+
+def test_an_id_cannot_be_guessed_from_another() -> None:
+    """Of the same class, one after the other: neither by counting on nor by leaving out."""
+
+    class Counted(Job):
+        def perform(self) -> None: ...
+
+    first, second = Counted.perform_in(60), Counted.perform_in(60)
+    head, _, seal = first.id.rpartition("-")
+    assert counterpunch.find(first.id) is first
+    assert len(seal) == 12
+    assert second.id.rpartition("-")[2] != seal
+    guesses = [head, f"{head}-", f"{head}-{'0' * 12}", f"{second.id.rpartition('-')[0]}-{seal}"]
+    for guess in (*guesses, first.id.upper(), f"{first.id}0", f"0{first.id}", ""):
+        assert counterpunch.find(guess) is None or guess == first.id
+    Counted.cancel_all()

@@ -65,16 +65,17 @@ def test_a_job_is_found_wherever_it_is(place: str) -> None:
 def test_an_id_that_no_job_has_yet_costs_no_look() -> None:
     """The counters of the class say so; of a ``unique`` one there are two."""
     parts = Looking()
-    made, prefix = call(parts.of), parts.of.prefix
+    made = call(parts.of)
     refuse(parts.of, *TABLES)
     unique = parts.of.ledger.drawn.numbers
     next(unique)
     first = next(unique) - 1
     for number in (made.number + 1, 10**9, first + 2, first + 10**9):
-        assert parts.find(f"{prefix}{number:x}") is None
+        assert parts.find(parts.of.id_of(number)) is None
+        assert parts.find(f"{parts.of.prefix}{made.number:x}-{'0' * 12}") is None, "a guess"
     for number in (made.number, first, first + 1):  # of these one has to look
         with pytest.raises(AssertionError, match="looked at"):
-            parts.find(f"{prefix}{number:x}")
+            parts.find(parts.of.id_of(number))
 
 
 def test_who_finds_a_job_looks_no_further() -> None:

@@ -54,8 +54,8 @@ class Lane:
         "expiry", "gate", "here", "history", "hold", "index", "job", "keeper", "ledger", "left",
         "lineup", "max_jobs", "monotonic", "moves", "numbers", "on_app", "options", "overdue",
         "parked", "paused", "plan", "pool", "prefix", "queue", "recent", "retrying",
-        "running", "scheduled", "scheduler", "sleepers", "stage", "starts", "stopped", "succeeds",
-        "tickets", "timings", "tokens", "vacancies", "wake_one", "watchers",
+        "running", "scheduled", "scheduler", "secret", "sleepers", "stage", "starts", "stopped",
+        "succeeds", "tickets", "timings", "tokens", "vacancies", "wake_one", "watchers",
     )  # fmt: skip
 
     def __init__(
@@ -72,7 +72,7 @@ class Lane:
         self.job = job
         self.gate: Gate = job._gate
         self.pool = pool
-        self.prefix = f"{site.token}-{index:x}-"
+        self.prefix, self.secret = f"{site.token}-{index:x}-", site.secret
         # Of the site and the pool, one step nearer for the hot path.
         self.here, self.stage, self.scheduler = site.mark, site.stage, site.scheduler
         self.history, self.watchers, self.tokens = site.history, site.watchers, site.tokens
@@ -124,6 +124,12 @@ class Lane:
         self.succeeds = self.ledger.ended[SUCCEEDED].numbers
         self.timings = self.ledger.timings
         self.adopt(plan)
+
+    def id_of(self, number: int) -> str:
+        """The id of its job of that number, which ends with 48 bits of a keyed hash of it. Bytes
+        are hashed with SipHash, which is made for that."""
+        text = f"{self.prefix}{number:x}"
+        return f"{text}-{hash(self.secret + text.encode()) & 0xFFFFFFFFFFFF:012x}"
 
     def adopt(self, plan: Plan) -> None:
         """Take over the options of the class, at first use and whenever they change."""

@@ -37,6 +37,8 @@ class Site:
         self.mark = fork_mark()
         #: What the ids of its jobs begin with.
         self.token = os.urandom(4).hex()
+        #: Goes into what they end with: who knows one id cannot guess the next.
+        self.secret = os.urandom(16)
         self.chance = Chance()
         self.watchers = Watchers()
         self.keys = Keys()

@@ -79,8 +79,10 @@ class Record:
 
     @property
     def id(self) -> str:
-        """Unique within this process and very likely beyond it; opaque."""
-        return f"{self.lane.prefix}{self.number:x}"
+        """Unique within this process and very likely beyond it; opaque, and not to be guessed from
+        that of another job."""
+        id: str = self.lane.id_of(self.number)
+        return id
 
     @property
     def job(self) -> type[Any]:

@@ -113,13 +113,13 @@ class Whereabouts:
 
     def find(self, id: str) -> Call | None:
         """The job of that id, if it is alive or remembered."""
-        prefix, _, digits = id.rpartition("-")
+        prefix, _, digits = id.rpartition("-")[0].rpartition("-")
         lanes = self._registry.of_prefix(f"{prefix}-")
         try:
             number = int(digits, 16)
         except ValueError:
             number = -1
-        if lanes and (f"{number:x}" != digits or not lanes[0].ledger.issued(number)):
+        if lanes and (lanes[0].id_of(number) != id or not lanes[0].ledger.issued(number)):
             return None  # not as ``Handle.id`` writes it, or nobody's yet
         for calls in (
             self._history.each(),
