@@ -241,7 +241,7 @@ def steer(chance: random.Random, job: Any) -> None:
         time.sleep(chance.random() * 0.002)
         job.resume()
     elif what == 1:
-        chance.choice((Retried, Rated)).workers = chance.randrange(1, 5)
+        chance.choice((Retried, Rated)).workers = chance.randrange(2, 5)
     elif what == 2:
         counterpunch.configure(max_threads=chance.choice((None, 2, 3, 6)))
     elif what == 3 and chance.random() < 0.2:

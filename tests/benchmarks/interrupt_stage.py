@@ -198,6 +198,7 @@ class Stage:
     def use(self, cls: Any) -> Any:
         if cls not in self.classes:
             self.classes.append(cls)
+            cls._gate.paused = False  # by the place before
         return cls
 
     def add(self, handle: Any) -> Any:

@@ -151,7 +151,7 @@ class Stage:
         installed.heirs, installed.ending = {}, False
         config.pools = {"simulated": random.choice((1, 2))}
         for cls in self.classes:
-            cls._gate.lane = None
+            cls._gate.lane, cls._gate.paused = None, False
         installed.runtime = runtime = Runtime(clock=self.world.clock)
         self.scene = scene = kind(self, runtime)
         config.on_lost = scene.told.extend

@@ -26,7 +26,7 @@ class Local:
 class Failing(Job):
     """Raises what it is given, or makes it."""
 
-    workers = max_jobs = 1
+    max_jobs = 1
     overflow = "caller_runs"
 
     def perform(self, make: Callable[[], BaseException]) -> None:
@@ -72,8 +72,9 @@ def overflowing() -> None:
         gate.wait(LONG)
         return Boom()
 
-    Failing.perform_async(hold)
-    assert entered.acquire(timeout=LONG)
+    for _ in range(Failing.options["workers"]):
+        Failing.perform_async(hold)
+        assert entered.acquire(timeout=LONG)
     Failing.perform_async(Boom)
     handle = Failing.perform_async(Boom)
     gate.set()

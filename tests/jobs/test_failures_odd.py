@@ -18,7 +18,7 @@ from counterpunch import Discard, Handle, Job, Retry, Status, testing
 class Failing(Job):
     """Raises what it is given, or makes it."""
 
-    workers = max_jobs = 1
+    max_jobs = 1
     overflow = "caller_runs"
 
     def perform(self, make: Callable[[], BaseException]) -> None:

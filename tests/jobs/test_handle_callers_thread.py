@@ -41,7 +41,7 @@ def test_the_end_of_a_job_on_a_callers_thread_wakes_who_waits_for_idleness(kind:
     entered, gate, hold = threading.Semaphore(0), threading.Event(), threading.Event()
 
     class Here(Job):
-        workers = max_jobs = 1
+        max_jobs = 1
         overflow = "caller_runs"
 
         def perform(self, name: str) -> None:
@@ -62,8 +62,9 @@ def test_the_end_of_a_job_on_a_callers_thread_wakes_who_waits_for_idleness(kind:
             Here.perform_async("here")
 
     if kind == "caller_runs":
-        Here.perform_async("on the worker")
-        assert entered.acquire(timeout=LONG)
+        for _ in range(Here.options["workers"]):
+            Here.perform_async("on the worker")
+            assert entered.acquire(timeout=LONG)
         Here.perform_async("queued")
     caller = threading.Thread(target=run, daemon=True)
     caller.start()

@@ -93,11 +93,12 @@ def room() -> None:
 
 def here_by_overflow() -> None:
     class Full(Gate):
-        workers, max_jobs, overflow = 1, 1, "caller_runs"
+        workers, max_jobs, overflow = 2, 1, "caller_runs"
 
-    running = Full.perform_async()
-    while running.status is not Status.RUNNING:
-        time.sleep(0.001)
+    for _ in range(2):
+        running = Full.perform_async()
+        while running.status is not Status.RUNNING:
+            time.sleep(0.001)
     Full.perform_async()
     opened_soon()
     Full.perform_async()

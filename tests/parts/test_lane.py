@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 import pytest
@@ -95,10 +96,13 @@ def test_changed_options_are_adopted() -> None:
     ("starts", "retries", "over"), [(4, 5, False), (8, 2, False), (7, 3, True), (5, 5, True)]
 )
 def test_a_budget_is_over_once_retries_are_its_share(starts: int, retries: int, over: bool) -> None:
-    """Of the last hundred, from the tenth on; the budget here is 0.3."""
+    """Of the last hundred, from the tenth on; the budget here is 0.3. A minute later it is free."""
     one = lane()
-    one.recent.extend([False] * starts + [True] * retries)
+    now = one.monotonic()
+    one.recent.extend([(now, False)] * starts + [(now, True)] * retries)
     assert one.over_budget(0.3) is over
+    one.recent = deque((instant - 60.0, retry) for instant, retry in one.recent)
+    assert not one.over_budget(0.3)
 
 
 def test_every_accepted_job_is_counted_where_it_is() -> None:

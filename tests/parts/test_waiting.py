@@ -103,9 +103,12 @@ def test_during_a_drain_the_policy_says_what_becomes_of_a_delay(
 ) -> None:
     """The deadline is in ten seconds."""
     one = Wait(delayed_on_shutdown=policy)
+    made = one.delayed(seconds)
+    one.site.stage.began = one.clock.monotonic() + 1.0
     one.site.stage.deadline = one.clock.monotonic() + 10.0
     one.site.stage.enter(DRAINING)
-    assert one.delayed(seconds).state is state
+    one.waiting.settle(one.of)
+    assert made.state is state
 
 
 @pytest.mark.parametrize(("phase", "state"), [(QUIET, SCHEDULED), (STOPPED, LOST)])

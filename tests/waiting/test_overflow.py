@@ -17,7 +17,7 @@ POLICIES = ("raise", "discard", "discard_oldest", "caller_runs", "block")
 
 
 class Counter:
-    """One worker that is held by its first job, and a queue of bounded length behind it."""
+    """Workers that are held by their first jobs, and a queue of bounded length behind them."""
 
     def __init__(self, **options: Any) -> None:
         self.started = threading.Event()
@@ -27,7 +27,7 @@ class Counter:
         counter = self
 
         class Till(Job):
-            workers = 1
+            workers = 2 if options.get("overflow") == "caller_runs" else 1
 
             def perform(self, name: Any = None) -> Any:
                 if name == "held":
@@ -42,8 +42,10 @@ class Counter:
         self.job: Any = Till
 
     def hold(self) -> Handle[Any]:
-        handle: Handle[Any] = self.job.perform_async("held")
-        assert self.started.wait(LONG)
+        for _ in range(self.job.workers):
+            self.started.clear()
+            handle: Handle[Any] = self.job.perform_async("held")
+            assert self.started.wait(LONG)
         return handle
 
     def fill(self) -> list[Handle[Any]]:

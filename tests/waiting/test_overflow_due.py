@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ def recorder() -> Iterator[testing.Fake]:
 
 
 def full_queue(
-    recorder: testing.Fake, policy: str, retrying: bool, **options: Any
+    recorder: testing.Fake, policy: str, retrying: bool = False, **options: Any
 ) -> tuple[Handle[Any], Handle[Any]]:
     """A delayed job (scheduled, or waiting for its retry) that falls due on a full queue; and
     the one that fills it. The recorder's clock stands at that instant."""
@@ -54,18 +55,13 @@ def full_queue(
     return late, blocker
 
 
-@pytest.fixture(params=[False, True], ids=["scheduled", "retrying"])
-def retrying(request: pytest.FixtureRequest) -> bool:
-    return bool(request.param)
-
-
 @pytest.mark.parametrize("policy", ["raise", "discard"])
 def test_due_on_a_full_queue_is_discarded(
-    recorder: testing.Fake, policy: str, retrying: bool, caplog: pytest.LogCaptureFixture
+    recorder: testing.Fake, policy: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """``"raise"`` has nobody to raise to: discarded, and reported as an error."""
     caplog.set_level("INFO")
-    late, blocker = full_queue(recorder, policy, retrying)
+    late, blocker = full_queue(recorder, policy)
     assert late.status is Status.DISCARDED
     assert "fell due on a full queue (max_jobs=1)" in late.error
     records = [r for r in caplog.records if "fell due on a full queue" in r.getMessage()]
@@ -76,21 +72,104 @@ def test_due_on_a_full_queue_is_discarded(
     assert counterpunch.stats().total.discarded == 1
 
 
-def test_due_on_a_full_queue_drops_the_oldest(recorder: testing.Fake, retrying: bool) -> None:
+@pytest.mark.parametrize("policy", ["raise", "discard", "discard_oldest", "caller_runs", "block"])
+def test_another_attempt_always_has_room(recorder: testing.Fake, policy: str) -> None:
+    """The job was admitted once: it has begun, and it is not given up because others wait."""
+    late, blocker = full_queue(recorder, policy, retrying=True)
+    assert (late.status, blocker.status) == (Status.QUEUED, Status.QUEUED)
+    recorder.drain()
+    assert late.result() == "late"
+    assert blocker.result() == "blocker"
+
+
+def test_what_makes_room_has_not_begun(recorder: testing.Fake) -> None:
+    """``"discard_oldest"`` takes the oldest of those that wait for their first attempt."""
+    late, blocker = full_queue(recorder, "discard_oldest", retrying=True)
+    first, second = late.job.perform_async("a"), late.job.perform_async("b")
+    assert [one.status for one in (late, blocker, first, second)] == [
+        Status.QUEUED,
+        Status.DISCARDED,
+        Status.DISCARDED,
+        Status.QUEUED,
+    ]
+
+
+@pytest.mark.parametrize("policy", ["raise", "discard"])
+def test_run_now_on_a_full_queue_says_so(recorder: testing.Fake, policy: str) -> None:
+    """Somebody is there to be told: the job waits on, for the time that it had."""
+
+    class Full(Job):
+        max_jobs, overflow = 1, policy
+
+        def perform(self) -> None: ...
+
+    queued, late = Full.perform_async(), Full.perform_in(60)
+    at = Full.perform_at(recorder.now + timedelta(seconds=90))
+    for handle in (late, at):
+        due = handle.run_at
+        with pytest.raises(QueueFull, match=f"{handle.id}.* was not queued: max_jobs=1"):
+            handle.run_now()
+        with pytest.raises(QueueFull, match="was not queued"):
+            handle.reschedule(0)
+        assert (handle.status, handle.run_at) == (Status.SCHEDULED, due)
+    recorder.drain()
+    assert queued.status is Status.SUCCEEDED
+    assert late.run_now()
+    recorder.advance(89)
+    assert (late.status, at.status) == (Status.SUCCEEDED, Status.SCHEDULED)
+    recorder.advance(1)
+    assert at.status is Status.SUCCEEDED
+
+
+@pytest.mark.parametrize("policy", ["discard_oldest", "caller_runs", "block"])
+def test_run_now_on_a_full_queue_makes_room_or_waits_for_it(
+    recorder: testing.Fake, policy: str
+) -> None:
+    """As a job that falls due: it is due now, and the answer says so."""
+
+    class Full(Job):
+        max_jobs, overflow = 1, policy
+
+        def perform(self) -> None: ...
+
+    Full.perform_async()
+    late = Full.perform_in(60)
+    assert late.run_now()
+    recorder.drain()
+    assert late.status is Status.SUCCEEDED
+
+
+def test_run_now_of_a_waiting_retry_on_a_full_queue(recorder: testing.Fake) -> None:
+    """It has room in any case."""
+
+    class Again(Job):
+        max_jobs, retry = 1, Retry(2, wait=60, jitter=0)
+
+        def perform(self, fails: bool) -> None:
+            if fails and self.attempt == 1:
+                raise OSError
+
+    late = Again.perform_async(True)
+    recorder.drain()
+    Again.perform_async(False)
+    assert late.run_now()
+    recorder.drain()
+    assert late.status is Status.SUCCEEDED
+
+
+def test_due_on_a_full_queue_drops_the_oldest(recorder: testing.Fake) -> None:
     """``"discard_oldest"``: the job that waits makes room for the one that is due."""
-    late, blocker = full_queue(recorder, "discard_oldest", retrying)
+    late, blocker = full_queue(recorder, "discard_oldest")
     assert (late.status, blocker.status) == (Status.QUEUED, Status.DISCARDED)
     recorder.drain()
     assert late.result() == "late"
 
 
 @pytest.mark.parametrize("policy", ["caller_runs", "block"])
-def test_due_on_a_full_queue_waits_for_room(
-    recorder: testing.Fake, policy: str, retrying: bool
-) -> None:
+def test_due_on_a_full_queue_waits_for_room(recorder: testing.Fake, policy: str) -> None:
     """Nobody is there to run it or to block: it stays where it waits until there is room."""
-    late, blocker = full_queue(recorder, policy, retrying)
-    assert late.status is (Status.RETRYING if retrying else Status.SCHEDULED)
+    late, blocker = full_queue(recorder, policy)
+    assert late.status is Status.SCHEDULED
     assert recorder.perform_one() is blocker
     assert late.status is Status.QUEUED
     assert recorder.perform_one() is late
@@ -98,10 +177,10 @@ def test_due_on_a_full_queue_waits_for_room(
 
 
 def test_due_on_a_blocked_queue_gives_up_after_the_timeout(
-    recorder: testing.Fake, retrying: bool, caplog: pytest.LogCaptureFixture
+    recorder: testing.Fake, caplog: pytest.LogCaptureFixture
 ) -> None:
     """``"block"`` waits ``block_timeout`` for it as for a producer, then discards it."""
-    late, _ = full_queue(recorder, "block", retrying, block_timeout=5)
+    late, _ = full_queue(recorder, "block", block_timeout=5)
     runtime = recorder._runtime
     for seconds, status in ((4.9, late.status), (0.1, Status.DISCARDED)):
         runtime.clock.move_to(runtime.clock.monotonic() + seconds)
@@ -112,11 +191,9 @@ def test_due_on_a_blocked_queue_gives_up_after_the_timeout(
 
 
 @pytest.mark.parametrize("policy", ["caller_runs", "block"])
-def test_a_job_that_waits_for_room_can_be_cancelled(
-    recorder: testing.Fake, policy: str, retrying: bool
-) -> None:
+def test_a_job_that_waits_for_room_can_be_cancelled(recorder: testing.Fake, policy: str) -> None:
     """It ends as cancelled, and the room goes to the next in line."""
-    late, _ = full_queue(recorder, policy, retrying)
+    late, _ = full_queue(recorder, policy)
     cls = late.job
     second = cls.perform_in(0.5, "second")
     runtime = recorder._runtime
@@ -129,14 +206,12 @@ def test_a_job_that_waits_for_room_can_be_cancelled(
 
 
 @pytest.mark.parametrize("policy", ["caller_runs", "block"])
-def test_a_job_that_waits_for_room_can_be_rescheduled(
-    recorder: testing.Fake, policy: str, retrying: bool
-) -> None:
+def test_a_job_that_waits_for_room_can_be_rescheduled(recorder: testing.Fake, policy: str) -> None:
     """It then waits for its new time: room does not start it early, and nothing ends it."""
-    late, _ = full_queue(recorder, policy, retrying, block_timeout=5)
+    late, _ = full_queue(recorder, policy, block_timeout=5)
     assert late.reschedule(3600)
     recorder.drain()
-    assert late.status is (Status.RETRYING if retrying else Status.SCHEDULED)
+    assert late.status is Status.SCHEDULED
     assert recorder.advance(3599) == 0
     assert not late.done()
     assert recorder.advance(1) == 1
@@ -230,9 +305,9 @@ def test_a_job_started_on_its_way_to_the_wait_for_room_keeps_its_time_limit() ->
     late.result(LONG)
 
 
-def test_a_second_wait_for_room_has_all_of_its_time(recorder: testing.Fake, retrying: bool) -> None:
+def test_a_second_wait_for_room_has_all_of_its_time(recorder: testing.Fake) -> None:
     """What was left of the first one does not end it, and leaves nothing in the scheduler."""
-    late, _ = full_queue(recorder, "block", retrying, block_timeout=5)
+    late, _ = full_queue(recorder, "block", block_timeout=5)
     runtime = recorder._runtime
 
     def pass_time(seconds: float) -> None:

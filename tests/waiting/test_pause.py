@@ -102,7 +102,7 @@ def test_a_job_that_a_worker_has_just_taken_when_the_class_is_paused_goes_back(
     execute, paused, ran = getattr(pool_module, name), threading.Event(), []
 
     class TakenJob(Job):
-        workers = 1
+        workers = 2 if shared else 1
         pool = "taken" if shared else None
         timeout = 60.0 if shared else None  # not one for the short way
 

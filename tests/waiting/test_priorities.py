@@ -201,7 +201,6 @@ def test_a_call_queued_in_another_pool_counts_is_seen_and_can_be_steered() -> No
 
     class GuestJob(Job):
         max_jobs = 3
-        workers = 1
 
         def perform(self, name: str) -> None:
             ran.append(name)

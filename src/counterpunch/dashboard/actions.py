@@ -85,7 +85,11 @@ class _Pressed(str):
 
 
 def _run(call: Handle[Any]) -> str:
-    if not call.run_now():
+    try:
+        now = call.run_now()
+    except CounterpunchError as exc:  # QueueFull
+        raise Refused(clip(str(exc))) from None
+    if not now:
         raise Refused("The job no longer waits for a time.")
     return "now"
 

@@ -115,6 +115,15 @@ def resolve(cls: type, owner: str) -> Options:
     if options.unique is not None and options.identity is None:
         allowed = "None, unless the class has an identity to compare by"
         raise InvalidOption(owner, "unique", options.unique, allowed)
+    if options.workers == 1 and options.pool is not None:
+        allowed = (
+            f"left out with pool={options.pool!r}, whose threads run jobs side by side: a strictly "
+            f"serial class has a pool of its own, or one with a single thread"
+        )
+        raise InvalidOption(owner, "workers", 1, allowed)
+    if options.workers == 1 and options.overflow == "caller_runs":
+        allowed = "another policy with workers=1: a caller would run a job beside the serial ones"
+        raise InvalidOption(owner, "overflow", options.overflow, allowed)
     if options.every is not None and options.cron is not None:
         raise InvalidOption(owner, "cron", options.cron, "None, because the class also has every")
     if options.loop == "app" and options.overflow == "caller_runs":

@@ -22,7 +22,7 @@ from ..values.hooks import context_for, enter_around, process, report
 from ..values.mode import Mode
 from ..values.plan import identity_of
 from ..values.record import NO_KWARGS
-from ..values.status import DEFERRED, DISCARDED, QUEUED, RETRYING, SCHEDULED, TERMINAL
+from ..values.status import CANCELLED, DEFERRED, DISCARDED, QUEUED, RETRYING, SCHEDULED, TERMINAL
 from ..values.times import due_at, due_in
 from ..workers.registry import Registry
 from ..workers.whereabouts import Whereabouts
@@ -62,7 +62,8 @@ class Admission:
         room: Room,
         open_gate: Callable[[Lane], object],
     ) -> None:
-        self._stage, self._clock, self._keys, self._mode = site.stage, site.clock, site.keys, mode
+        self._stage, self._clock, self._mode = site.stage, site.clock, mode
+        self._keys, self._tokens = site.keys, site.tokens
         self._taking, self._registry, self._whereabouts = taking, registry, whereabouts
         self._endings, self._rating, self._waiting = endings, rating, waiting
         self._duplicates, self._deferring = duplicates, deferring
@@ -208,7 +209,7 @@ class Admission:
         plan.check(*args, **kwargs)
         if config.strict_args is not None:
             args, kwargs = strict.round_trip(owner, args, kwargs, plan.options, options)
-        due, when, rest = self._due(owner, options)
+        due, when, rest = self._due(lane, options)
         now = self._clock.monotonic()
         at_once = due is None or due <= now
         key = identity_of(lane.job, plan, args, kwargs)
@@ -241,15 +242,15 @@ class Admission:
         return call, None if at_once else due, policy, True
 
     def _due(
-        self, owner: str, options: dict[str, Any] | None
+        self, lane: Lane, options: dict[str, Any] | None
     ) -> tuple[float | None, float | None, dict[str, Any] | None]:
         """When a job is due (None: now), by which epoch time if by one, and its other options."""
         if options is None:
             return None, None, None
         due = when = None
-        rest = dict(options)
+        rest, owner = dict(options), lane.job.__qualname__
         if rest.get("pool") is not None:
-            self._registry.shared_pool(rest["pool"], owner)
+            self._registry.shared_pool(rest["pool"], owner, lane.options.workers)
         if "delay" in rest:
             due = self._clock.monotonic() + due_in(owner, rest.pop("delay"))
         if "at" in rest:
@@ -284,3 +285,5 @@ class Admission:
             raise
         finally:
             lane.announced.discard(call)
+        if call in self._tokens.cancels and call.state not in TERMINAL:
+            self._endings.end(call, CANCELLED, "cancelled or replaced as it was enqueued")

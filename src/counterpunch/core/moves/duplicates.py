@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from functools import partial
 from typing import Any
 
@@ -25,6 +26,10 @@ __all__ = ["REPLACED", "Duplicates"]
 
 #: Why a job was cancelled in whose place another one is.
 REPLACED = "replaced by a newer job of the same identity"
+
+
+#: So often, for a tenth of a second, a job is looked for that is on its way from place to place.
+TRIES = 100
 
 
 class Duplicates:
@@ -77,18 +82,23 @@ class Duplicates:
             self._taking.new(call, partial(end, status=DISCARDED, reason=reason, cause="duplicate"))
             return call
         if choice == "replace":
-            if self._replace(holder):
+            if self._replace(holder) or holder.state in TERMINAL:
                 return None
             report(logging.INFO, "%r runs and cannot be replaced; its handle is returned", holder)
         return holder
 
     def _replace(self, holder: Call) -> bool:
-        """Cancel a job that waits; False if it runs, has ended, or is nowhere just now."""
-        for _ in range(3):  # it may be on its way from one place to the next
+        """Cancel a job that waits, or is just being enqueued; False if it runs or has ended."""
+        if self._steering.cancel_enqueue(holder):
+            self._keys.free(holder)  # for the newer one; it ends once its middleware is through
+            return True
+        for turn in range(TRIES):
             if holder.state is RUNNING or holder.state in TERMINAL:
                 break
             if self._steering.take_back(holder, self._replaced):
                 return True
+            if turn > 2:  # another thread has it in hand, from one place to the next
+                time.sleep(0.001)
         return False
 
     def _replaced(self, call: Call) -> None:

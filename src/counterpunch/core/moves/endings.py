@@ -61,7 +61,8 @@ class Endings:
         ended, pending = lane.ledger.ended[status].numbers, timings.durations.pending
         discards = timings.discards[cause].numbers if status is DISCARDED else _NOTHING
         started = call.started or now
-        times = (started - call.due, now - started) if reason is None else ()
+        attempted = reason is None and not (more is not None and more.spent)
+        times = (started - call.due, now - started) if attempted else ()
         number = 0
         # In one breath: the job is counted, ended and remembered.
         pending += times

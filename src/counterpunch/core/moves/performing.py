@@ -41,12 +41,25 @@ class Performing:
         False if it was put elsewhere. ``forced`` leaves out expiry, rate and budget."""
         lane: Lane = call.lane
         now = lane.monotonic()
+        if self._spent(call, now):
+            return True
         if not forced and not self._in_time(call, lane, now):
             return False
         timeout = call.option("timeout")
         if timeout is not None and self._stage.threads:
             call.extra().timer = self._overrun.watch(call, timeout, now)
         return True
+
+    @staticmethod
+    def _spent(call: Call, now: float) -> bool:
+        """True if it is too late for another attempt, which is to be told to the job's hooks."""
+        more = call.more
+        if more is None or more.first_started is None:
+            return False
+        retry = call.option("retry")
+        limit = None if retry is None else retry.max_elapsed
+        more.spent = limit is not None and now > more.first_started + limit
+        return bool(more.spent)
 
     def _in_time(self, call: Call, lane: Lane, now: float) -> bool:
         if self._expiry.over(call):
@@ -58,7 +71,7 @@ class Performing:
             self._keys.free(call)
         retry = call.option("retry")
         if retry is not None and retry.budget is not None and call.attempt == 0:
-            lane.recent.append(False)
+            lane.recent.append((now, False))
         return True
 
     def settle(self, call: Call, status: Status) -> None:

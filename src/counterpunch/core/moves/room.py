@@ -14,7 +14,7 @@ from ..values.stage import OPEN, QUIET, STOPPED
 from ..values.status import DISCARDED, FAILED
 from ..workers.here import Here
 from .endings import Endings
-from .waiting import Waiting
+from .waiting import Waiting, refuse_full
 
 __all__ = ["Room"]
 
@@ -66,8 +66,7 @@ class Room:
             f"{lane.job.__qualname__} was not enqueued: max_jobs={lane.max_jobs} jobs wait already"
         )
         if policy == "raise":
-            way_out = "raise max_jobs, add workers, or choose another overflow policy"
-            raise QueueFull(f"{refused}; {way_out}")
+            refuse_full(lane, f"{lane.job.__qualname__} was not enqueued")
         if policy == "block":
             if not self._stage.threads:
                 why = "in a test mode nothing makes room while the caller blocks"

@@ -15,7 +15,7 @@ from .endings import Endings
 from .queueing import Queueing
 from .rating import Rating
 from .taking import Follow, Taking
-from .waiting import Waiting
+from .waiting import Waiting, refuse_full
 
 __all__ = ["Steering"]
 
@@ -47,6 +47,8 @@ class Steering:
 
     def cancel(self, call: Call) -> bool:
         """True if the job will now never start (again); else its cancel token is set."""
+        if self.cancel_enqueue(call):
+            return True
         for _ in range(3):  # it may be on its way from one place to the next
             state = call.state
             if state in TERMINAL:
@@ -58,6 +60,18 @@ class Steering:
         self._tokens.cancels.add(call)
         if call.state in TERMINAL:
             self._tokens.cancels.discard(call)
+        return False
+
+    def cancel_enqueue(self, call: Call) -> bool:
+        """Have a job end that is just being enqueued, once its middleware and hook are through;
+        False if they are."""
+        lane: Lane = call.lane
+        if call not in lane.announced:
+            return False
+        self._tokens.cancels.add(call)
+        if call in lane.announced:
+            return True  # whoever enqueues it looks for the token afterwards
+        self._tokens.cancels.discard(call)
         return False
 
     def _cancelled(self, call: Call) -> None:
@@ -91,18 +105,29 @@ class Steering:
         return True
 
     def reschedule(self, call: Call, seconds: float) -> bool:
-        """Make a waiting job due in so many seconds; False if it does not wait for a time."""
+        """Make a waiting job due in so many seconds; False if it does not wait for a time.
+
+        Raises:
+            QueueFull: If it is to be due now, and would be discarded.
+        """
         if call.state is DEFERRED or call.state is RUNNING or call.state in TERMINAL:
             return False
         if seconds == 0.0 and (call.state is QUEUED or call in call.lane.lineup.table):
             return True  # it is due already, and keeps its place
-        if not self.take_back(call, partial(self._reschedule, seconds=seconds)):
+        full: list[Call] = []
+        if not self.take_back(call, partial(self._reschedule, seconds=seconds, full=full)):
             return False
+        if full:
+            refuse_full(call.lane, f"{call!r} was not queued")
         self._moved()  # it left a queue, and no worker falls asleep after it
         return True
 
-    def _reschedule(self, call: Call, seconds: float) -> None:
+    def _reschedule(self, call: Call, seconds: float, full: list[Call]) -> None:
         lane: Lane = call.lane
+        if seconds == 0.0 and self._waiting.refuses(call):
+            full.append(call)
+            self._waiting.schedule(call, call.due)  # as before: somebody is there to be told
+            return
         call.extra().when = None
         call.due = self._clock.monotonic() + seconds
         if seconds == 0.0:
@@ -126,7 +151,7 @@ class Steering:
         lane = self._registry.lane(job)
         self._registry.must_be_here(job, "it cannot be resumed")
         release = partial(self._queueing.release_hold, lane)
-        lane.paused = False
+        lane.unpause()
         self._taking.surely(release)
 
     def cancel_all(self, job: type) -> int:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from functools import partial
+from typing import NoReturn
 
 from ..places.lane import Lane, waits_since
 from ..places.scheduler import Timer
 from ..places.site import Site
 from ..places.steps import entries
+from ..values.errors import QueueFull
 from ..values.handle import Call
 from ..values.hooks import report
 from ..values.stage import OPEN, QUIET, STOPPED, fate
@@ -18,6 +20,17 @@ from .rating import Rating
 from .taking import Follow, Taking
 
 __all__ = ["Waiting"]
+
+
+def refuse_full(lane: Lane, what: str) -> NoReturn:
+    """
+    Raises:
+        QueueFull: Always.
+    """
+    raise QueueFull(
+        f"{what}: max_jobs={lane.max_jobs} jobs wait already; raise max_jobs, add workers, or "
+        f"choose another overflow policy"
+    )
 
 
 class Waiting:
@@ -63,7 +76,10 @@ class Waiting:
             decision, reason = "drop", "no thread could be started to wait for its time"
         if stage.phase is STOPPED:
             decision = "drop"
+        if decision == "run" and (call in stage.hurried or call.enqueued >= stage.began):
+            decision, reason = "drop", "it began to wait as the process stopped"
         if decision == "run":
+            stage.hurried[call] = None
             self.take_delayed(call, self.admit)
         elif decision != "wait":
             self.take_delayed(call, partial(self._endings.lose, reason=reason))
@@ -96,9 +112,7 @@ class Waiting:
     def admit(self, call: Call) -> None:
         """Queue a job that has become due. A full queue has a defined answer here as well."""
         lane: Lane = call.lane
-        if lane.full():
-            lane.moves.expire(lane)
-        if lane.full():
+        if not self._fits(call):
             policy = lane.options.overflow
             if policy in ("raise", "discard"):
                 reason = f"fell due on a full queue (max_jobs={lane.max_jobs})"
@@ -114,6 +128,19 @@ class Waiting:
         self._rating.enter(call)
 
     # For room
+
+    @staticmethod
+    def _fits(call: Call) -> bool:
+        """True if there is room, or the job has had it before: another attempt always has."""
+        lane: Lane = call.lane
+        if call.attempt or not lane.full():
+            return True
+        lane.moves.expire(lane)
+        return not lane.full()
+
+    def refuses(self, call: Call) -> bool:
+        """True if the job would be discarded, were it due now."""
+        return call.lane.options.overflow in ("raise", "discard") and not self._fits(call)
 
     def _hold_for_room(self, call: Call, lane: Lane) -> None:
         self._endings.no_timer(call)  # of a wait for room that a stop has ended
@@ -209,8 +236,8 @@ class Waiting:
 
     def drop_oldest(self, lane: Lane) -> None:
         """Make room by the job of the class that has been queued longest."""
-        while heads := lane.heads() or lane.lineup.calls():
-            oldest = min(heads, key=waits_since)
+        while calls := lane.new_heads():
+            oldest = min(calls, key=waits_since)
             take = self.withdraw if oldest.state is QUEUED else self.take_delayed
             if take(oldest, self._dropped):
                 return

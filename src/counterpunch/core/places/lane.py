@@ -29,6 +29,10 @@ from .steps import entries
 __all__ = ["Gate", "Lane", "Moves", "Site", "head_of", "waits_since"]
 
 
+#: What is older than this says nothing about whether a service is down.
+BUDGET_SECONDS = 60.0
+
+
 class Gate:
     """The way from a class to its lane while an enqueue may take the short path.
 
@@ -36,10 +40,12 @@ class Gate:
     after a fork, in a test mode, while the process stops, under a middleware.
     """
 
-    __slots__ = ("lane",)
+    __slots__ = ("lane", "paused")
 
     def __init__(self) -> None:
         self.lane: Lane | None = None
+        #: The class is, in this process: after a stop as well, and in its children.
+        self.paused = False
 
 
 class Lane:
@@ -103,8 +109,8 @@ class Lane:
         self.away: dict[Call, None] = {}
         #: For ``Retry(budget=...)``: False for each job that started, True for each retry
         #: that was granted. Granted, not begun: a thousand failures at once must not all be.
-        self.recent: deque[bool] = deque(maxlen=100)
-        self.paused = False
+        self.recent: deque[tuple[float, bool]] = deque(maxlen=100)
+        self.paused = self.stage.threads and self.gate.paused
         #: Set at the end of a drain: who queues or starts a job afterwards takes it back. Paused
         #: or stopped: who has queued or taken a job asks ``Moves.turned_away``.
         self.stopped = False
@@ -154,9 +160,15 @@ class Lane:
         """Start no more jobs: paused, or stopped for good."""
         if paused:
             self.paused = True
+            self.gate.paused |= self.stage.threads
         else:
             self.stopped = True
         self.gate.lane = None
+
+    def unpause(self) -> None:
+        self.paused = False
+        if self.stage.threads:  # a test mode's are its own
+            self.gate.paused = False
 
     # The queue
 
@@ -211,7 +223,8 @@ class Lane:
 
     def over_budget(self, budget: float) -> bool:
         """True if one more retry would make retries more than ``budget`` of recent attempts."""
-        recent = entries(self.recent)
+        since = self.monotonic() - BUDGET_SECONDS
+        recent = [retry for instant, retry in entries(self.recent) if instant > since]
         return len(recent) >= 10 and sum(recent) / len(recent) >= budget
 
     # Reading
@@ -251,6 +264,13 @@ class Lane:
                 calls = entries(queue) if pool.shared else head_of(queue)
                 heads += islice((call for call in calls if call.lane is self), 1)
         return heads
+
+    def new_heads(self) -> list[Call]:
+        """Among them is the job that has waited longest for its first attempt."""
+        heads = self.heads()
+        if not heads or any(call.attempt for call in heads):
+            heads = [*self.queued_calls(), *self.lineup.calls()]
+        return [call for call in heads if call.attempt == 0]
 
 
 #: Since when a job has been due; of equals the one that came first stays first.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from math import inf
 from typing import Any
 
@@ -10,6 +11,7 @@ from ..places.lane import Lane
 from ..places.site import Site
 from ..values.config import config
 from ..values.current import open_batches
+from ..values.errors import CounterpunchError
 from ..values.hooks import process
 from ..values.stage import OPEN
 from ..workers.crew import Watch
@@ -85,13 +87,28 @@ def _may_open(lane: Lane) -> bool:
     )
 
 
+#: The jobs that are just being enqueued anew.
+_again: dict[Any, object] = {}
+
+
 def again(call: Any, options: dict[str, Any] | None) -> Any:
-    """Enqueue the arguments of a finished job as a new one, in the runtime in force."""
-    kept = None if call.more is None else call.more.kept
-    if kept is None:
-        return installed.accepting().enqueue(call.job, call.args, call.named, options)
-    with kept():
-        return installed.accepting().enqueue(call.job, call.args, call.named, options)
+    """Enqueue the arguments of a finished job as a new one, in the runtime in force; once.
+
+    Raises:
+        CounterpunchError: If another thread is just doing so.
+    """
+    mine = object()
+    if _again.setdefault(call, mine) is not mine:
+        raise CounterpunchError(f"{call!r} is just being retried by somebody else")
+    try:
+        more = call.extra()
+        if more.retried_as is None:
+            with nullcontext() if more.kept is None else more.kept():
+                enqueue = installed.accepting().enqueue
+                more.retried_as = enqueue(call.job, call.args, call.named, options)
+        return more.retried_as
+    finally:
+        del _again[call]
 
 
 class Serving:

@@ -158,7 +158,7 @@ def _less(more: More) -> More:
         more.kept,
     )
     less.error, less.reason = _shortened(more.error), more.reason
-    less.first_started = more.first_started
+    less.first_started, less.retried_as = more.first_started, more.retried_as
     less.progress, less.key = more.progress, more.key
     if weigh(less.key) > LIGHT:
         less.key = None  # it can be looked for no longer

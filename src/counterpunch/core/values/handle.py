@@ -60,8 +60,7 @@ class Handle(Record, Generic[R]):
     @property
     def run_at(self) -> datetime:
         """When it is (or was) due: ``enqueued_at`` unless delayed, the next attempt's time while it
-        waits for a retry; while it waits for its class's ``rate``, when that will let it start as
-        things stand. Aware, UTC."""
+        waits for a retry, when the ``rate`` lets it start as things stand. Aware, UTC."""
         more = self.more
         if more is not None and more.when is not None:
             return moment(more.when)
@@ -226,23 +225,24 @@ class Handle(Record, Generic[R]):
     def reschedule(self, delay: float | timedelta) -> bool:
         """Make a waiting job due in ``delay`` seconds from now.
 
-        False if it no longer waits, and for a job that waits for its transaction
-        (``after_commit``), which is due by what the enqueue said.
+        False if it no longer waits, or waits for its transaction (``after_commit``).
 
         Raises:
             InvalidOption: (a ``ValueError``) for a negative or not finite delay.
+            QueueFull: With delay 0, where it would be discarded; it waits on as before.
         """
         seconds = due_in(f"{self.job.__qualname__}.reschedule", delay)
         keeper: Keeper = self.lane.keeper
         return keeper.reschedule(self, seconds)
 
     def run_now(self) -> bool:
-        """Make a delayed or retry-waiting job due now; True and False as ``reschedule``."""
+        """``reschedule(0)``. A job that waits for its class's ``rate`` keeps its place."""
         keeper: Keeper = self.lane.keeper
         return keeper.reschedule(self, 0.0)
 
     def retry(self) -> Handle[R]:
-        """Enqueue the same arguments again, as a new job with an id of its own.
+        """Enqueue the same arguments again, as a new job with an id of its own: ``retried_as``.
+        Called again it returns that one, whose own ``retry()`` is the next.
 
         Raises as ``perform_async``, and a ``unique`` class answers as to any enqueue.
 

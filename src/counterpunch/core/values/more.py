@@ -12,7 +12,7 @@ class More:
 
     __slots__ = (
         "data", "error", "exception", "first_started", "in_batch", "kept", "key", "name", "options",
-        "progress", "reason", "scope", "timer", "when",
+        "progress", "reason", "retried_as", "scope", "spent", "timer", "when",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -29,4 +29,6 @@ class More:
         self.in_batch = False  # not which: a remembered job would keep all its members
         self.kept: Any = None  # of an integration, for retry(); see _hooks
         self.first_started: float | None = None
+        self.spent = False  # the time for its attempts is over; it is only to be told so
+        self.retried_as: Any = None  # the newer job, see ``Handle.retry``
         self.timer: Any = None  # of the overrun watch while it runs, of its wait for room before

@@ -50,7 +50,7 @@ class Overrides(MutableMapping[str, Any]):
         value = PER_CALL[name](owner, name, value)
         lane = self._unplaced()
         if name == "pool" and value is not None:
-            lane.keeper.shared_pool(value, owner)
+            lane.keeper.shared_pool(value, owner, lane.options.workers)
         more = self._call.extra()
         more.options = {**(more.options or {}), name: value}
 

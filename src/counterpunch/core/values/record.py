@@ -90,6 +90,11 @@ class Record:
         kind: type[Any] = self.lane.job
         return kind
 
+    @property
+    def retried_as(self) -> Any:
+        """The handle of the newer job that ``retry()`` has made of this one, or None."""
+        return None if self.more is None else self.more.retried_as
+
     def option(self, name: str) -> Any:
         """An option of this job: the one of ``using(...)``, else the class's."""
         more = self.more

@@ -47,13 +47,14 @@ class Retry:
         factor: What each further wait is multiplied by. Default 2.
         max_wait: Longest wait in seconds. Default 60.
         jitter: The fraction of each wait that is drawn at random, 0 to 1. Default 1.
-        max_elapsed: Seconds after the first start past which no further attempt begins.
-            Default None, no limit.
+        max_elapsed: Seconds after the first start past which no further attempt begins, whatever
+            held it up: the job fails then. Default None, no limit.
         delay: ``delay(attempt, exc)`` replaces the formula: seconds (or a ``timedelta``)
             until the next attempt, None to give up. Runs on the worker thread; one that
             raises is logged and the formula is used.
         budget: The share of recent attempts of a class that may be retries, above 0 up
-            to 1. When most attempts fail, retries beyond it are given up instead of
+            to 1; recent are the last hundred, of the last minute, and fewer than ten say
+            nothing. When most attempts fail, retries beyond it are given up instead of
             hammering whatever is down. Default None, no budget.
 
     The wait before attempt ``n + 1`` is ``min(max_wait, wait * factor ** (n - 1))``, of
@@ -122,9 +123,11 @@ class Retry:
 
     def wants(self, attempt: int, exc: BaseException) -> bool:
         """True if a failure of attempt number ``attempt`` by ``exc`` may be retried at all."""
-        return (
-            attempt < self.max_attempts and matches(exc, self.on) and not touches(exc, self.not_on)
-        )
+        return attempt < self.max_attempts and self.covers(exc)
+
+    def covers(self, exc: BaseException) -> bool:
+        """True for an exception that is retried."""
+        return matches(exc, self.on) and not touches(exc, self.not_on)
 
     def next_delay(
         self, attempt: int, exc: BaseException, elapsed: float, random: RandomSource

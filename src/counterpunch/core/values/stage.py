@@ -50,8 +50,8 @@ class Stage:
     """The phase of one runtime, the deadline of its drain, and the report of it."""
 
     __slots__ = (
-        "before", "began", "deadline", "drains", "found", "phase", "published", "report", "threads",
-        "told",
+        "before", "began", "deadline", "drains", "found", "hurried", "phase", "published", "report",
+        "threads", "told",
     )  # fmt: skip
 
     def __init__(self, threads: bool) -> None:
@@ -67,6 +67,8 @@ class Stage:
         self.began = 0.0
         self.before: dict[Status, int] = {}
         self.found: dict[Any, None] = {}
+        #: Delayed jobs that run although they are not due: each once, however it waits again.
+        self.hurried: dict[Any, None] = {}
         #: The log and ``on_lost`` have the report.
         self.published = self.told = False
 

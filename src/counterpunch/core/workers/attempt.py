@@ -28,7 +28,7 @@ from ..values.hooks import enter_around, process
 from ..values.status import RUNNING, SUCCEEDED, Status
 from ..values.unfinished import finished, unfinished
 from .outcome import broken, forked_child_left, judge, log
-from .turns import Interrupted, Turn, turns
+from .turns import Interrupted, Turn, give_up, turns
 
 __all__ = [
     "admitted", "context_of", "execute", "execute_plain", "perform", "run", "run_async", "steps",
@@ -55,6 +55,8 @@ def steps(
     current.set(call)
     if call.more is not None and call.more.in_batch:
         current_batch.set(None)  # the job belongs to the batch, what it enqueues does not
+    if call.more is not None and call.more.spent:
+        return (yield from give_up(call, lane))
     log(logging.DEBUG, call, "started")
     plan = lane.plan
     job: Any = None
@@ -125,6 +127,10 @@ def admitted(call: Call, lane: Lane, forced: bool = False) -> bool:
     if (lane.plan.guarded or call.more is not None) and not lane.moves.may_start(call, forced):
         return False
     running, now = lane.running, lane.monotonic()
+    if call.more is not None and call.more.spent:
+        call.state = RUNNING
+        running[call] = None
+        return True
     call.attempt, call.started, call.state = call.attempt + 1, now, RUNNING
     running[call] = None  # last: from here on the drain may end it
     if (lane.paused or lane.stopped) and lane.moves.turned_away(call, True):

@@ -47,7 +47,7 @@ def judge(call: Call, lane: Lane, value: Any, exc: BaseException | None, final: 
         more.reason = one_line(exc if isinstance(exc, drops) else next(leaves(exc)))
         log(logging.INFO, call, "was discarded: %s", more.reason)
         return DISCARDED
-    if matches(exc, (Cancelled, asyncio_cancelled())) and lane.tokens.requested(call):
+    if matches(exc, (Cancelled, asyncio_cancelled())) and _stopped(call, lane, exc, final):
         more.reason = "stopped at its own check of the cancel token"
         log(logging.INFO, call, "was cancelled")
         return CANCELLED
@@ -64,6 +64,15 @@ def judge(call: Call, lane: Lane, value: Any, exc: BaseException | None, final: 
     more.when = None
     call.due = now + delay
     return RETRYING
+
+
+def _stopped(call: Call, lane: Lane, exc: BaseException, final: bool) -> bool:
+    """True if the job ends because it was told to stop. By ``timeout`` only this attempt ends, if
+    the job is one that is tried again."""
+    if call in lane.tokens.cancels or call not in lane.tokens.overruns:
+        return call in lane.tokens.cancels
+    policy = call.option("retry")
+    return final or policy is None or not policy.covers(exc)
 
 
 def _retry_delay(call: Call, lane: Lane, exc: BaseException) -> float | None:
@@ -88,7 +97,7 @@ def _retry_delay(call: Call, lane: Lane, exc: BaseException) -> float | None:
             return None
         delay = fallback
     if delay is not None and policy.budget is not None:
-        lane.recent.append(True)
+        lane.recent.append((lane.monotonic(), True))
     return delay
 
 

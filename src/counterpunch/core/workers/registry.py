@@ -83,12 +83,15 @@ class Registry:
             pool.on_app = plan.options.loop == "app"
         return self.pools.setdefault(job, pool)
 
-    def shared_pool(self, name: str, owner: str) -> Pool:
-        """A pool of ``configure(pools=...)``.
+    def shared_pool(self, name: str, owner: str, workers: int = 0) -> Pool:
+        """A pool of ``configure(pools=...)``; for single jobs of a class, with its ``workers``.
 
         Raises:
-            InvalidOption: If there is none of that name.
+            InvalidOption: If there is none of that name, or the class is strictly serial.
         """
+        if workers == 1:
+            allowed = "None: workers=1 is strictly serial, and that pool would run a job beside it"
+            raise InvalidOption(owner, "pool", name, allowed)
         pool = self.pools.get(name)
         if pool is None:
             if name not in config.pools:

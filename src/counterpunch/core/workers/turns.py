@@ -12,9 +12,9 @@ from ..values.errors import interrupts
 from ..values.handle import Call
 from ..values.hooks import complain, process, report, safely
 from ..values.status import FAILED, RETRYING, SUCCEEDED, Status
-from .outcome import Abandon, remember
+from .outcome import Abandon, log, remember
 
-__all__ = ["Interrupted", "Turn", "turns"]
+__all__ = ["Interrupted", "Turn", "give_up", "turns"]
 
 
 class Turn(NamedTuple):
@@ -25,6 +25,8 @@ class Turn(NamedTuple):
     failure: BaseException | None
     #: What the caller of the job was handling as the attempt began.
     handled: BaseException | None = None
+    #: The last attempt had its turns before; what is told now is that no other follows.
+    late: bool = False
 
 
 _NOTHING: Any = contextlib.nullcontext()
@@ -72,15 +74,25 @@ def _in_order(
     if job is not None:
         if status is SUCCEEDED and plan.on_success:
             yield "on_success", job.on_success, (told.value,)
-        if failed and plan.on_error:
+        if failed and plan.on_error and not told.late:
             yield "on_error", job.on_error, (failure,)
         if status is FAILED and plan.on_failure:
             yield "on_failure", job.on_failure, (failure,)
-        if plan.after:
+        if plan.after and not told.late:
             yield "after", job.after, ()
     if failed:
         for handler in process.on_error:
             yield "an on_error handler", handler, (failure, call, status is RETRYING)
+
+
+def give_up(call: Call, lane: Lane) -> Generator[Any, Any, Status]:
+    """In place of an attempt that would begin later than ``Retry.max_elapsed`` allows."""
+    policy, failure = call.option("retry"), call.extra().exception
+    message = "failed: no attempt begins later than max_elapsed=%g s after the first"
+    log(logging.ERROR, call, message, policy.max_elapsed)
+    call.outcome = failure
+    yield from turns(call, lane, None, Turn(FAILED, None, failure, late=True), False)
+    return FAILED
 
 
 @contextlib.contextmanager
