@@ -11,6 +11,7 @@ from ..core.port import accepting, current
 from ..core.values.counts import NO_COUNTS, Counts
 from ..core.values.errors import Cancelled
 from ..core.values.handle import Handle
+from ..core.values.options import Options
 from ..core.values.status import TERMINAL, Status
 from ..core.values.times import due_at, due_in
 from .elsewhere import missing
@@ -40,7 +41,7 @@ class Job(metaclass=JobMeta):
     """Subclass it, write ``perform``, and call ``perform_async`` on the class.
 
     A fresh instance is made for each attempt. Options are class attributes, inherited, and
-    checked when the class is defined; the table is in the README. Hooks are optional
+    checked when the class is defined; they are listed below. Hooks are optional
     methods: ``on_enqueue()`` on the caller's thread; ``before()``, ``on_success(result)``,
     ``on_error(exc)``, ``on_failure(exc)`` and ``after()`` on the job's thread, in the
     context variables of the caller. What an attempt sets in them its own hooks see, and nobody
@@ -51,12 +52,9 @@ class Job(metaclass=JobMeta):
     and the test modes; not of ``handle.retry()``, which has the arguments already. An option that a
     descriptor gives is read once, as the class is defined.
 
-    ``unique="queued"`` frees the identity's key when the job starts. While it waits for a
-    retry it has the key again, unless another job took it meanwhile; then both go on.
-    ``unique="active"`` keeps the key until the job has ended. ``on_duplicate="replace"``
-    cancels a job that waits; a running one stays, and its handle is returned. A job that
-    waits for its transaction (``after_commit``) is in the way within that transaction only.
-    Once committed it meets the others; ``"existing"`` and ``"raise"`` then discard it.
+    A job that waits for its transaction (``after_commit``) is in the way of its ``identity`` within
+    that transaction only. Once committed it meets the others, and ``"existing"`` and ``"raise"``
+    then discard it.
     """
 
     __module__ = "counterpunch"
@@ -285,6 +283,9 @@ class Job(metaclass=JobMeta):
             self.check_cancelled()
             yield row
             self.progress(done, total)
+
+
+Job.__doc__ = f"{Job.__doc__}{(Options.__doc__ or '').partition('class.')[2]}"
 
 
 def _handle_of(job: Job) -> Handle[Any] | None:
