@@ -22,7 +22,7 @@ class Crawl(Job):
     retry = Retry(max_attempts=3, on=(httpx.TransportError,))
 
     async def perform(self, report: int, times: int = 5) -> None:
-        async with AsyncSession(Shared.engine) as session:
+        async with AsyncSession(Shared.engine, expire_on_commit=False) as session:
             row = await session.get_one(Report, report)
             row.total, row.state = times, "running"
             await session.commit()

@@ -50,7 +50,7 @@ def test_a_page_that_is_not_there_ends_the_report(
     report = client.post("/reports", params={"url": "http://page"}).json()["id"]
     with client.stream("GET", f"/reports/{report}/events") as events:
         last = [line for line in events.iter_lines() if line][-1]
-    assert last.startswith("data: 2 of 5, failed: ")
+    assert last.startswith("data: 1 of 5, failed: ")
 
 
 def test_the_job_is_enqueued_after_the_commit(

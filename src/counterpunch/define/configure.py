@@ -73,7 +73,7 @@ def configure(
     """Set options of the process; what is not given stays as it is. Takes effect at once.
 
     Args:
-        shutdown_timeout: Seconds the stop of the process may take. Default 8, below the
+        shutdown_timeout: Seconds the stop of the process may take. Default 8.0, below the
             10 s that Docker and Cloud Run allow.
         max_threads: A ceiling over the threads of all pools; each pool with work keeps
             at least one, even beyond it. When it is lowered, surplus threads leave: idle
@@ -89,12 +89,12 @@ def configure(
             less than 1 KiB do not count. What a described job no longer has raises ``NotKept``;
             a handle that you keep has everything. Default 8 MiB (8_388_608); 0 describes every
             job of more than 1 KiB.
-        history_ttl: Seconds for which they are remembered, also in an idle process. Default 3600;
+        history_ttl: Seconds for which they are remembered, also in an idle process. Default 3600.0;
             None has no limit.
         log_args: False keeps arguments out of logs and of the lost report. Default True.
         starved_after: A job queued for more than so many seconds is reported in the log, once,
             with the stacks of the workers that it waits for; others of its class that have
-            begun to starve meanwhile, together every ten seconds. Default 60; None reports
+            begun to starve meanwhile, together every ten seconds. Default 60.0; None reports
             none. A paused class waits on purpose.
         on_lost: Called once per stop with the list of handles of the jobs that did not
             run or did not end, on the thread that stops the process.
