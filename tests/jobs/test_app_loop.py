@@ -477,3 +477,23 @@ def test_a_method_by_delay_runs_on_ours() -> None:
         assert await delay(Service()).call() is not asyncio.get_running_loop()
 
     serve(body)
+
+
+def test_a_coroutine_that_a_plain_perform_gives_is_awaited_there() -> None:
+    """From a worker, and from a thread that performs it now."""
+
+    class Hidden(Job):
+        loop = "app"
+
+        def perform(self) -> Any:
+            async def where() -> int:
+                return threading.get_ident()
+
+            return where()
+
+    async def body() -> None:
+        here = threading.get_ident()
+        assert await Hidden.perform_async() == here
+        assert await asyncio.to_thread(Hidden.perform_now) == here
+
+    serve(body)

@@ -418,6 +418,23 @@ def test_what_does_not_fit_is_refused(perform: Any, args: tuple[Any, ...], compl
         made(perform).perform_async(*args)
 
 
+def test_a_delayed_method_is_checked_alike() -> None:
+    """What its decorator adds is not asked of the caller."""
+
+    class Holder:
+        silent = with_session(False)(of_session)
+        said = with_session(True)(of_session)
+        logged = logging_it(logs)
+
+    holder: Any = counterpunch.delay(Holder())
+    assert holder.silent(7).result(LONG) == holder.said(user_id=7).result(LONG) == ("SESSION", 7)
+    assert holder.logged(7).result(LONG) == 7
+    for call in (holder.said, holder.logged):
+        with pytest.raises(TypeError, match=r"delay: .*missing 1 required positional argument"):
+            call()
+    assert counterpunch.delay(max)(1, 2).result(LONG) == 2
+
+
 def test_wrapt_says_its_signature_or_none() -> None:
     """Its decorators are objects, and may have the signature of an adapter."""
     wrapt = pytest.importorskip("wrapt")

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
-from ..core.values.callables import awaits
+from ..core.values.callables import awaits, parameters
 from ..core.values.errors import InvalidOption
 from ..core.values.handle import Handle
 from .job_class import Job
 from .job_function import JobFunction
 from .job_meta import JobMeta
+from .planning import signature_check
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -106,21 +107,8 @@ def delay(obj: Any, /, **options: Unpack[PerCall]) -> Any:
 
 
 def _enqueue(method: Callable[..., Any], options: PerCall, args: Any, kwargs: Any) -> Handle[Any]:
-    _check_signature(method, args, kwargs)
+    name = getattr(method, "__qualname__", type(method).__qualname__)
+    signature_check(f"delay: {name}", parameters(method))(*args, **kwargs)
     job: Any = AsyncMethodJob if awaits(method) else MethodJob
     handle: Handle[Any] = job.using(**options).perform_async(method, *args, **kwargs)
     return handle
-
-
-def _check_signature(method: Callable[..., Any], args: Any, kwargs: Any) -> None:
-    import inspect
-
-    try:
-        signature = inspect.signature(method)
-    except (TypeError, ValueError):  # built in C without one: the call itself will tell
-        return
-    try:
-        signature.bind(*args, **kwargs)
-    except TypeError as exc:
-        name = getattr(method, "__qualname__", repr(method))
-        raise TypeError(f"delay: {name}(): {exc}") from None

@@ -19,7 +19,7 @@ from .shapes import (
     check_redact,
 )
 
-__all__ = ["plan_for"]
+__all__ = ["plan_for", "signature_check"]
 
 
 def plan_for(job: type) -> Plan:
@@ -42,7 +42,7 @@ def plan_for(job: type) -> Plan:
     plan.lacks = "it defines no perform()"
     if function is not None:
         check_perform(job, function, bound)
-        plan.check = _signature_check(job.__qualname__, parameters(function, bound))
+        plan.check = signature_check(f"{job.__qualname__}.perform", parameters(function, bound))
     if plan.options.identity is not None and plan.check is not None:
         check_identity(job, plan.check)
     if isinstance(plan.options.redact, frozenset):
@@ -98,15 +98,14 @@ def _perform_of(job: type) -> tuple[Any, bool]:
     return function, False
 
 
-def _signature_check(owner: str, found: list[Parameter]) -> Callable[..., object]:
-    """A function with perform's own parameters and an empty body.
+def signature_check(name: str, found: list[Parameter]) -> Callable[..., object]:
+    """A function with the parameters of another one and an empty body.
 
     Calling it costs a twentieth of ``inspect.Signature.bind``, and a call that does not fit
-    raises the interpreter's own TypeError, naming the class.
+    raises the interpreter's own TypeError, with the name.
     """
     check: Any = eval(f"lambda {written(found)}: None")  # names only, of parameters
-    check.__name__ = "perform"
-    check.__qualname__ = f"{owner}.perform"
+    check.__name__, check.__qualname__ = name.rpartition(".")[2], name
     return check  # type: ignore[no-any-return]
 
 

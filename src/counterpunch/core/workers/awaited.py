@@ -1,9 +1,9 @@
 """What a plain function gives that has yet to be awaited, and how a job's thread waits for it.
 
 A decorator, a ``partial`` or a lambda may hide an ``async def``; whether a call is one is told by
-what it gave. The job's thread waits meanwhile. The coroutine runs on the event loop of all async
-jobs; if the job runs on the thread of its caller, on a loop of its own; and a future of another
-loop, on that.
+what it gave. The job's thread waits meanwhile. The coroutine runs where an ``async def`` of the
+class would: on the event loop of all async jobs, or the application's; if the job runs on the
+thread of its caller, on a loop of its own. A future of another loop is awaited on that.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from contextvars import Context, copy_context
 from threading import get_ident
 from typing import Any
 
+from ..values.app_loop import app_loop
+from ..values.blocking import running_loop
 from ..values.handle import Call
 from ..values.unfinished import finished
 from .here import Here
@@ -36,9 +38,12 @@ class Awaited:
             BaseException: Its own.
         """
         context, loop = copy_context(), _loop_of(value)
+        here = call in self._here.of_thread(get_ident())
+        if loop is None and here and call.lane.on_app and app_loop() is not running_loop():
+            loop = app_loop()
         if loop is not None:
             result = _there(value, loop)
-        elif call in self._here.of_thread(get_ident()):
+        elif here:
             result = _alone(value, context)
         else:
             result = self._among_others(call, value, context)
