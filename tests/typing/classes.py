@@ -76,6 +76,20 @@ class Below(Base):
     tags = ("bulk",)
 
 
+class Blocks(Job):
+    overflow = "block"
+    unique = "queued"
+    delayed_on_shutdown = "wait"
+
+    def perform(self) -> None: ...
+
+
+class Raises(Blocks):
+    overflow = "raise"
+    unique = "active"
+    delayed_on_shutdown = "drop"
+
+
 # Queries
 
 

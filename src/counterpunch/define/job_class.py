@@ -30,14 +30,16 @@ if TYPE_CHECKING:
 
     from ..core.values.rate import Rate
     from ..core.values.retry import Retry
-    from .calls import AtStop, Context, DelayedAtStop, Loop, OncePer, OnDuplicate, Overflow, Unique
+    from .option_words import OptionWords
     from .rows import PerformBulk
     from .signatures import PerformAsync, PerformAt, PerformIn, PerformNow, UsingOptions
+else:
+    OptionWords = object
 
 T = TypeVar("T")
 
 
-class Job(metaclass=JobMeta):
+class Job(OptionWords, metaclass=JobMeta):
     """Subclass it, write ``perform``, and call ``perform_async`` on the class.
 
     A fresh instance is made for each attempt. Options are class attributes, inherited, and
@@ -66,7 +68,6 @@ class Job(metaclass=JobMeta):
     if TYPE_CHECKING:
         workers: int
         max_jobs: int | None
-        overflow: Overflow
         block_timeout: float | timedelta | None
         pool: str | None
         priority: int
@@ -74,19 +75,12 @@ class Job(metaclass=JobMeta):
         discard_on: type[BaseException] | Collection[type[BaseException]]
         timeout: float | timedelta | None
         expires_in: float | timedelta | None
-        on_shutdown: AtStop
-        delayed_on_shutdown: DelayedAtStop
         identity: Any
-        unique: Unique | None
-        on_duplicate: OnDuplicate
         rate: Rate | None
-        context: Context
-        loop: Loop
         every: float | timedelta | None
         cron: str | None
         timezone: str
         jitter: float | timedelta
-        once_per: OncePer
         tags: Collection[str]
         log_args: bool
         redact: Any
