@@ -11,9 +11,9 @@ from .markup import NONE, Html, duration, join, tag, when
 from .tables import Row
 
 __all__ = [
-    "arguments", "attempt", "buttons", "class_link", "code", "count", "details", "empty", "ended",
-    "error", "identity", "items", "job_link", "paused", "pausing", "progress", "small", "state",
-    "text_block",
+    "arguments", "attempt", "breaking", "buttons", "class_link", "code", "count", "details",
+    "empty", "ended", "error", "identity", "items", "job_link", "paused", "pausing", "progress",
+    "small", "state", "text_block",
 ]  # fmt: skip
 
 
@@ -57,7 +57,7 @@ def job_link(frame: Frame, id: str, text: object) -> Html:
 
 def identity(frame: Frame, row: Row) -> Html:
     return join(
-        job_link(frame, row["id"], row["job"]),
+        job_link(frame, row["id"], breaking(row["job"])),
         tag("code.id", row["id"]),
         tag("small.pid", f"pid {row['pid']}") if frame.several else None,
         [tag("span.tag", name) for name in row["tags"][:10]],
@@ -129,7 +129,15 @@ def buttons(frame: Frame, row: Row) -> Html:
 def class_link(frame: Frame, name: str, title: str) -> Html:
     """To the page of a class; what does not fit can be read by who points at it."""
     path = f"/class?{urlencode({'job': name})}"
-    return frame.link(path, title, title=title if len(title) > 40 else None)
+    return frame.link(path, breaking(title), title=title if len(title) > 40 else None)
+
+
+def breaking(name: str) -> Html:
+    """A long name, that a line may end after each of its dots."""
+    if len(name) <= 24:
+        return join(name)
+    first, *rest = name.split(".")
+    return join(first, [(".", tag("wbr"), part) for part in rest])
 
 
 def paused(row: Row) -> Html | None:

@@ -9,7 +9,7 @@ __all__ = ["DASH", "NONE", "Html", "duration", "join", "tag", "when"]
 
 DASH = "\N{EN DASH}"
 
-_VOID = frozenset({"input", "link", "meta"})
+_VOID = frozenset({"input", "link", "meta", "wbr"})
 
 
 class Html(str):

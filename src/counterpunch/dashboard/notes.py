@@ -29,5 +29,5 @@ def noted(query: Mapping[str, str]) -> str | None:
     places = _PLACES.fullmatch(query.get("in", ""))
     if places:
         many = "process" if places[2] == "1" else "processes"
-        text = f"{text.removesuffix('.')}, in {int(places[1])} of {int(places[2])} {many}."
+        text += f" Done in {int(places[1])} of {int(places[2])} {many}."
     return text

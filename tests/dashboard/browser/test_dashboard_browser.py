@@ -51,7 +51,7 @@ def address(tmp_path: Path) -> Iterator[str]:
         server.wait()
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_clicking_through(address: str) -> None:
     """Retry, discard, cancel, run now, pause, resume, stop; with and without scripts; wide and
     narrow, light and dark; no word on the console, no serious finding of axe."""
@@ -61,7 +61,7 @@ def test_clicking_through(address: str) -> None:
         env={**os.environ, "CHROMIUM": CHROMIUM},
         capture_output=True,
         text=True,
-        timeout=170,
+        timeout=290,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
