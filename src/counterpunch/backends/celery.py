@@ -30,9 +30,10 @@ the job on its disk: without it what it had just accepted was lost when it was k
 **Pools**: prefork, threads, gevent and solo. Prefork forks after the module is imported, so that
 must leave no database connection open.
 
-**Time limit**: none, unless you set Celery's ``task_time_limit``; it kills the pool process, and
-after three kills the job is lost. ``self.cancelled`` works as in threads; a job that is revoked
-with Celery's own tools counts as cancelled.
+**Time limit**: none, unless you set Celery's ``task_time_limit``: the job fails with the
+``SystemExit`` that Celery raises in it, and one that is deaf to that is lost when its process was
+killed three times. ``self.cancelled`` works as in threads; a job that is revoked with Celery's own
+tools before it runs counts as cancelled.
 
 **Your own settings**: a base class (``task_cls``), serializers, compression, routes and annotations
 count for our task as for any other, but what would repeat it, drop it or keep its result is ours:
