@@ -9,6 +9,7 @@ import pytest
 from dashboard_client import SOON, Client, Page, yes
 
 from counterpunch import dashboard
+from counterpunch.dashboard import makers
 
 PAGES = ("/", "/running", "/waiting", "/scheduled", "/failed", "/finished", "/periodic")
 ROUTES = (*PAGES, "/threads", "/metrics", "/health", "/find?id=x", "/assets/style.css", "/nosuch")
@@ -229,3 +230,52 @@ def test_lifespan_and_websocket_are_answered():
     assert found == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
     found = asyncio.run(run({"type": "websocket"}, ["websocket.connect"]))
     assert found == ["websocket.close"]
+
+
+def test_the_apps_own_threads_do_not_wait_for_pages(yard):
+    """Every page hangs in a guard; ``asyncio.to_thread`` of the app answers all the same, and of
+    those who come on top of many the last are turned away."""
+    gate = threading.Event()
+
+    def hangs(request):
+        return gate.wait(SOON)
+
+    app = dashboard.asgi(can_view=hangs)
+
+    async def page():
+        sent = []
+
+        async def send(message):
+            sent.append(message)
+
+        await app(scope_of("GET", "/threads"), None, send)
+        return sent[0]["status"], dict(sent[0]["headers"])
+
+    async def run():
+        pages = [asyncio.create_task(page()) for _ in range(makers.MOST + 3)]
+        refused, waiting = await asyncio.wait(pages, return_when=asyncio.FIRST_COMPLETED)
+        while len(refused) < 3:
+            more, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            refused |= more
+        for task in refused:
+            status, headers = task.result()
+            assert (status, headers[b"retry-after"]) == (503, b"1")
+        assert await asyncio.wait_for(asyncio.to_thread(int), SOON) == 0
+        names = {thread.name for thread in threading.enumerate()}
+        assert len([name for name in names if name.startswith("counterpunch-page")]) == 4
+        gate.set()
+        answers = await asyncio.gather(*waiting)
+        assert [status for status, _ in answers] == [200] * makers.MOST
+
+    asyncio.run(run())
+    assert call(app, "GET", "/threads")[0] == 200, "there is room again"
+
+
+def test_a_scope_that_nobody_knows_is_an_error():
+    """As the specification has it."""
+
+    async def run():
+        with pytest.raises(ValueError, match="webtransport"):
+            await dashboard.asgi()({"type": "webtransport"}, None, None)
+
+    asyncio.run(run())

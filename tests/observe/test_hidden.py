@@ -172,6 +172,8 @@ def test_a_delayed_method_hides(caplog: pytest.LogCaptureFixture) -> None:
     handle.exception(SOON)
     assert SECRET not in everything(caplog)
     assert len(caplog.records) >= 3
+    with pytest.raises(InvalidOption, match="delay: redact='pasword' is not valid"):
+        delay(User(), redact=("pasword",)).login(SECRET)
 
 
 def without_wraps(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
-from ..core.values.callables import awaits, parameters
+from ..core.values.callables import Parameter, awaits, parameters
 from ..core.values.errors import InvalidOption
 from ..core.values.handle import Handle
 from .job_class import Job
@@ -108,7 +108,20 @@ def delay(obj: Any, /, **options: Unpack[PerCall]) -> Any:
 
 def _enqueue(method: Callable[..., Any], options: PerCall, args: Any, kwargs: Any) -> Handle[Any]:
     name = getattr(method, "__qualname__", type(method).__qualname__)
-    signature_check(f"delay: {name}", parameters(method))(*args, **kwargs)
+    known = parameters(method)
+    signature_check(f"delay: {name}", known)(*args, **kwargs)
+    _check_redact(known, options.get("redact"))
     job: Any = AsyncMethodJob if awaits(method) else MethodJob
     handle: Handle[Any] = job.using(**options).perform_async(method, *args, **kwargs)
     return handle
+
+
+def _check_redact(known: list[Parameter], redact: Any) -> None:
+    """A name that is none of them would hide nothing."""
+    names = [one.name for one in known]
+    if callable(redact) or any(one.rest for one in known):
+        return
+    unknown = sorted(set(redact or ()) - set(names))
+    if unknown:
+        allowed = f"names of the parameters of what is called: {', '.join(names) or 'it has none'}"
+        raise InvalidOption("delay", "redact", unknown[0], allowed)
