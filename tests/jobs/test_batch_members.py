@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from typing import Any
 
 import pytest
 
@@ -38,14 +39,15 @@ def batch(ended: Ended) -> Batch:
 BOTH = ["success", "complete"]
 
 
-def once(on_duplicate: str, **options: object) -> type[Job]:
+def once(on_duplicate: str, **options: object) -> Any:
     """A class that is unique by its argument."""
 
     def perform(self: Job, name: str) -> None: ...
 
     identity = staticmethod(lambda name: name)
     given = {"identity": identity, "unique": "active", "on_duplicate": on_duplicate, **options}
-    return type(Job)("OnceJob", (Job,), {**given, "perform": perform})
+    made: Any = type(Job)
+    return made("OnceJob", (Job,), {**given, "perform": perform})
 
 
 def test_a_job_that_runs_already_is_waited_for(batch: Batch, ended: Ended) -> None:
@@ -221,7 +223,7 @@ def test_a_failed_member_that_is_enqueued_again_is_no_member(batch: Batch, ended
 
 @pytest.mark.parametrize("on_duplicate", ["existing", "discard", "raise", "replace"])
 @pytest.mark.parametrize("unique", ["queued", "active"])
-def test_each_batch_calls_back_where_the_callback_is_unique(on_duplicate: str, unique: str) -> None:
+def test_each_batch_calls_back_where_the_callback_is_unique(on_duplicate: Any, unique: Any) -> None:
     """Three batches are three reports, though the class has one at a time."""
     ran: list[str] = []
 

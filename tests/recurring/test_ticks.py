@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -104,7 +105,7 @@ def test_a_slow_middleware_holds_up_its_own_class_only() -> None:
     [("existing", (1, 0)), ("raise", (1, 0)), ("discard", (2, 1)), ("replace", (2, 0))],
 )
 def test_unique_holds_between_ticks_and_what_people_enqueue(
-    on_duplicate: str, expected: tuple[int, int]
+    on_duplicate: Any, expected: tuple[int, int]
 ) -> None:
     """The button beside the schedule: each finds the other."""
 
