@@ -17,7 +17,7 @@ import pytest
 
 import counterpunch
 from counterpunch import Duplicate, Handle, Job, Rate, Retry, Status, periodic, start
-from counterpunch.core.port import current
+from counterpunch.core.port import accepting, current
 from counterpunch.core.values.clock import VirtualClock
 from counterpunch.recurring import classes
 from counterpunch.testing import fake
@@ -462,6 +462,32 @@ def test_nothing_is_said_where_requests_arm_them(
     assert caplog.records == []
     with fake():
         assert counterpunch.health().ok
+
+
+@pytest.mark.usefixtures("by_nobody")
+def test_nothing_is_said_in_an_engines_worker() -> None:
+    """It has the classes, and jobs of an engine, but serves nobody."""
+
+    class Engine:
+        name = capabilities = enqueue = find = knows = "an engine's"
+
+    class Nightly(Job):
+        cron = "0 3 * * *"
+
+        def perform(self) -> None: ...
+
+    class Sent(Job):
+        backend = Engine()
+
+        def perform(self) -> None: ...
+
+    class Here(Job):
+        def perform(self) -> None: ...
+
+    accepting().registry.lane(Sent)
+    assert counterpunch.health().ok
+    accepting().registry.lane(Here)
+    assert not counterpunch.health().ok
 
 
 def test_health_says_that_no_lock_can_be_kept(

@@ -10,6 +10,8 @@ from itertools import count
 from typing import Any
 
 from ..core.port import Runtime, installed
+from ..core.values.backend import engine_of
+from ..core.values.config import config
 from ..core.values.hooks import report
 from ..core.values.plan import plan_of
 from ..core.values.stage import OPEN
@@ -90,6 +92,9 @@ def unarmed(runtime: Runtime) -> str | None:
     """A sentence if there are periodic classes and nothing has armed them; None if all is well."""
     if runtime.clockwork is not None or armed_by_requests or not runtime.stage.threads:
         return None
+    lanes = runtime.registry.all()
+    if lanes and all(engine_of(lane.options, config.backend) for lane in lanes):
+        return None  # an engine's worker: the process that serves is another one
     jobs = sorted(periodic_classes, key=lambda job: plan_of(job).name)
     if not jobs:
         return None
