@@ -86,6 +86,7 @@ def test_a_class_has_a_page_with_all_there_is_to_say(monkeypatch):
     confirm = f"/confirm/scheduled/cancel?{urlencode({'job': data['class']})}"
     page = client.press(client.get(confirm).page, "Cancel 1 job").page
     assert "Cancelled, or asked to stop: 1." in page.text
+    Parcel.resume()  # a pause is the class's own, and outlasts the runtime
 
 
 def test_a_class_without_jobs_and_one_that_there_is_not(armed):
