@@ -219,6 +219,7 @@ class Admission:
             holder = self._duplicates.in_the_way(lane, name, scope)
             if holder is not None:
                 replaces = lane.options.on_duplicate == "replace" and holder.state in _DELAYED
+                replaces = replaces and holder not in lane.lineup.table
                 if replaces and at_once and needs_room:
                     # Only a queued one makes the room that its successor needs: a refusal
                     # must come before the old job goes, or both are gone.

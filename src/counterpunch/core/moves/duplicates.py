@@ -153,7 +153,7 @@ class Duplicates:
     def _would_be_refused(self, call: Call, due: float | None, holder: Call) -> bool:
         """True if the queue has no room for the newer one: then the older one is to stay."""
         lane = call.lane
-        if holder.state is QUEUED or not lane.full():
+        if holder.state is QUEUED or holder in lane.lineup.table or not lane.full():
             return False  # a queued one makes the room itself
         at_once = due is None or due <= self._clock.monotonic()
         return at_once and lane.options.overflow in ("raise", "discard")

@@ -62,7 +62,7 @@ class Rating:
         if bucket is None:
             return True
         # Somebody may have come meanwhile who is to be first; or the class had no rate before.
-        if lane.lineup.precedes(call) or not bucket.take(call, now):
+        if bucket.crowded(now) or lane.lineup.precedes(call) or not bucket.take(call, now):
             bucket.give_back(call)
             self._line_up(call)
             self.advance(lane)

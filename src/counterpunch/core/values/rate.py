@@ -85,6 +85,12 @@ class TokenBucket:
                     self.places[call] = None
         return True
 
+    def crowded(self, now: float) -> bool:
+        """True if more have a place than the rate, another one since, allows."""
+        with self._lock:
+            self._forget(now)
+            return len(self._starts) + len(self.places) > self.rate.limit
+
     def give_back(self, call: Any) -> bool:
         """The job does not start: its place is free. False if it had none."""
         return self.places.pop(call, self) is None

@@ -1,0 +1,409 @@
+"""A small, slow, obviously right model of the limits, and the product beside it, over virtual days.
+
+``python tests/benchmarks/model.py [--histories N] [--seed S]``
+
+Each history is a class with random options (rate, unique, expiry, retries, a bound and its policy)
+and a few hundred random steps: enqueues, cancels, moves, pauses, other rates, and time that passes.
+The model keeps every job in one list and looks at all of them each time. Both must agree on every
+start, every ending and every counter, and no window may hold more starts than the rate allows. The
+seed of what differs is printed; exit status 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import math
+import sys
+import time
+from random import Random
+from typing import Any
+
+from counterpunch import CounterpunchError, Duplicate, Job, QueueFull, Rate, Retry
+from counterpunch.testing import fake
+
+ROUNDING = 1e-6
+
+
+class Failing(Exception):
+    """What a job raises that is to fail."""
+
+
+class Options:
+    """What the class of one history is like."""
+
+    def __init__(self, random: Random) -> None:
+        pick = random.choice
+        self.rate = pick([None, (1, 10.0), (2, 10.0), (3, 0.75), (1, 600.0), (2, 3600.0)])
+        self.unique = pick([None, None, "queued", "active"])
+        self.on_duplicate = pick(["existing", "replace", "discard", "raise"])
+        self.expires_in = pick([None, None, 5.0, 60.0, 900.0])
+        self.attempts, self.wait = pick([1, 1, 2, 4]), pick([0.25, 5.0, 60.0, 1800.0])
+        self.max_elapsed = pick([None, None, 30.0, 600.0])
+        self.max_jobs = pick([None, None, 1, 2, 4])
+        self.overflow = pick(["raise", "discard", "discard_oldest"])
+        # Which of two equally old jobs of different priority makes room is nobody's promise.
+        oldest = self.max_jobs is not None and self.overflow == "discard_oldest"
+        self.priorities = [0] if oldest else [0, 0, 0, 5, -3]
+
+
+class Modelled:
+    """A job as the model knows it."""
+
+    def __init__(self, number: int, key: int, priority: int, due: float, now: float) -> None:
+        self.number, self.key, self.priority = number, key, priority
+        self.due, self.enqueued = due, now
+        self.expires: float | None = None
+        self.attempt, self.first = 0, 0.0
+        self.ready = False  # it is due, and was admitted
+        self.ended: str | None = None
+
+    @property
+    def turn(self) -> tuple[Any, ...]:
+        return -self.priority, self.due, self.enqueued, self.number
+
+
+class Model:
+    """One class, one list of jobs, and a clock."""
+
+    def __init__(self, options: Options, now: float) -> None:
+        self.options, self.now, self.rate = options, now, options.rate
+        self.jobs: list[Modelled] = []
+        self.keys: dict[int, Modelled] = {}
+        self.paused = False
+        self.starts: list[float] = []
+        self.log: list[tuple[float, int, int]] = []
+        self.accepted = 0
+        self.discards = {"expired": 0, "queue_full": 0, "duplicate": 0}
+
+    def live(self) -> list[Modelled]:
+        return [job for job in self.jobs if job.ended is None]
+
+    def end(self, job: Modelled, status: str, cause: str | None = None) -> None:
+        job.ended = status
+        if cause is not None:
+            self.discards[cause] += 1
+        if self.keys.get(job.key) is job:
+            del self.keys[job.key]
+
+    def full(self) -> bool:
+        bound = self.options.max_jobs
+        return bound is not None and sum(job.ready for job in self.live()) >= bound
+
+    def drop_oldest(self) -> None:
+        new = [job for job in self.live() if job.ready and not job.attempt]
+        if new:
+            self.end(min(new, key=lambda job: job.turn), "discarded", "queue_full")
+
+    def enqueue(
+        self, key: int, delay: float, priority: int, expires: float | None
+    ) -> Modelled | str:
+        options = self.options
+        holder = self.keys.get(key) if options.unique else None
+        if holder is not None:
+            waits = not holder.ready
+            if options.on_duplicate == "raise":
+                return "duplicate"
+            if options.on_duplicate == "replace":
+                if waits and not delay and self.full() and options.overflow == "raise":
+                    return "full"
+                self.end(holder, "cancelled")
+            elif options.on_duplicate == "discard":
+                self.accepted += 1
+                self.discards["duplicate"] += 1
+                return "discarded"
+            else:
+                return holder
+        full = not delay and self.full()
+        if full and options.overflow == "raise":
+            return "full"
+        job = Modelled(len(self.jobs), key, priority, self.now + delay, self.now)
+        job.expires = expires
+        self.accepted += 1
+        self.jobs.append(job)
+        if options.unique:
+            self.keys[key] = job
+        if full and options.overflow == "discard":
+            self.end(job, "discarded", "queue_full")
+            return job
+        if full:
+            self.drop_oldest()
+        job.ready = not delay
+        return job
+
+    def fall_due(self, job: Modelled) -> None:
+        if not job.attempt and self.full():
+            if self.options.overflow != "discard_oldest":
+                self.end(job, "discarded", "queue_full")
+                return
+            self.drop_oldest()
+        job.ready = True
+
+    def cancel(self, job: Modelled) -> None:
+        if job.ended is None:
+            self.end(job, "cancelled")
+
+    def reschedule(self, job: Modelled, delay: float) -> bool | str:
+        if job.ended is not None:
+            return False
+        if delay:
+            job.ready, job.due = False, self.now + delay
+        elif not job.ready:
+            if not job.attempt and self.full() and self.options.overflow != "discard_oldest":
+                return "full"
+            job.due = self.now
+            self.fall_due(job)
+        return True
+
+    def last(self, job: Modelled) -> float:
+        """The last instant at which it may start for the first time."""
+        return math.inf if job.expires is None or job.attempt else job.due + job.expires
+
+    def free_at(self) -> float:
+        """When the rate lets the next one start."""
+        if self.rate is None:
+            return self.now
+        limit, per = self.rate
+        recent = [start for start in self.starts if start + per > self.now]
+        return self.now if len(recent) < limit else recent[-limit] + per
+
+    def drain(self, fails: Any) -> None:
+        while not self.paused:
+            ready = [job for job in self.live() if job.ready]
+            if not ready or self.free_at() > self.now:
+                return
+            self.run(min(ready, key=lambda job: job.turn), fails)
+
+    def run(self, job: Modelled, fails: Any) -> None:
+        options = self.options
+        limit = options.max_elapsed
+        if job.attempt and limit is not None and self.now > job.first + limit:
+            self.end(job, "failed")
+            return
+        if options.unique == "queued" and self.keys.get(job.key) is job:
+            del self.keys[job.key]
+        job.attempt += 1
+        self.starts.append(self.now)
+        self.log.append((self.now, job.number, job.attempt))
+        if not fails(job.number, job.attempt):
+            self.end(job, "succeeded")
+            return
+        if job.attempt == 1:
+            job.first = self.now
+        wait = options.wait * 2.0 ** (job.attempt - 1)
+        late = limit is not None and self.now - job.first + wait > limit
+        if job.attempt >= options.attempts or late:
+            self.end(job, "failed")
+            return
+        job.ready, job.due = False, self.now + wait
+        if options.unique == "queued":
+            self.keys.setdefault(job.key, job)
+
+    def advance(self, seconds: float, fails: Any) -> None:
+        end = self.now + seconds
+        self.drain(fails)
+        while True:
+            instants = [job.due for job in self.live() if not job.ready]
+            ready = [job for job in self.live() if job.ready]
+            instants += [math.nextafter(self.last(job), math.inf) for job in ready]
+            if ready and not self.paused:
+                instants.append(self.free_at())
+            then = min(instants, default=math.inf)
+            if then > end + ROUNDING:
+                break
+            self.now = max(self.now, then)
+            for job in ready:
+                if self.now > self.last(job):
+                    self.end(job, "discarded", "expired")
+            due = [job for job in self.live() if not job.ready and job.due <= self.now]
+            for job in sorted(due, key=lambda job: (job.due, job.enqueued, job.number)):
+                if job.ended is None:
+                    self.fall_due(job)
+            self.drain(fails)
+        self.now = max(self.now, end)
+
+
+class History:
+    """One class under random steps, in the product and in the model."""
+
+    def __init__(self, seed: int) -> None:
+        self.random, self.seed = Random(seed), seed
+        self.options = options = Options(self.random)
+        self.fates: dict[tuple[int, int], bool] = {}
+        self.started: list[tuple[float, int, int]] = []
+        self.handles: list[Any] = []
+        self.pairs: list[tuple[Any, Modelled]] = []
+        history, clock = self, self.clock
+
+        class Subject(Job):
+            unique, on_duplicate = options.unique, options.on_duplicate
+            identity = staticmethod(lambda key, number: key)
+            expires_in, max_jobs, overflow = (
+                options.expires_in, options.max_jobs, options.overflow,
+            )  # fmt: skip
+            rate = None if options.rate is None else Rate(*options.rate)
+            retry = Retry(
+                options.attempts,
+                wait=options.wait,
+                jitter=0,
+                max_wait=1e9,
+                max_elapsed=options.max_elapsed,
+            )
+
+            def perform(self, key: int, number: int) -> None:
+                history.started.append((clock(), number, self.attempt))
+                if history.fails(number, self.attempt):
+                    raise Failing
+
+        self.subject: Any = Subject
+
+    def clock(self) -> float:
+        now: float = self.recorder._runtime.clock.monotonic()
+        return now
+
+    def fails(self, number: int, attempt: int) -> bool:
+        """Each attempt's fate, whoever asks first."""
+        return self.fates.setdefault(
+            (number, attempt), Random(f"{self.seed} {number} {attempt}").random() < 0.3
+        )
+
+    def play(self, steps: int = 60) -> str | None:
+        """What differs, if anything does."""
+        with fake(now=1_700_000_000) as self.recorder:
+            runtime: Any = self.recorder._runtime
+            runtime.clock._start = 1_000_000.0  # far from zero: sums of instants are exact
+            self.model = Model(self.options, self.clock())
+            for step in range(steps):
+                what = self.step()
+                found = self.differs()
+                if found:
+                    return f"step {step}, {what}: {found}"
+        return None
+
+    def step(self) -> str:
+        random, model = self.random, self.model
+        chance = random.random()
+        pair = random.choice(self.pairs) if self.pairs else None
+        if chance < 0.45:
+            return self.enqueue()
+        if chance < 0.55 and pair:
+            pair[0].cancel()
+            model.cancel(pair[1])
+            return f"cancel {pair[1].number}"
+        if chance < 0.65 and pair:
+            delay = random.choice([0.0, 0.0, 1.0, 30.0, 2000.0])
+            self.passes(2.0**-8)  # who comes first of two that are due at one instant is left open
+            expected = model.reschedule(pair[1], delay)
+            try:
+                answer: Any = pair[0].reschedule(delay)
+            except QueueFull:
+                answer = "full"
+            assert answer == expected, f"reschedule({delay}) {answer}, not {expected}"
+            return f"reschedule {pair[1].number} {delay}"
+        if chance < 0.7:
+            model.paused = not model.paused
+            (self.subject.pause if model.paused else self.subject.resume)()
+            return f"paused {model.paused}"
+        if chance < 0.73 and model.rate is not None:
+            model.rate = (random.randint(1, 4), model.rate[1])
+            self.subject.rate = Rate(*model.rate)
+            return f"rate {model.rate}"
+        seconds = random.choice([0.0, 0.25, 1.0, 10.0, 60.0, 600.0, 5000.0, 40_000.0])
+        self.passes(seconds)
+        return f"advance {seconds}"
+
+    def passes(self, seconds: float) -> None:
+        with contextlib.suppress(Failing):
+            self.recorder.advance(seconds, limit=100_000)
+        self.model.advance(seconds, self.fails)
+
+    def enqueue(self) -> str:
+        random, model = self.random, self.model
+        number = len(model.jobs)
+        key, priority = random.randrange(4), random.choice(self.options.priorities)
+        delay = random.choice([0.0, 0.0, 0.0, 1.0, 10.0, 500.0])
+        own: dict[str, Any] = {} if random.random() < 0.8 else {"expires_in": 20.0}
+        expires = own.get("expires_in", self.options.expires_in)
+        expected = model.enqueue(key, delay, priority, expires)
+        using = self.subject.using(priority=priority, **own, **({"delay": delay} if delay else {}))
+        try:
+            handle: Any = using.perform_async(key, number)
+        except (QueueFull, Duplicate) as exc:
+            handle = "full" if isinstance(exc, QueueFull) else "duplicate"
+        if isinstance(expected, Modelled):
+            assert not isinstance(handle, str), f"enqueue: {handle}, not a job"
+            assert handle.args[1] == expected.number, "the wrong job was returned"
+            if expected.number == number:
+                self.pairs.append((handle, expected))
+        elif expected == "discarded":
+            assert handle.status == "discarded", f"enqueue: {handle}"
+        else:
+            assert handle == expected, f"enqueue: {handle}, not {expected}"
+        return f"enqueue {number} key {key} priority {priority} delay {delay}"
+
+    def differs(self) -> str | None:
+        model = self.model
+        if self.started != model.log:
+            ours = next(
+                (pair for pair in zip(self.started, model.log, strict=False) if pair[0] != pair[1]),
+                (len(self.started), len(model.log)),
+            )
+            return f"starts differ: {ours[0]}, not {ours[1]}"
+        if abs(self.clock() - model.now) > ROUNDING:
+            return f"the clock stands at {self.clock()}, not {model.now}"
+        model.now = (
+            self.clock()
+        )  # it may have looked, for nothing, at an expiry of the last instant
+        for handle, job in self.pairs:
+            status = str(handle.status) if handle.done() else None
+            if (status, handle.attempt) != (job.ended, job.attempt):
+                return f"job {job.number}: {handle.status}, not {job.ended}"
+        counts = self.subject.stats()
+        discards = {name: getattr(counts.discards, name) for name in model.discards}
+        if (counts.accepted, discards) != (model.accepted, model.discards):
+            return f"counted {counts.accepted}, {discards}, not {model.accepted}, {model.discards}"
+        ready = sum(job.ready for job in model.live())
+        waiting = self.recorder._runtime.lane(self.subject).waiting()
+        if waiting != ready:
+            return f"{waiting} wait, not {ready}"
+        return None
+
+
+def differing(seeds: range, steps: int) -> str | None:
+    """The first history in which the two do not agree."""
+    logging.getLogger("counterpunch").setLevel(logging.CRITICAL + 1)
+    try:
+        for seed in seeds:
+            try:
+                found = History(seed).play(steps)
+            except (AssertionError, CounterpunchError) as exc:
+                found = str(exc)
+            if found:
+                return f"--seed {seed} --histories 1: {found}"
+    finally:
+        logging.getLogger("counterpunch").setLevel(logging.NOTSET)
+    return None
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="The limits beside a model of them.")
+    parser.add_argument("--histories", type=int, default=100_000, metavar="N")
+    parser.add_argument("--seed", type=int, default=int(time.time()), help="of the first")
+    parser.add_argument("--steps", type=int, default=60, metavar="N")
+    args = parser.parse_args()
+    print(f"seed {args.seed}", flush=True)
+    begun = time.monotonic()
+    for done in range(0, args.histories, 1000):
+        first = args.seed + done
+        seeds = range(first, first + min(1000, args.histories - done))
+        found = differing(seeds, args.steps)
+        if found:
+            print(found)
+            return 1
+        print(f"{done + len(seeds)} histories, {time.monotonic() - begun:.0f} s", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
