@@ -34,8 +34,11 @@ ROW_SECONDS = float(os.environ.get("ROW_SECONDS", "0.05"))
 class ReportJob(Job):
     """The report of one account, as CSV text."""
 
-    identity = staticmethod(lambda account: account)
     unique = "active"  # one waiting or running per account; a second click gets its handle
+
+    @staticmethod
+    def identity(account: int) -> int:
+        return account
 
     def perform(self, account: int) -> str:
         text = io.StringIO()
@@ -83,7 +86,8 @@ def respond(method: str, path: str) -> Answer:
             if handle is None or handle.status is not Status.SUCCEEDED:
                 return plain(HTTPStatus.NOT_FOUND, "the report is not ready")
             return HTTPStatus.OK, "text/csv", handle.result(), {}
-    return plain(HTTPStatus.NOT_FOUND, "no such page")
+        case _:
+            return plain(HTTPStatus.NOT_FOUND, "no such page")
 
 
 def is_account(text: str) -> bool:

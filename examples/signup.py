@@ -33,7 +33,7 @@ from datetime import datetime
 from email.message import EmailMessage
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from wsgiref.types import StartResponse, WSGIEnvironment
@@ -157,7 +157,8 @@ def respond(environ: WSGIEnvironment) -> tuple[HTTPStatus, str | dict[str, Any]]
             raise HTTPError(HTTPStatus.METHOD_NOT_ALLOWED, "use POST", Allow="POST")
         case _, [""] | ["jobs", _]:
             raise HTTPError(HTTPStatus.METHOD_NOT_ALLOWED, "use GET", Allow="GET")
-    raise HTTPError(HTTPStatus.NOT_FOUND, "no such page")
+        case _:
+            raise HTTPError(HTTPStatus.NOT_FOUND, "no such page")
 
 
 def read_fields(environ: WSGIEnvironment) -> Mapping[str, object]:
@@ -174,12 +175,12 @@ def read_fields(environ: WSGIEnvironment) -> Mapping[str, object]:
     try:
         if environ.get("CONTENT_TYPE", "").partition(";")[0].strip() != "application/json":
             return {key: values[-1] for key, values in parse_qs(body.decode()).items()}
-        fields = json.loads(body)
+        fields: object = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise HTTPError(HTTPStatus.BAD_REQUEST, f"cannot read the body: {error}") from error
     if not isinstance(fields, dict):
         raise HTTPError(HTTPStatus.BAD_REQUEST, "the JSON body is not an object")
-    return fields
+    return cast("dict[str, object]", fields)
 
 
 def signup(fields: Mapping[str, object]) -> dict[str, Any]:

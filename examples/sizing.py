@@ -76,7 +76,8 @@ def simulate(load: Load, hours: float, seed: int = 1) -> Outcome:
     end = hours * 3600.0
     free = [0.0] * load.workers  # a heap of the instants at which each worker is free
     starts: deque[float] = deque()  # of the jobs that wait, in order
-    waits, worked, longest, now = [], 0.0, 0, 0.0
+    waits: list[float] = []
+    worked, longest, now = 0.0, 0, 0.0
     while (now := now + source.expovariate(load.rate)) < end:
         start = max(now, heapq.heappop(free))
         length = load.seconds if load.fixed else source.expovariate(1 / load.seconds)
@@ -123,7 +124,7 @@ def mebibytes(load: Load, outcome: Outcome, memory: Memory) -> float:
 
 def objections(load: Load, outcome: Outcome, memory: Memory, goal: float) -> list[str]:
     """Why one process does not hold this load; empty if it does."""
-    found = []
+    found: list[str] = []
     if load.busy >= load.workers:
         found.append(
             f"the queue grows without end: {load.busy:.3g} workers are needed on average, "
