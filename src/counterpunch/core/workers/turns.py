@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterator
 from typing import Any, NamedTuple
 
 from ..places.lane import Lane
-from ..values.errors import interrupts
+from ..values.errors import CounterpunchError, interrupts
 from ..values.handle import Call
 from ..values.hooks import complain, process, report, safely
 from ..values.status import FAILED, RETRYING, SUCCEEDED, Status
@@ -87,9 +87,11 @@ def _in_order(
 
 def give_up(call: Call, lane: Lane) -> Generator[Any, Any, Status]:
     """In place of an attempt that would begin later than ``Retry.max_elapsed`` allows."""
-    policy, failure = call.option("retry"), call.extra().exception
-    message = "failed: no attempt begins later than max_elapsed=%g s after the first"
-    log(logging.ERROR, call, message, policy.max_elapsed)
+    limit = call.option("retry").max_elapsed
+    text = f"no attempt begins later than max_elapsed={limit:g} s after the first"
+    log(logging.ERROR, call, "failed: %s", text)
+    # On an engine an earlier attempt may have failed in another process.
+    failure = call.extra().exception or CounterpunchError(text)
     call.outcome = failure
     yield from turns(call, lane, None, Turn(FAILED, None, failure, late=True), False)
     return FAILED
