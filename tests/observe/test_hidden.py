@@ -314,3 +314,14 @@ def test_an_id_cannot_be_guessed_from_another() -> None:
     for guess in (*guesses, first.id.upper(), f"{first.id}0", f"0{first.id}", ""):
         assert counterpunch.find(guess) is None or guess == first.id
     Counted.cancel_all()
+
+
+def test_what_cannot_travel_to_an_engine() -> None:
+    """Neither the value nor a key within it, which may be the secret."""
+    from counterpunch.backends._encoding import Unencodable, encode
+
+    for value in ({SECRET: object()}, {1: SECRET}, [SECRET, object()], {"a": {SECRET: {1}}}):
+        with pytest.raises(Unencodable) as caught:
+            encode(value, "args[0]")
+        assert SECRET not in caught.value.hidden
+        assert caught.value.hidden.startswith("args[0]")

@@ -47,7 +47,7 @@ def from_a_signal(exc: BaseException) -> bool:
 
     handlers = [signal.getsignal(number) for number in signal.valid_signals()]
     codes = {getattr(handler, "__code__", None) for handler in handlers}
-    entry, of_a_handler = exc.__traceback__, False
+    entry, of_a_handler, outright = exc.__traceback__, False, False
     while entry is not None:
         code, at = entry.tb_frame.f_code, entry.tb_lasti
         of_a_handler = of_a_handler or code in codes
