@@ -352,9 +352,7 @@ class History:
             return f"starts differ: {ours[0]}, not {ours[1]}"
         if abs(self.clock() - model.now) > ROUNDING:
             return f"the clock stands at {self.clock()}, not {model.now}"
-        model.now = (
-            self.clock()
-        )  # it may have looked, for nothing, at an expiry of the last instant
+        model.now = self.clock()  # it may have looked for nothing at an expiry
         for handle, job in self.pairs:
             status = str(handle.status) if handle.done() else None
             if (status, handle.attempt) != (job.ended, job.attempt):

@@ -205,7 +205,11 @@ class Job(OptionWords, metaclass=JobMeta):
 
     @classmethod
     def pause(cls) -> None:
-        """Start no more jobs of the class; they are accepted and wait. Running ones end."""
+        """Start no more jobs of the class; they are accepted and wait. Running ones end.
+
+        Holds until ``resume()``, in this process and in those forked from it afterwards: after
+        a stop as well, which itself loses the jobs that wait (``on_lost`` has them).
+        """
         accepting().steering.pause(cls)
 
     @classmethod

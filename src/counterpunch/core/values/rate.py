@@ -16,6 +16,9 @@ __all__ = ["Rate", "TokenBucket"]
 class Rate:
     """At most ``limit`` starts in any window of ``per`` seconds, per class and process.
 
+    Retries are starts as well; ``perform_now()`` neither asks nor counts. Jobs that are due wait
+    in line, by priority and then first come first served, and count in ``max_jobs``.
+
     Args:
         limit: Starts per period, 1 or more. The instants of that many starts are kept, 32
             bytes each, as far as there have been so many.
