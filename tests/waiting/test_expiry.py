@@ -176,7 +176,7 @@ def test_a_job_expires_behind_a_stuck_worker() -> None:
                 begun.set()
                 assert go_on.wait(WAIT)
 
-    first = Stuck.perform_async(True)
+    first = Stuck.using(expires_in=None).perform_async(True)
     assert begun.wait(WAIT)
     stale = Stuck.perform_async()
     fresh = Stuck.using(expires_in=None).perform_async()  # blocks until there is room
@@ -200,7 +200,7 @@ def test_a_full_queue_of_a_stuck_class_empties_itself() -> None:
                 begun.set()
                 assert go_on.wait(WAIT)
 
-    Held.perform_async(True)
+    Held.using(expires_in=None).perform_async(True)
     assert begun.wait(WAIT)
     handles = [Held.perform_async() for _ in range(5)]
     handles[-1].add_done_callback(lambda _: gone.set())
