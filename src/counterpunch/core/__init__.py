@@ -17,7 +17,8 @@ core through ``port`` and share the words of ``values`` with it.
 **The life of a job.** ``perform_async`` is ``process.express`` while nothing has to be looked at,
 else ``moves.admission``: the arguments are checked, the job gets its number, and with it counts as
 accepted. It is put where it waits: in the queue of its lane (``moves.queueing``), in the scheduler
-(``moves.waiting``: a time, a rate, room), or with its transaction (``deferred``). A worker
+(``moves.waiting``: a time, room), in the line for its class's rate (``moves.rating``), or with its
+transaction (``deferred``). A worker
 (``workers.pool``, ``loop_pool``) takes it; ``moves.performing`` says whether it may start;
 ``workers.attempt`` runs it, and ``workers.outcome`` judges what came of it. ``performing.settle``
 lets it wait for its next attempt or hands it to ``moves.endings``, which gives it its one terminal
@@ -42,6 +43,8 @@ pool      workers and the backlog they work at; of one class, or shared by name
 backlog   where the jobs of a pool wait, a queue for each priority in use
 permit    the right to do something once: a vacancy, a place to leave, to begin
 gate      the way from a class to its lane while the short path may be taken
+app loop  the event loop that has entered the ASGI lifespan; jobs of ``loop = "app"`` run on it
+lineup    due jobs of a class with a rate, in the order in which they will start
 plan      what is worked out once for a class: options, hooks, the shape of ``perform``
 parking   where threads sleep, and how they are woken
 resting   the parking of those who wait until nothing is on its way
@@ -52,6 +55,7 @@ hold      queued jobs of a paused class
 overdue   jobs that fell due on a full queue and wait for room
 away      jobs that ``using(pool=...)`` has put into another pool's queue
 foreign   a job that runs on an engine's worker
+tick      the enqueue of a periodic class (``recurring``): like any other, without arguments
 mode      what a test mode does another way
 attempt   one run of a job, counted from 1
 delay     seconds; *deadline*: an instant of the monotonic clock; *drain*: finish, then stop
