@@ -42,6 +42,7 @@ class Nightly(Job):
 def quiet_log():
     logging.getLogger("counterpunch").setLevel(logging.CRITICAL)
     yield
+    Nightly.resume()  # a pause outlives the stop of a process's jobs
     logging.getLogger("counterpunch").setLevel(logging.NOTSET)
 
 

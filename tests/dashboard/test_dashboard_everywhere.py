@@ -79,6 +79,7 @@ class Local(Job):
 def quiet_log():
     logging.getLogger("counterpunch").setLevel(logging.CRITICAL)
     yield
+    Local.resume()  # a pause outlives the stop of a process's jobs
     logging.getLogger("counterpunch").setLevel(logging.NOTSET)
 
 
