@@ -49,6 +49,9 @@ def fresh_runtime() -> Iterator[None]:
     of_others = list(periodic_classes)
     periodic_classes.clear()  # a class of another module that nothing arms is no concern of it
     yield
+    if installed.runtime is not None:  # a pause outlives the runtime
+        for lane in list(installed.runtime.registry.lanes.values()):
+            lane.gate.paused = False
     periodic_classes.clear()
     periodic_classes.update(of_others)
     counterpunch.configure(
