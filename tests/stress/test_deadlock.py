@@ -382,7 +382,7 @@ def test_trees_of_waits_end_and_nobody_is_told_without_need(ceiling: int | None)
     class TreeBJob(TreeAJob):
         workers = 2
 
-    class TreeCJob(TreeAJob):
+    class TreeCJob(TreeBJob):
         pool = "narrow"
 
     for _ in range(20):

@@ -12,6 +12,7 @@ from types import FrameType
 from ..core.port import installed
 from ..core.values.config import config
 from ..core.values.hooks import report
+from ..core.values.interpreter import frames
 
 __all__ = ["unsaved_at_sigterm", "unsaved_under_uvicorn"]
 
@@ -68,7 +69,7 @@ def unsaved_at_sigterm() -> bool:
 
 def _main_thread() -> Iterator[FrameType]:
     """Its frames, innermost first."""
-    frame = sys._current_frames().get(threading.main_thread().ident or 0)
+    frame = frames().get(threading.main_thread().ident or 0)
     while frame is not None:
         yield frame
         frame = frame.f_back

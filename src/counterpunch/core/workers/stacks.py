@@ -1,12 +1,11 @@
 """Where jobs are right now, as text. Nothing of a frame's values is shown.
 
-``sys._current_frames`` gives the frame of the one who asks, too, and so a circle: what it gave is
+The frame of the one who asks is among those of all threads, and so there is a circle: it is
 cleared before that one returns, or all threads' locals would live on until a full collection.
 """
 
 from __future__ import annotations
 
-import sys
 import traceback
 from collections.abc import Iterable, Mapping
 from types import FrameType
@@ -15,6 +14,7 @@ from typing import Any
 from ..places.backlog import Worker
 from ..places.steps import entries
 from ..values.handle import Call
+from ..values.interpreter import frames as frames_now
 from ..values.short import clean
 from ..values.unfinished import finished
 from .attempt import perform, run_async, steps
@@ -40,7 +40,7 @@ class Stacks:
 
     def describe(self, workers: Iterable[Worker], now: float) -> list[str]:
         """A block of text per worker, by name: the job it is at, and its whole stack."""
-        frames = sys._current_frames()
+        frames = frames_now()
         try:
             ordered = sorted(workers, key=lambda worker: worker.name)
             return [self._described(worker, now, frames) for worker in ordered]
@@ -60,7 +60,7 @@ class Stacks:
 
     def whole_of(self, call: Call) -> str:
         """The stack of the thread, or the chain of awaits, that a running job is on."""
-        frames = sys._current_frames()
+        frames = frames_now()
         try:
             for worker in entries(call.lane.home(call).workers):
                 if worker.call is call:
@@ -75,7 +75,7 @@ class Stacks:
 
     def running(self, workers: Iterable[Worker]) -> dict[Call, str]:
         """The stack of each job that one of the workers is at, from its own first frame on."""
-        frames = sys._current_frames()
+        frames = frames_now()
         try:
             return {
                 call: _text(_from_perform(self._of(call, worker.ident, frames)))
@@ -87,7 +87,7 @@ class Stacks:
 
     def of_thread(self, ident: int | None) -> str:
         """The stack of a thread that runs no job."""
-        frames = sys._current_frames()
+        frames = frames_now()
         try:
             return _text(_whole(frames.get(ident or 0)))
         finally:
