@@ -10,7 +10,7 @@ curl -N http://127.0.0.1:8000/reports/1/events
 import asyncio
 import hmac
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated
 
@@ -29,7 +29,7 @@ Session = Annotated[AsyncSession, Depends(session_of)]
 
 
 @asynccontextmanager
-async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
     """Opened before, closed after the jobs have ended."""
     app.state.engine = Shared.engine = await opened()
     async with httpx.AsyncClient(timeout=10) as Shared.client, asgi.lifespan(app):

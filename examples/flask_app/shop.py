@@ -68,7 +68,7 @@ def create_app() -> Flask:
         with app.request_context(seen.raw):  # the mount lies outside of the app
             return bool(session.get("admin", False))
 
-    def can_view(seen: dashboard.Request) -> object:
+    def can_view(seen: dashboard.Request) -> bool | dashboard.Redirect:
         return True if is_admin(seen) else dashboard.redirect("/login")
 
     page = dashboard.wsgi(can_view=can_view, authorize=is_admin, processes=True)

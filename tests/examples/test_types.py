@@ -6,6 +6,7 @@ Skipped where a checker is not installed; the extra stage of CI has both, and th
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,41 @@ def test_pyright(blocks: Path) -> None:
     (blocks / "pyrightconfig.json").write_text(json.dumps(config), encoding="utf-8")
     command = [sys.executable, "-m", "pyright", "--pythonpath", sys.executable, "-p", str(blocks)]
     found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stdout + found.stderr
+
+
+@pytest.mark.parametrize("app", ["flask_app", "fastapi_app"])
+@pytest.mark.parametrize("checker", ["mypy", "pyright"])
+def test_the_apps_to_copy(app: str, checker: str, tmp_path: Path) -> None:
+    """Each as its reader has it, in a directory of its own."""
+    pytest.importorskip(checker)
+    for host in ("flask", "fastapi", "sqlalchemy", "httpx"):
+        pytest.importorskip(host)
+    where = tmp_path / app
+    shutil.copytree(ROOT / "examples" / app, where, ignore=shutil.ignore_patterns("__pycache__"))
+    if checker == "mypy":
+        files = [path.relative_to(where) for path in sorted(where.rglob("*.py"))]
+        command = ["--strict", "--config-file=", "--cache-dir", str(tmp_path / "cache")]
+        command += [str(path) for path in files if path.name != "gunicorn.conf.py"]
+    else:
+        config = {
+            "include": ["."],
+            "exclude": ["tests"],  # the frameworks' test clients are not typed in full
+            "typeCheckingMode": "strict",
+            "extraPaths": [str(ROOT / "src")],
+            "reportMissingTypeStubs": "none",
+            "reportUnusedFunction": "none",
+        }
+        (where / "pyrightconfig.json").write_text(json.dumps(config), encoding="utf-8")
+        command = ["--pythonpath", sys.executable, "-p", str(where)]
+    found = subprocess.run(
+        [sys.executable, "-m", checker, *command],
+        cwd=where,
+        env=_with(MYPYPATH=str(ROOT / "src")),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert found.returncode == 0, found.stdout + found.stderr
 
 

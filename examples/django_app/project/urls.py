@@ -6,7 +6,7 @@ import counterpunch.integrations.django
 from counterpunch import dashboard
 
 
-def is_staff(request: dashboard.Request) -> object:
+def is_staff(request: dashboard.Request) -> bool | dashboard.Redirect:
     """Who may look at the page of the jobs, and act there; others are sent to the login."""
     user = request.raw.user
     return bool(user.is_staff) or dashboard.redirect("/admin/login/?next=/admin/jobs/")

@@ -22,10 +22,12 @@ the two ends of the sockets between processes.
 """
 
 from .asgi_app import asgi
-from .guards import anyone, redirect
+from .guards import Redirect, anyone, redirect
 from .message import Request, Response
 from .routes import respond
 from .settings import Settings
 from .wsgi_app import wsgi
 
-__all__ = ["Request", "Response", "Settings", "anyone", "asgi", "redirect", "respond", "wsgi"]
+__all__ = [
+    "Redirect", "Request", "Response", "Settings", "anyone", "asgi", "redirect", "respond", "wsgi",
+]  # fmt: skip
