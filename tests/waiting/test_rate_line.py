@@ -302,6 +302,61 @@ def test_a_stop_drains_what_waits_for_the_rate() -> None:
     assert report.counts[Status.SUCCEEDED] + 5 >= 20
 
 
+@pytest.mark.parametrize("again", [Rate(3, per=10.0), None])
+@pytest.mark.parametrize("sent_back", [1, 2])
+def test_who_was_sent_back_to_the_line_is_not_overtaken(sent_back: int, again: Rate | None) -> None:
+    """A slower rate meets jobs that had their places already; then it is lifted again."""
+    ran: list[int] = []
+
+    class Steady(Job):
+        rate: Rate | None = Rate(3, per=10.0)
+
+        def perform(self, number: int) -> None:
+            ran.append(number)
+
+    with fake() as recorder:
+        for number in range(3):
+            Steady.perform_async(number)
+        Steady.rate = Rate(1, per=10.0)
+        for _ in range(sent_back):
+            assert recorder.perform_one().status == Status.SCHEDULED
+        Steady.rate = again
+        assert [handle.args[0] for handle in recorder.jobs] == [0, 1, 2]
+        recorder.advance(0)
+        assert ran == [0, 1, 2]
+
+
+def test_who_made_way_in_vain_is_not_overtaken() -> None:
+    """An urgent job takes the place of the first, and is cancelled; another class of the pool
+    keeps its place as well."""
+    ran: list[str] = []
+
+    class Other(Job):
+        pool = "shared"
+
+        def perform(self, name: str) -> None:
+            ran.append(name)
+
+    class Rated(Job):
+        pool = "shared"
+        rate = Rate(2, per=10.0)
+
+        def perform(self, name: str) -> None:
+            ran.append(name)
+
+    counterpunch.configure(pools={"shared": 1})
+    with fake() as recorder:
+        Rated.perform_async("first")
+        Other.perform_async("other")
+        Rated.perform_async("second")
+        urgent = Rated.using(priority=5).perform_async("urgent")
+        assert recorder.perform_one(Rated).status == Status.SCHEDULED  # "first" makes way
+        assert urgent.status == Status.QUEUED
+        assert urgent.cancel()
+        recorder.advance(0)
+        assert ran == ["other", "first", "second"]
+
+
 @pytest.mark.parametrize("policy", ["drain", "drop"])
 def test_a_stop_does_not_wait_for_a_rate_past_its_deadline(policy: str) -> None:
     """Whoever could not start before is lost at once, and the reason says so."""

@@ -31,8 +31,8 @@ class Queueing:
         self._stage, self._keys, self._resting = site.stage, site.keys, site.resting
         self._taking, self._endings, self._waits = taking, endings, waits
 
-    def push(self, call: Call) -> None:
-        """Queue a job that the caller owns."""
+    def push(self, call: Call, back: bool = False) -> None:
+        """Queue a job that the caller owns; ``back``: before those that came later."""
         lane: Lane = call.lane
         if lane.paused:
             self.keep(call)
@@ -43,12 +43,16 @@ class Queueing:
         if pool is not lane.pool:
             counted = lane.away
             lane.gate.lane = None  # the short path counts one queue only
+        turn = lane.lineup.turn_in(queue, call) if back else None
         state = checked_move(call.state, QUEUED)
         # In one breath: it is counted and queued.
         if counted is not None:
             counted[call] = None
         call.state = state
-        queue += one
+        if turn is None:
+            queue += one
+        else:
+            queue.insert(turn, call)
         pool.offer()
         if self._waits.table:
             self._waits.look_again(call)

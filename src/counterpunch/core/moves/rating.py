@@ -64,6 +64,7 @@ class Rating:
         # Somebody may have come meanwhile who is to be first; or the class had no rate before.
         if bucket.crowded(now) or lane.lineup.precedes(call) or not bucket.take(call, now):
             bucket.give_back(call)
+            lane.lineup.back[call] = None
             self._line_up(call)
             self.advance(lane)
             return False
@@ -106,9 +107,12 @@ class Rating:
             self._settle(call, lane.expected(call))
 
     def _let_go(self, call: Call) -> None:
-        bucket = call.lane.bucket
-        call.lane.lineup.leave(call)
+        lane: Lane = call.lane
+        bucket, back = lane.bucket, call in lane.lineup.back
+        lane.lineup.leave(call)
         if bucket is None or bucket.take(call, self._clock.monotonic()):
-            self._queueing.push(call)
+            self._queueing.push(call, back)
         else:  # another thread was faster
+            if back:
+                lane.lineup.back[call] = None
             self._line_up(call)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import heapq
 import threading
+from collections import deque
 
 from ..values.handle import Call
+from .steps import entries
 
 __all__ = ["Lineup"]
 
@@ -27,11 +29,13 @@ class Lineup:
     """The due jobs of one class. A job that leaves costs no search: its entry in the heap is void
     from then on."""
 
-    __slots__ = ("_entered", "_heap", "_lock", "table")
+    __slots__ = ("_entered", "_heap", "_lock", "back", "table")
 
     def __init__(self) -> None:
         #: Of each job that waits here, the entry that counts.
         self.table: dict[Call, Entry] = {}
+        #: Those of them that a worker has sent back: some that came later may be queued still.
+        self.back: dict[Call, None] = {}
         self._heap: list[Entry] = []
         # Re-entrant: a signal handler may enqueue in the middle of an enqueue. ``_entered`` tells
         # whoever was interrupted so that the heap is another by now.
@@ -49,6 +53,7 @@ class Lineup:
 
     def leave(self, call: Call) -> None:
         self.table.pop(call, None)
+        self.back.pop(call, None)
 
     def first(self) -> Call | None:
         """Whose turn is next; None if nobody waits."""
@@ -67,6 +72,16 @@ class Lineup:
         first = self.first()
         entry = None if first is None else self.table.get(first)
         return entry is not None and entry < _entry_of(call)
+
+    @staticmethod
+    def turn_in(queue: deque[Call], call: Call) -> int | None:
+        """Where in the queue of its priority a job is to go, before those of its class that came
+        later; None at its end."""
+        mine = _entry_of(call)
+        for place, other in enumerate(entries(queue)):
+            if other.lane is call.lane and mine < _entry_of(other):
+                return place
+        return None
 
     def calls(self) -> list[Call]:
         """In the order in which they start."""

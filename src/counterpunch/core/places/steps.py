@@ -5,9 +5,9 @@ comes in between. This is all it needs to know of them, for a Python with the in
 for one without (measured on 3.13; there each container has a lock of its own, held by its methods):
 
 * One step on both. ``deque``: ``append``, ``+= (one,)``, ``pop``, ``popleft``, ``[0]``, ``len``,
-  ``in``, ``count``, ``remove``. ``dict`` and ``set``: get, set, ``setdefault``, ``del``, ``pop``,
-  ``add``, ``discard``, ``update``, ``in``, ``len``, ``copy``, ``list(...)``. ``list``: ``+= (one,
-  two)``, slices. ``itertools.count``, and what ``starmap`` and ``map`` make of a step.
+  ``in``, ``count``, ``insert``, ``remove``. ``dict`` and ``set``: get, set, ``setdefault``, ``in``,
+  ``del``, ``pop``, ``add``, ``discard``, ``update``, ``len``, ``copy``, ``list(...)``. ``list``:
+  ``+= (one, two)``, slices. ``itertools.count``, and what ``starmap`` and ``map`` make of a step.
 * One step with the interpreter lock only: whatever goes through a ``deque``: ``list(...)``,
   ``deque.copy()`` (and that takes 13 microseconds for each entry, where ``list`` takes 0.05),
   ``deque(...)``; and ``tuple(...)`` of a dict or a set.
