@@ -17,6 +17,7 @@ import logging
 import math
 import sys
 import time
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -67,8 +68,10 @@ class Modelled:
 class Model:
     """One class, one list of jobs, and a clock."""
 
-    def __init__(self, options: Options, now: float) -> None:
+    def __init__(self, options: Options, now: float, given_up: Callable[[Modelled], float]) -> None:
         self.options, self.now, self.rate = options, now, options.rate
+        # A job past ``max_elapsed`` may be given up at any time until its turn comes.
+        self.given_up = given_up
         self.jobs: list[Modelled] = []
         self.keys: dict[int, Modelled] = {}
         self.paused = False
@@ -168,7 +171,15 @@ class Model:
         recent = [start for start in self.starts if start + per > self.now]
         return self.now if len(recent) < limit else recent[-limit] + per
 
+    def spent(self, job: Modelled) -> bool:
+        """True if it is too late for another attempt."""
+        limit = self.options.max_elapsed
+        return bool(job.attempt) and limit is not None and self.now > job.first + limit
+
     def drain(self, fails: Any) -> None:
+        for job in self.live():
+            if job.ready and self.spent(job) and self.given_up(job) <= self.now:
+                self.end(job, "failed")
         while not self.paused:
             ready = [job for job in self.live() if job.ready]
             if not ready or self.free_at() > self.now:
@@ -178,7 +189,7 @@ class Model:
     def run(self, job: Modelled, fails: Any) -> None:
         options = self.options
         limit = options.max_elapsed
-        if job.attempt and limit is not None and self.now > job.first + limit:
+        if self.spent(job):
             self.end(job, "failed")
             return
         if options.unique == "queued" and self.keys.get(job.key) is job:
@@ -207,6 +218,9 @@ class Model:
             instants = [job.due for job in self.live() if not job.ready]
             ready = [job for job in self.live() if job.ready]
             instants += [math.nextafter(self.last(job), math.inf) for job in ready]
+            if self.options.max_elapsed is not None:
+                given_up = [self.given_up(job) for job in ready if job.attempt]
+                instants += [instant for instant in given_up if instant > self.now]
             if ready and not self.paused:
                 instants.append(self.free_at())
             then = min(instants, default=math.inf)
@@ -262,6 +276,14 @@ class History:
         now: float = self.recorder._runtime.clock.monotonic()
         return now
 
+    def given_up(self, job: Modelled) -> float:
+        """When the product let it fail without another attempt."""
+        handle = self.pairs[job.number][0]
+        if str(handle.status) != "failed" or handle.attempt != job.attempt:
+            return math.inf
+        finished: float = handle.finished
+        return finished
+
     def fails(self, number: int, attempt: int) -> bool:
         """Each attempt's fate, whoever asks first."""
         return self.fates.setdefault(
@@ -273,7 +295,7 @@ class History:
         with fake(now=1_700_000_000) as self.recorder:
             runtime: Any = self.recorder._runtime
             runtime.clock._start = 1_000_000.0  # far from zero: sums of instants are exact
-            self.model = Model(self.options, self.clock())
+            self.model = Model(self.options, self.clock(), self.given_up)
             for step in range(steps):
                 what = self.step()
                 found = self.differs()
