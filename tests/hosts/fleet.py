@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -177,3 +178,12 @@ def load(server: Server, kind: str, processes: int = 1) -> list[str]:
 
     eventually(all_have_some, f"an answer from each of {processes} processes")
     return ids
+
+
+def idle(name: str, server: Server) -> None:
+    """uWSGI kills a worker that is at a request, see below, wsgiref swallows whatever a signal
+    raises there, and CherryPy gives up where it has not quite started. They log it a moment
+    before it is over."""
+    if HOSTS[name].idle:
+        eventually(lambda: HOSTS[name].idle in server.output, "an idle worker")
+        threading.Event().wait(0.1)

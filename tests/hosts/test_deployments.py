@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from fleet import DEADLINE, HOSTS, SLACK, load, start
+from fleet import DEADLINE, HOSTS, SLACK, idle, load, start
 from serving import APPS, Ledger, Server, eventually, require
 
 pytestmark = pytest.mark.hosts
@@ -44,6 +44,7 @@ def test_a_server_as_process_1_of_a_container(name: str, status: int, ledger: Le
     """For which the kernel knows no default action of a signal: what has a handler still drains."""
     with first_of_a_container(name, ledger) as server:
         ids = load(server, "mixed")
+        idle(name, server)
         before = time.monotonic()
         os.kill(child(server.pid), TERM)
         assert server.end() == status, server.output

@@ -14,7 +14,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from fleet import DEADLINE, HOSTS, SLACK, load, start
+from fleet import DEADLINE, HOSTS, SLACK, idle, load, start
 from serving import APPS, LONG, Ledger, Server, eventually, require
 
 pytestmark = pytest.mark.hosts
@@ -207,15 +206,6 @@ class Stopped(NamedTuple):
     seconds: float
     output: str
     status: int
-
-
-def idle(name: str, server: Server) -> None:
-    """uWSGI kills a worker that is at a request, see below, wsgiref swallows whatever a signal
-    raises there, and CherryPy gives up where it has not quite started. They log it a moment
-    before it is over."""
-    if HOSTS[name].idle:
-        eventually(lambda: HOSTS[name].idle in server.output, "an idle worker")
-        threading.Event().wait(0.1)
 
 
 def stopped(stop: Stop, ledger: Ledger) -> Stopped:
