@@ -261,6 +261,23 @@ def test_an_action_that_no_longer_fits_is_a_conflict(yard):
     assert client.post("/class/pause", {**fields, "job": "NoSuch"}).status == 404
 
 
+def test_a_class_whose_definition_was_refused_is_in_nobodys_way(yard):
+    """Somebody still holds it: it is no class that could be paused, and hides no other."""
+    with pytest.raises(counterpunch.InvalidOption) as refused:
+
+        class Refused(Job):
+            workers = 0
+
+            def perform(self): ...
+
+    held = refused.value.__traceback__
+    assert held is not None
+    client = Client(authorize=yes)
+    fields = client.get("/waiting").page.form("Cancel Gated")["fields"]
+    assert client.post("/class/pause", {**fields, "job": "NoSuch"}).status == 404
+    assert client.post("/class/pause", {**fields, "job": "Refused"}).status == 404
+
+
 def test_an_empty_process_has_pages_too():
     """Nothing was ever enqueued."""
     counterpunch.start()

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..core.port import current
+from ..core.values.errors import InvalidOption
+from ..core.values.plan import plan_of
 from ..define.job_class import Job
 from ..observe.queries import long_names
 from ..recurring.periodic import periodic
@@ -43,9 +45,19 @@ def defined(name: str) -> Any | None:
     found = class_of(name)
     if found is not None:
         return found
-    same: list[Any] = [cls for cls in _below(Job) if name in long_names([cls])]
-    same += [cls for cls in _below(Job) if cls.__qualname__ == name] if not same else []
+    there: list[Any] = [cls for cls in _below(Job) if _usable(cls)]
+    same = [cls for cls in there if name in long_names([cls])]
+    same += [cls for cls in there if cls.__qualname__ == name] if not same else []
     return same[-1] if len({cls.__module__ for cls in same}) == 1 else None
+
+
+def _usable(cls: Any) -> bool:
+    """False for a class whose definition was refused, and that somebody still holds."""
+    try:
+        plan_of(cls)
+    except InvalidOption:
+        return False
+    return True
 
 
 def _below(cls: type) -> list[type]:
