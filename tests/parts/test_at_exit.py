@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
+import pytest
+
+from counterpunch.core.workers import at_exit
 from counterpunch.core.workers.at_exit import First
 
 
@@ -67,3 +71,11 @@ def test_where_nobody_can_be_seen_it_is_registered_once() -> None:
     first.register(ours)
     first.again()
     assert registered == [ours]
+
+
+def test_a_worker_begins_where_there_is_no_ctypes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a build without the lock as well, where it is imported in time."""
+    monkeypatch.setattr(at_exit, "_FREE_THREADED", True)
+    monkeypatch.setitem(sys.modules, "ctypes", None)
+    at_exit.import_for_the_end()
+    assert sys.modules["ctypes"] is None

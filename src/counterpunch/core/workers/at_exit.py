@@ -11,6 +11,7 @@ that comes before the main thread got round to the first is handled on another o
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 from collections.abc import Callable
@@ -64,6 +65,8 @@ def spare_the_main_thread() -> None:
 
 
 def import_for_the_end() -> None:
-    """As the first worker begins: what the drain needs to stop one that never ends."""
+    """As the first worker begins: what the drain needs to stop one that never ends, if it is to be
+    had at all."""
     if _FREE_THREADED:
-        import ctypes  # noqa: F401
+        with contextlib.suppress(ImportError):
+            import ctypes  # noqa: F401

@@ -111,10 +111,10 @@ class Pool(Backlog):
         thread.name = worker.name = f"counterpunch-{self.name}_{next(self._numbers)}"
         worker.ident = thread.ident
         self.workers.add(worker)
-        import_for_the_end()
-        for begin in process.at_work:
-            safely("at_work", None, begin)
         try:
+            import_for_the_end()
+            for begin in process.at_work:
+                safely("at_work", None, begin)
             self._serve(worker)
         except BaseException as exc:  # the executor would keep it to itself
             self.broke_down(worker, exc)
