@@ -66,6 +66,83 @@ def test_only_one_that_takes_what_it_will_be_given(name: str, count: int) -> Non
                 give(function)
 
 
+PLAIN: dict[str, tuple[Place, int]] = {
+    **{name: place for name, place in PLACES.items() if name not in ("can_view", "authorize")},
+    "where": (lambda fn: counterpunch.jobs(where=fn), 1),
+    "identity": (lambda fn: identified(staticmethod(fn)), 1),
+    "actor": (lambda fn: dashboard.wsgi(actor=fn), 1),
+}
+
+
+def identified(fn: Any) -> Any:
+    perform = {"unique": "queued", "perform": lambda self, a: None}
+    return type("Named", (Job,), {"identity": fn, **perform})
+
+
+class Later:
+    async def method(self, *args: Any) -> bool:
+        return True
+
+    async def __call__(self, *args: Any) -> bool:
+        return True
+
+    async def each(self, *args: Any) -> Any:
+        yield True
+
+
+LATER: list[Any] = [
+    functools.partial(Later.method, None),
+    Later().method,
+    Later(),
+    Later().each,
+    lambda *args: (yield),
+]
+
+
+@pytest.mark.parametrize("name", PLAIN)
+@pytest.mark.parametrize("function", LATER)
+def test_one_whose_body_would_never_run_is_refused(name: str, function: Any) -> None:
+    """What a call of it gives is true, and unlike any other: each job would match, none would be
+    a duplicate. Guards are another matter: what is not True is a 403."""
+    give, _ = PLAIN[name]
+    with pytest.raises(InvalidOption, match=f"{name}=.*(nobody (awaits|iterates) it|async def)"):
+        give(function)
+
+
+def test_an_identity_that_is_awaited_is_refused_however_it_is_written() -> None:
+    async def by_id(a: Any) -> Any: ...
+
+    class Ours:
+        async def by_class(cls, a: Any) -> Any: ...
+
+    for identity in (by_id, classmethod(Ours.by_class)):
+        with pytest.raises(InvalidOption, match=r"Named: identity=.*nobody awaits it here"):
+            identified(identity)
+    with pytest.raises(InvalidOption, match=r"identity=.*nobody awaits it here"):
+        counterpunch.job(identity=by_id, unique="active")(lambda a: None)
+
+
+class Enters:
+    def __init__(self, handle: Any) -> None: ...
+    async def __aenter__(self) -> None: ...
+    async def __aexit__(self, *exc: object) -> None: ...
+
+
+class EntersBoth(Enters):
+    def __enter__(self) -> None: ...
+    def __exit__(self, *exc: object) -> None: ...
+
+
+@pytest.mark.parametrize("name", ["around_perform", "around_enqueue"])
+def test_a_middleware_that_only_async_with_enters_is_refused(name: str) -> None:
+    give, _ = PLACES[name]
+    each = contextlib.asynccontextmanager(Later().each)
+    for middleware in (Enters, each, functools.partial(each), Later().method):
+        with pytest.raises(InvalidOption, match=rf"{name}=.*contextlib\.contextmanager"):
+            give(middleware)
+    give(EntersBoth)()
+
+
 @pytest.mark.parametrize("name", PLACES)
 def test_in_doubt_it_is_taken(name: str) -> None:
     """What says nothing of its arguments, or takes any."""

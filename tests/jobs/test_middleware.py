@@ -231,7 +231,16 @@ async def coroutine(handle: Handle[Any]) -> None: ...
 
 
 @pytest.mark.parametrize("register", [around_perform, around_enqueue])
-@pytest.mark.parametrize("middleware", [bare, bare_async, coroutine])
+@pytest.mark.parametrize(
+    "middleware",
+    [
+        bare,
+        bare_async,
+        coroutine,
+        contextlib.asynccontextmanager(bare_async),
+        contextlib.contextmanager(bare_async),
+    ],
+)
 def test_an_undecorated_middleware_is_refused(register: Any, middleware: Any) -> None:
     """It never could be entered, so it is said where it is registered; nothing is installed."""
     message = rf"{register.__name__}=<function {middleware.__name__}.*contextlib\.contextmanager"
@@ -264,7 +273,7 @@ class AsyncMiddleJob(Job):
         (plain_middleware, "None"),
         (hidden_generator, "<generator object bare"),
         (hidden_coroutine, "<coroutine object coroutine"),
-        (contextlib.asynccontextmanager(bare_async), "<contextlib._Async"),
+        (lambda handle: contextlib.asynccontextmanager(bare_async)(handle), "<contextlib._Async"),
     ],
 )
 def test_what_no_context_manager_is_names_the_middleware(

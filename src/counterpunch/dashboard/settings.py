@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
+from ..core.values.callables import receives
 from ..core.values.checks import flag, function, seconds
 from ..core.values.errors import InvalidOption
 from ..observe.health import Health, health
@@ -19,6 +20,7 @@ from .sockets import ROOM, too_long
 
 __all__ = ["Options", "Settings", "settings_of"]
 
+_OF_THE_REQUEST = "a function of the request, or None"
 _DIRECTORY = (
     "True, False, or the absolute path of a directory that only this user may enter, of at most "
     f"{ROOM} bytes"
@@ -91,9 +93,11 @@ class Settings:
     said: dict[str, float] = field(init=False, default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        for name in ("authorize", "can_view", "probes", "actor"):
-            value: Any = getattr(self, name)
-            function("a function of the request, or None", 1)("dashboard", name, value)
+        for name in ("authorize", "can_view", "probes"):
+            value: Any = getattr(self, name)  # a coroutine of one is answered with 403, see ``ask``
+            if value is not None and not (callable(value) and receives(value, 1)):
+                raise InvalidOption("dashboard", name, value, _OF_THE_REQUEST)
+        function(_OF_THE_REQUEST, 1)("dashboard", "actor", self.actor)
         if self.hosts is not None:
             object.__setattr__(self, "hosts", _names(self.hosts))
         if not callable(self.health):

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from ..core.port import Runtime, current, entries
 from ..core.values.backend import engines
-from ..core.values.checks import hashable
+from ..core.values.checks import function, hashable
 from ..core.values.counts import NO_COUNTS, Counts, Discards, Stats, WorkerCounts
 from ..core.values.errors import BackendError, InvalidOption, NotKept
 from ..core.values.handle import Handle
@@ -145,10 +145,12 @@ def jobs(
             (``NotKept``) does not fit.
 
     Raises:
-        InvalidOption: For a status that does not exist.
+        InvalidOption: For a status that does not exist, and for a ``where`` that is no function of
+            one argument, or an ``async def``, which nobody awaits.
         TypeError: If ``job`` is not a job class.
     """
     runtime = current()
+    function("a function of the handle, or None", 1)("jobs", "where", where)
     if status is not None:
         try:
             status = Status(status)

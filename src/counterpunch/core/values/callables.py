@@ -13,13 +13,13 @@ from types import CodeType, FunctionType, MethodType
 from typing import Any, NamedTuple
 
 __all__ = [
-    "ANY", "Parameter", "awaits", "generates", "is_bound", "layers", "parameters", "receives",
-    "written",
+    "ANY", "Parameter", "awaits", "generates", "is_bound", "layers", "never_entered", "parameters",
+    "receives", "written",
 ]  # fmt: skip
 
 # inspect.CO_* flags; of coroutines and of generators there are two kinds each.
 _REST, _KEYWORD_REST = 0x04, 0x08
-_COROUTINE, _GENERATORS = 0x80 | 0x100, 0x20 | 0x200
+_COROUTINE, _GENERATORS, _ASYNC = 0x80 | 0x100, 0x20 | 0x200, 0x80 | 0x200
 # The kinds of parameters, numbered as inspect does.
 _POSITIONAL_ONLY, _USUAL, _VAR_POSITIONAL, _KEYWORD_ONLY, _VAR_KEYWORD = range(5)
 
@@ -59,6 +59,18 @@ def generates(function: Any) -> bool:
     """True if the callable itself says that a call gives a generator, and runs nothing."""
     flags = _flags(_outermost(function))
     return bool(flags & _GENERATORS) and not flags & _COROUTINE
+
+
+def never_entered(function: Any) -> bool:
+    """True if the callable itself says that a call gives nothing that ``with`` enters."""
+    function = _outermost(function)
+    if isinstance(function, type):
+        return hasattr(function, "__aenter__") and not hasattr(function, "__enter__")
+    made = getattr(getattr(function, "__code__", None), "co_qualname", None)
+    if made == "contextmanager.<locals>.helper":  # of contextlib, around a function
+        return bool(_flags(_outermost(function.__wrapped__)) & _ASYNC)
+    decorated = made == "asynccontextmanager.<locals>.helper"
+    return decorated or awaits(function) or generates(function)
 
 
 def _outermost(function: Any) -> Any:

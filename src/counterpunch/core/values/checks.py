@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from .callables import receives
+from .callables import awaits, generates, receives
 from .errors import InvalidOption
 
 __all__ = [
@@ -113,16 +113,26 @@ def of_type(kind: type, allowed: str) -> Check:
 
 
 def function(allowed: str, count: int | None = None) -> Check:
-    """A callable, which takes so many positional arguments, or None."""
+    """A callable that runs when it is called, takes so many positional arguments, or None."""
 
     def check(owner: str, option: str, value: Any) -> Any:
         if value is None:
             return value
+        _runs(owner, option, value)
         if callable(value) and (count is None or receives(value, count)):
             return value
         raise InvalidOption(owner, option, value, allowed)
 
     return check
+
+
+def _runs(owner: str, option: str, value: Any) -> None:
+    """A call of an ``async def`` or of a generator function runs nothing, and what it gives is
+    true: a filter would let all pass."""
+    if awaits(value):
+        raise InvalidOption(owner, option, value, "a def: nobody awaits it here")
+    if generates(value):
+        raise InvalidOption(owner, option, value, "a function without yield: nobody iterates it")
 
 
 def tags(owner: str, option: str, value: Any) -> frozenset[str]:
@@ -135,6 +145,7 @@ def tags(owner: str, option: str, value: Any) -> frozenset[str]:
 def named_by(owner: str, option: str, value: Any) -> Any:
     """``redact``: names of parameters, a function of name and value, or None."""
     found = _texts(value)
+    _runs(owner, option, value)
     if value is None or (callable(value) and receives(value, 2)):
         return value
     if found is None:

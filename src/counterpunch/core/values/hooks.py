@@ -11,9 +11,10 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from contextvars import Context, copy_context
-from types import CodeType, CoroutineType
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
+from .callables import never_entered
 from .checks import function
 from .error_text import printable, traceback_of
 from .errors import InvalidOption, interrupts, shorten
@@ -34,9 +35,6 @@ ErrorHandler = Callable[[BaseException, Handle[Any], bool], object]
 Around = Callable[[Handle[Any]], AbstractContextManager[Any]]
 Remove = Callable[[], None]
 
-#: inspect.CO_GENERATOR, CO_COROUTINE and CO_ASYNC_GENERATOR: a call gives one of these, and
-#: none of them is a context manager.
-_UNDECORATED = 0x20 | 0x80 | 0x200
 _MANAGER = "a context manager; decorate it with contextlib.contextmanager"
 
 
@@ -79,18 +77,13 @@ class _Process:
         self.changed: Callable[[], None] = lambda: None
 
     def add(self, name: str, fn: Any) -> Remove:
+        if name.startswith("around_") and never_entered(fn):
+            allowed = f"a function that gives {_MANAGER} (and write it with def, not async def)"
+            raise InvalidOption("counterpunch", name, fn, allowed)
         if name in _TAKES:
             function(*_TAKES[name])("counterpunch", name, fn)
         if fn is None:
             raise InvalidOption("counterpunch", name, fn, "a callable")
-        code = getattr(fn, "__code__", None)
-        if (
-            name.startswith("around_")
-            and isinstance(code, CodeType)
-            and code.co_flags & _UNDECORATED
-        ):
-            allowed = f"a function that gives {_MANAGER} (and write it with def, not async def)"
-            raise InvalidOption("counterpunch", name, fn, allowed)
         entry = [fn]  # emptied by the first removal: the same function may be there twice
 
         def remove() -> None:
@@ -134,7 +127,8 @@ def around_perform(cm: Around) -> Remove:
 
     Raises:
         InvalidOption: For a generator function without ``contextlib.contextmanager``, and for
-            an ``async def``: around async jobs, too, it is an ordinary context manager.
+            an ``async def``, with ``asynccontextmanager`` or without: around async jobs, too, it
+            is an ordinary context manager.
     """
     return process.add("around_perform", cm)
 
