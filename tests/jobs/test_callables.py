@@ -470,6 +470,62 @@ def test_one_whose_body_would_never_run_is_refused(perform: Any) -> None:
         made(perform)
 
 
+class Rows:
+    def each(self) -> Iterator[int]:
+        yield 1
+
+    async def each_later(self) -> Any:
+        yield 1
+
+
+def test_delay_refuses_what_a_class_refuses() -> None:
+    rows = Rows()
+    calls: list[Any] = [
+        counterpunch.delay(generator),
+        counterpunch.delay(functools.partial(generator, None)),
+        counterpunch.delay(Yields()),
+    ]
+    for call in (*calls, counterpunch.delay(rows).each, counterpunch.delay(rows).each_later):
+        with pytest.raises(InvalidOption, match=r"delay: .*without yield"):
+            call() if call not in calls[:1] else call(1)
+
+
+@pytest.mark.parametrize(
+    ("give", "how"), [(Rows().each, r"`for each in"), (Rows().each_later, r"`async for each in")]
+)
+def test_a_generator_that_comes_out_of_a_call_fails_the_job(give: Any, how: str) -> None:
+    """Its body has not run and nobody will run it; the job would be a success that did nothing."""
+
+    def plain(self: Any) -> Any:
+        return give()
+
+    def hooked(self: Any) -> Any:
+        return give()
+
+    async def later(self: Any) -> Any:
+        return give()
+
+    message = rf"generator object Rows.each.*nobody iterates it.*{how}"
+    for perform in (plain, hooked, later, lambda self: later(self)):
+        cls = made(perform)
+        if perform is hooked:
+            cls.before = lambda self: None
+        handle = cls.perform_async()
+        with pytest.raises(TypeError, match=message):
+            handle.result(LONG)
+        assert handle.status == "failed"
+        with pytest.raises(TypeError, match=message):
+            cls.perform_now()
+    with pytest.raises(TypeError, match=message):
+        counterpunch.delay(lambda: give())().result(LONG)
+
+
+def test_a_generator_that_has_ended_is_a_result_as_any_other() -> None:
+    ended = Rows().each()
+    assert list(ended) == [1]
+    assert made(lambda self: ended).perform_async().result(LONG) is ended
+
+
 @pytest.mark.parametrize(
     ("perform", "written"),
     [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
-from ..core.values.callables import Parameter, awaits, parameters
+from ..core.values.callables import Parameter, awaits, generates, parameters
 from ..core.values.errors import InvalidOption
 from ..core.values.handle import Handle
 from .job_class import Job
@@ -95,7 +95,8 @@ def delay(obj: Any, /, **options: Unpack[PerCall]) -> Any:
         options: As of ``Job.using``: ``priority``, ``delay`` (seconds), ``retry`` ...
 
     Raises:
-        InvalidOption: For an unknown option or a bad value, and for a job.
+        InvalidOption: For an unknown option or a bad value, and for a job; on the call, for a
+            generator function, whose body would never run.
         AttributeError: On access, for a method that does not exist.
         TypeError: On the call, for arguments that do not fit.
     """
@@ -108,6 +109,9 @@ def delay(obj: Any, /, **options: Unpack[PerCall]) -> Any:
 
 def _enqueue(method: Callable[..., Any], options: PerCall, args: Any, kwargs: Any) -> Handle[Any]:
     name = getattr(method, "__qualname__", type(method).__qualname__)
+    if generates(method):
+        allowed = "a function without yield: the body of a generator would never run"
+        raise InvalidOption("delay", name, method, allowed)
     known = parameters(method)
     signature_check(f"delay: {name}", known)(*args, **kwargs)
     _check_redact(known, options.get("redact"))

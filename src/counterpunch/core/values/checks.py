@@ -112,13 +112,14 @@ def of_type(kind: type, allowed: str) -> Check:
     return check
 
 
-def function(allowed: str, count: int | None = None) -> Check:
-    """A callable that runs when it is called, takes so many positional arguments, or None."""
+def function(allowed: str, count: int | None = None, awaited: bool = False) -> Check:
+    """A callable that takes so many positional arguments and runs when it is called, or, if it is
+    ``awaited``, afterwards; or None."""
 
     def check(owner: str, option: str, value: Any) -> Any:
         if value is None:
             return value
-        _runs(owner, option, value)
+        _runs(owner, option, value, awaited)
         if callable(value) and (count is None or receives(value, count)):
             return value
         raise InvalidOption(owner, option, value, allowed)
@@ -126,10 +127,10 @@ def function(allowed: str, count: int | None = None) -> Check:
     return check
 
 
-def _runs(owner: str, option: str, value: Any) -> None:
+def _runs(owner: str, option: str, value: Any, awaited: bool = False) -> None:
     """A call of an ``async def`` or of a generator function runs nothing, and what it gives is
     true: a filter would let all pass."""
-    if awaits(value):
+    if awaits(value) and not awaited:
         raise InvalidOption(owner, option, value, "a def: nobody awaits it here")
     if generates(value):
         raise InvalidOption(owner, option, value, "a function without yield: nobody iterates it")

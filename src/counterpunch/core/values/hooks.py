@@ -81,7 +81,8 @@ class _Process:
             allowed = f"a function that gives {_MANAGER} (and write it with def, not async def)"
             raise InvalidOption("counterpunch", name, fn, allowed)
         if name in _TAKES:
-            function(*_TAKES[name])("counterpunch", name, fn)
+            check = function(*_TAKES[name], awaited=name == "on_error")
+            check("counterpunch", name, fn)
         if fn is None:
             raise InvalidOption("counterpunch", name, fn, "a callable")
         entry = [fn]  # emptied by the first removal: the same function may be there twice
