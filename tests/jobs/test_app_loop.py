@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -63,6 +64,38 @@ def test_it_runs_on_the_loop_of_the_app() -> None:
         assert await asyncio.gather(*handles) == [(*here, number) for number in range(1, 8)]
         assert await Plain.perform_async() != threading.get_ident(), "a def has its threads"
         assert asyncio.get_running_loop() is loop
+
+    serve(body)
+
+
+def test_to_stop_on_its_own_loop_says_that_the_jobs_cannot_end_meanwhile() -> None:
+    """It still stops, at the deadline; on a thread, or idle, nothing is said."""
+
+    async def body() -> None:
+        gate = asyncio.Event()
+
+        class Gated(Job):
+            loop = "app"
+
+            async def perform(self) -> None:
+                await gate.wait()
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert counterpunch.shutdown(0.01).clean  # idle
+            handle = Gated.perform_async()
+            while handle.status is not Status.RUNNING:
+                await asyncio.sleep(0.001)
+            stop = asyncio.create_task(asyncio.to_thread(counterpunch.shutdown, WAIT))
+            asyncio.get_running_loop().call_later(0.01, gate.set)
+            assert (await stop).clean
+        gate.clear()
+        handle = Gated.perform_async()
+        while handle.status is not Status.RUNNING:
+            await asyncio.sleep(0.001)
+        with pytest.warns(RuntimeWarning, match="loop='app'.*blocks the event.*to_thread") as said:
+            assert counterpunch.shutdown(0.01).lost == [handle]
+        assert [one.filename for one in said] == [__file__]
 
     serve(body)
 
@@ -280,6 +313,9 @@ def test_to_wait_for_it_on_its_own_loop_is_refused() -> None:
             lambda: handle.result(0.01),
             handle.exception,
             lambda: handle.exception(5),
+            handle.future().result,
+            lambda: handle.future().result(0.01),
+            handle.future().exception,
             batch.wait,
             lambda: batch.wait(5),
             counterpunch.wait_idle,

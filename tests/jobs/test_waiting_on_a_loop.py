@@ -68,6 +68,18 @@ def exception() -> None:
     assert handle.exception() is None
 
 
+def future_result() -> None:
+    future = Gate.perform_async(3).future()
+    opened_soon()
+    assert future.result(WAIT) == 3
+
+
+def future_exception() -> None:
+    future = Gate.perform_async().future()
+    opened_soon()
+    assert future.exception() is None
+
+
 def idle() -> None:
     Gate.perform_async()
     opened_soon()
@@ -105,7 +117,8 @@ def here_by_overflow() -> None:
 
 
 BLOCKING: list[Callable[[], None]] = [
-    result, exception, blocked_batch, idle, now, room, here_by_overflow
+    result, exception, future_result, future_exception, blocked_batch, idle, now, room,
+    here_by_overflow,
 ]  # fmt: skip
 
 
@@ -152,6 +165,8 @@ def test_what_does_not_block_is_not_warned_of() -> None:
             handle.result(0)
         with pytest.raises(TimeoutError):
             handle.exception(0)
+        with pytest.raises(TimeoutError):
+            handle.future().result(0)
         Gate.gate.set()
         await handle
         while not counterpunch.wait_idle(0):

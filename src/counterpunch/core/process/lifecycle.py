@@ -17,7 +17,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 
-from ..values.blocking import blocking
+from ..values.app_loop import app_loop
+from ..values.blocking import blocking, running_loop
 from ..values.checks import seconds
 from ..values.config import config
 from ..values.hooks import report
@@ -78,6 +79,10 @@ def shutdown(timeout: float | timedelta | None = None) -> ShutdownReport:
 
     Raises:
         InvalidOption: (a ``ValueError``) for a negative or not finite timeout.
+
+    Warns:
+        RuntimeWarning: Once per place, on the thread of the very loop that jobs with ``loop="app"``
+            run on: it blocks that, and they cannot end meanwhile.
     """
     limit = config.shutdown_timeout
     if timeout is not None:
@@ -85,7 +90,12 @@ def shutdown(timeout: float | timedelta | None = None) -> ShutdownReport:
     if installed.modes and not installed.ending:
         # An app under test that stops must not take the recorded jobs away from the test.
         return ShutdownReport({}, [], 0.0, True)
-    return drain(current(), limit, leaving=installed.ending)
+    runtime = current()
+    waits = limit > 0.0 and runtime.stage.threads and not installed.ending
+    if waits and running_loop() is app_loop() and runtime.idleness.on_app() and not runtime.idle():
+        whose = "shutdown(), while jobs with loop='app' are to end there,"
+        blocking("%s", whose, "`await asyncio.to_thread(counterpunch.shutdown)`")
+    return drain(runtime, limit, leaving=installed.ending)
 
 
 def wait_idle(timeout: float | timedelta | None = None, scheduled: bool = False) -> bool:

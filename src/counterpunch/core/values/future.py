@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
-from .blocking import in_trio, running_loop
+from .blocking import blocking, in_trio, running_loop
 from .error_text import one_line
 from .errors import CounterpunchError
 from .status import FAILED, SUCCEEDED, TERMINAL
@@ -38,17 +38,21 @@ class _Follows(Future[Any]):
         self._handle = handle
 
     def result(self, timeout: float | None = None) -> Any:
-        self._look()
+        self._look(timeout)
         return super().result(timeout)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
-        self._look()
+        self._look(timeout)
         return super().exception(timeout)
 
-    def _look(self) -> None:
-        """A test mode refuses to wait for what nobody runs."""
+    def _look(self, timeout: float | None) -> None:
+        """Who waits is refused, or warned, as by ``Handle.result``."""
         if not self.done():
-            self._handle.lane.keeper.before_wait(self._handle)
+            handle = self._handle
+            handle.lane.keeper.before_wait(handle)
+            if timeout is None or timeout > 0:
+                whose, on_app = handle.job.__qualname__, handle.lane.on_app
+                blocking("to wait for %s", whose, "`await handle`", on_app)
 
 
 def carried(handle: Any, failure: BaseException) -> BaseException:
