@@ -140,6 +140,7 @@ def test_history_is_bounded_by_count(door: Door) -> None:
     assert counterpunch.find(handles[-1].id) is None
     last = door.enter()
     last.result(LONG)
+    assert counterpunch.wait_idle(LONG)  # until then its worker has it in hand
     assert counterpunch.find(last.id) is None
 
 

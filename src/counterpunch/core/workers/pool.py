@@ -214,7 +214,8 @@ class Pool(Backlog):
 
     def yield_worker(self, other: Pool) -> None:
         """Let one worker leave after the job it is at, so that ``other`` may start one."""
-        if self.owed.count(other) < min(other.queued(), len(other.vacancies)):
+        wanted = min(other.queued(), len(other.vacancies)) + self.crew.ceiling.surplus()
+        if self.owed.count(other) < wanted:  # too many, if others leave: each one looks again
             self.owed.append(other)
             self.parking.nudge()
 
@@ -231,11 +232,12 @@ class Pool(Backlog):
             other = self.owed.popleft()
         except IndexError:
             return False
-        busy = any(self.levels)
+        busy, surplus = any(self.levels), self.crew.ceiling.surplus()
         if other is self:
-            if not self.crew.ceiling.surplus() or (busy and self.hired() < 2):
+            if not surplus or (busy and self.hired() < 2):
                 return False
-        elif not other.queued() or (busy and self.hired() - other.hired() < 2):
+        # Over the ceiling one leaves anyway, or ``other`` has counted the thread it asks for.
+        elif not other.queued() or (busy and self.hired() - other.hired() < 2 - bool(surplus)):
             return False
         self.vacancies.give()
         self._hiring.drop()
