@@ -183,3 +183,9 @@ def test_a_recorder_runs_all_classes() -> None:
         for call in (recorder.drain, functools.partial(recorder.advance, 1)):
             with pytest.raises(InvalidOption, match=r"limit=.*perform_one\(Job\)"):
                 call(Mail)  # type: ignore[arg-type,operator]
+        handle = counterpunch.delay(Mail.mro)()
+        with pytest.raises(InvalidOption, match=r"job=.*Mail.*Job.cancel_all\(\)"):
+            recorder.clear(Mail)  # type: ignore[arg-type]
+        assert recorder.jobs == [handle]
+        recorder.clear()
+        assert recorder.jobs == []

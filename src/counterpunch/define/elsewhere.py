@@ -8,9 +8,11 @@ _ENQUEUE = "{0}.perform_async(...)"
 _OPTIONS = "{0}.using(delay=..., priority=...).perform_async(...)"
 _NOW = "{0}.perform_now(...)"
 _IN_TESTS = "in a test, recorder.{} within `with counterpunch.testing.fake() as recorder:`"
+_LATER = "functools.partial({0}.perform_async, ...); for jobs together, counterpunch.Batch"
 #: Of Sidekiq and ActiveJob, Celery, Dramatiq, RQ, Huey, Taskiq and executors.
 _OURS = {
     "perform_later": _ENQUEUE, "delay": _ENQUEUE, "enqueue": _ENQUEUE, "send": _ENQUEUE,
+    "push": _ENQUEUE,
     "submit": _ENQUEUE, "kiq": _ENQUEUE, "defer": _ENQUEUE, "schedule": "{0}.perform_in(60, ...)",
     "enqueue_in": "{0}.perform_in(60, ...)", "enqueue_at": "{0}.perform_at(when, ...)",
     "apply_async": f"{_ENQUEUE}, or {_OPTIONS}", "send_with_options": _OPTIONS, "set": _OPTIONS,
@@ -20,6 +22,8 @@ _OURS = {
     "jobs": f"counterpunch.jobs({{0}}), or {_IN_TESTS.format('jobs')}",
     "drain": _IN_TESTS.format("drain()"), "perform_one": _IN_TESTS.format("perform_one()"),
     "clear": f"{{0}}.cancel_all(), or {_IN_TESTS.format('clear()')}",
+    "delay_on_commit": "{0}.using(after_commit=True).perform_async(...)", "s": _LATER, "si": _LATER,
+    "signature": _LATER, "retry_on": "the option retry = counterpunch.Retry(on=...)",
     "handle": (
         "inside a job only; to have perform() run as one, call {0}.perform_now(...), or enqueue it "
         "within counterpunch.testing.inline()"

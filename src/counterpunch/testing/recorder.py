@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Never
 
 from ..core.port import Runtime, entries
 from ..core.values.arguments import HIDDEN, hidden, shown_arguments
@@ -132,9 +132,16 @@ class Fake:
         _raise_first(failures)
         return ran
 
-    def clear(self) -> None:
-        """Cancel everything that waits."""
+    def clear(self, *job: Never) -> None:
+        """Cancel everything that waits.
+
+        Raises:
+            InvalidOption: For an argument: one class is cleared by its ``cancel_all()``.
+        """
         self._must_be_open()
+        if job:
+            allowed = "nothing: it cancels what waits of all classes; of one, Job.cancel_all() does"
+            raise InvalidOption("clear", "job", job[0], allowed)
         for call in self.jobs:
             call.cancel()
 

@@ -26,6 +26,7 @@ from __future__ import annotations
 from contextvars import Context
 from typing import Any
 
+from .handle_words import HandleWords
 from .more import More
 from .short import clean
 from .status import QUEUED, Status
@@ -35,7 +36,7 @@ __all__ = ["NO_KWARGS", "Record", "fill"]
 NO_KWARGS: dict[str, Any] = {}
 
 
-class Record:
+class Record(HandleWords):
     """What is known of one job.
 
     Attributes:
