@@ -61,6 +61,20 @@ class Refusing(Exception):
     __repr__ = __str__
 
 
+class Unclassed(Exception):
+    """Does not say of what class it is."""
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        raise RuntimeError("no class")
+
+
+class UnclassedGroup(ExceptionGroup):
+    """Nor does a group."""
+
+    __class__ = Unclassed.__class__  # type: ignore[assignment]
+
+
 def chained(exc: BaseException, link: str) -> BaseException:
     """One that has ``exc`` behind it."""
     try:
@@ -78,6 +92,9 @@ ODD: dict[str, Callable[[], BaseException]] = {
     "frozen": lambda: Frozen("expired"),
     "slotted": lambda: Slotted("expired"),
     "refusing": lambda: Refusing(1, two=2),
+    "unclassed": lambda: Unclassed("expired"),
+    "a group that is unclassed": lambda: UnclassedGroup("both", [Unclassed(), Frozen("expired")]),
+    "an unclassed cause": lambda: chained(Unclassed("expired"), "cause"),
     "as a cause": lambda: chained(Frozen("expired"), "cause"),
     "as a context": lambda: chained(Refusing(1, two=2), "context"),
     "in a group": lambda: ExceptionGroup("both", [Frozen("expired"), Refusing(1, two=2)]),
@@ -92,8 +109,12 @@ def hooked() -> dict[str, Any]:
     return {"before": lambda self: None, "after": lambda self: None}
 
 
+def timed() -> dict[str, Any]:
+    return {"timeout": LONG, **hooked()}
+
+
 @pytest.mark.parametrize("make", ODD.values(), ids=ODD)
-@pytest.mark.parametrize("body", [plain, hooked])
+@pytest.mark.parametrize("body", [plain, hooked, timed])
 @pytest.mark.parametrize("is_async", [False, True])
 def test_a_job_that_fails_oddly_fails_as_any_other(
     make: Callable[[], BaseException], body: Callable[[], dict[str, Any]], is_async: bool

@@ -22,6 +22,7 @@ from ..core.values.backend import HERE
 from ..core.values.error_text import one_line
 from ..core.values.errors import RemoteError
 from ..core.values.hooks import report
+from ..core.values.matching import is_a
 from ..core.values.retry import Retry
 from ..core.values.status import Status
 from ._asked import Asked
@@ -209,7 +210,7 @@ class Delivery:
         self._save(call.record(status, **over))
         if status is Status.FAILED:
             # Celery takes a MemoryError for one of the worker's own, which ends it.
-            if isinstance(outcome, Exception) and not isinstance(outcome, MemoryError):
+            if is_a(outcome, Exception) and not is_a(outcome, MemoryError):
                 raise call.failure()
             raise RemoteError(f"{call!r} failed: {one_line(outcome)}")
 

@@ -9,6 +9,7 @@ from ..core.port import INTERRUPTED, Runtime, entries
 from ..core.values.errors import InvalidOption, interrupts
 from ..core.values.handle import Handle
 from ..core.values.hooks import report
+from ..core.values.matching import is_a
 from ..core.values.plan import plan_of
 from .job_function import job_class
 from .using import Using
@@ -48,7 +49,7 @@ class Callbacks:
             try:
                 runtime.enqueue(callback.job, (batch.id,), {}, callback.options, inside=hand)
             except BaseException as exc:
-                if interrupts(exc) or isinstance(exc, RecursionError | MemoryError):
+                if interrupts(exc) or is_a(exc, (RecursionError, MemoryError)):
                     raise
                 failures.append(exc)
                 if runtime.stage.threads:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from itertools import islice
 
-from .matching import leaves
+from .matching import is_a, leaves
 from .twin import FRAMES, linked
 
 __all__ = [
@@ -19,7 +19,7 @@ MOST_LINKED, MOST_NAMED = 1_000, 3
 
 _TRACEBACK = "Traceback (most recent call last):"
 _BEGINNINGS = (f"\n\n{_TRACEBACK}", f"\n\n  + Exception Group {_TRACEBACK}")
-_LINKS = frozenset({"__cause__", "__context__", "__suppress_context__", "exceptions"})
+_LINKS = frozenset({"__cause__", "__class__", "__context__", "__suppress_context__", "exceptions"})
 
 
 def error_text(exc: BaseException) -> str:
@@ -67,7 +67,7 @@ def headline(exc: BaseException) -> str:
     """Type and message, whole; of a group, its first members as well."""
     text = message_of(exc).strip()
     head = f"{type(exc).__name__}: {text}" if text else type(exc).__name__
-    if not isinstance(exc, BaseExceptionGroup):
+    if not is_a(exc, BaseExceptionGroup):
         return head
     found = list(islice(leaves(exc), MOST_NAMED + 1))
     named = [one_line(leaf) for leaf in found[:MOST_NAMED]] + ["..."] * (len(found) > MOST_NAMED)

@@ -11,6 +11,7 @@ from typing import Any
 from .blocking import blocking, in_trio, running_loop
 from .error_text import one_line
 from .errors import CounterpunchError
+from .matching import is_a
 from .status import FAILED, SUCCEEDED, TERMINAL
 
 __all__ = ["awaited", "carried", "future_of", "on_its_loop", "woken"]
@@ -58,7 +59,7 @@ class _Follows(Future[Any]):
 def carried(handle: Any, failure: BaseException) -> BaseException:
     """The failure of a job as it is raised into a loop: one that a loop, or a task, would take for
     its own end is the cause of an ordinary one."""
-    if handle.state is not FAILED or isinstance(failure, (Exception, BaseExceptionGroup)):
+    if handle.state is not FAILED or is_a(failure, (Exception, BaseExceptionGroup)):
         return failure
     wrapped = CounterpunchError(f"{handle!r} failed with {one_line(failure)}")
     wrapped.__cause__ = failure

@@ -19,6 +19,7 @@ from .checks import function
 from .error_text import printable, traceback_of
 from .errors import InvalidOption, interrupts, shorten
 from .handle import Call, Handle
+from .matching import is_a
 from .short import clean
 
 if TYPE_CHECKING:
@@ -196,7 +197,7 @@ def report(level: int, message: str, *args: object, **kwargs: Any) -> None:
     ``interrupts`` goes on to the caller."""
     exc = kwargs.get("exc_info")
     try:
-        if isinstance(exc, BaseException) and not printable(exc):
+        if is_a(exc, BaseException) and not printable(exc):
             message, args = f"{message}\n%s", (*args, traceback_of(exc))
             kwargs["exc_info"] = None
         logger.log(level, message, *args, **kwargs)

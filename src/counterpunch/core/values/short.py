@@ -34,7 +34,7 @@ _strikes: dict[type, int] = {}
 def interrupts(exc: BaseException) -> bool:
     """True for an exception that a signal handler may have raised: it is the caller's, wherever it
     came out, and not to be swallowed with those of the user's code that was called."""
-    return not isinstance(exc, Exception) and get_ident() == main_thread().ident
+    return not issubclass(type(exc), Exception) and get_ident() == main_thread().ident
 
 
 def from_a_signal(exc: BaseException) -> bool:
@@ -93,7 +93,7 @@ def _written(value: Any, room: int, depth: int) -> str:
     writer = _WRITERS.get(how)
     if writer is not None:
         return writer(value, room, depth)
-    if isinstance(value, type):
+    if issubclass(kind, type):
         return type.__repr__(value)
     if not isinstance(how, FunctionType):
         cheap = not _lazy(kind) or kind.__module__ in _CHEAP

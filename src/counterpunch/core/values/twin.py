@@ -16,6 +16,8 @@ from contextlib import suppress
 from types import BuiltinFunctionType, MemberDescriptorType, WrapperDescriptorType
 from typing import Any
 
+from .matching import is_a
+
 __all__ = ["CONTEXT", "FRAMES", "linked", "without_frames"]
 
 _base: Any = BaseException
@@ -38,13 +40,13 @@ def linked(exc: BaseException, handled: BaseException | None = None) -> list[Any
     seen = set() if exc is handled else {id(handled)}
     while pending:
         one = pending.pop()
-        if id(one) in seen or not _is_exception(one):
+        if id(one) in seen or not is_a(one, BaseException):
             continue
         seen.add(id(one))
         found.append(one)
         pending += (_CAUSE.__get__(one), CONTEXT.__get__(one))
         pending += (*_ARGS.__get__(one), *_ATTRIBUTES.__get__(one).values())
-        if isinstance(one, BaseExceptionGroup):
+        if is_a(one, BaseExceptionGroup):
             pending += one.exceptions
     return found
 
@@ -74,9 +76,9 @@ def without_frames(exc: BaseException, handled: BaseException | None = None) -> 
 
 def _twin(one: Any, twins: Twins) -> Any:
     """The copy of one of them, not yet linked to others; of anything else, itself."""
-    if id(one) not in twins and _is_exception(one):
+    if id(one) not in twins and is_a(one, BaseException):
         members = None
-        if isinstance(one, BaseExceptionGroup):  # it cannot be given them later
+        if is_a(one, BaseExceptionGroup):  # it cannot be given them later
             members = [_twin(each, twins) for each in one.exceptions]
         try:
             twins[id(one)] = _copy(one, members)
@@ -116,7 +118,7 @@ def _copy_of_an_extension(one: Any) -> Any:
 
 def _link(one: Any, twin: Any, handled: BaseException | None, twins: Twins) -> None:
     args = tuple(_twin(each, twins) for each in _ARGS.__get__(one))
-    if not isinstance(one, BaseExceptionGroup):
+    if not is_a(one, BaseExceptionGroup):
         _ARGS.__set__(twin, args)
     attributes = _ATTRIBUTES.__get__(twin)
     for name, value in _ATTRIBUTES.__get__(one).items():
@@ -133,7 +135,3 @@ def _read(member: Any, one: Any) -> Any:
         return member.__get__(one)
     except AttributeError:
         return _UNSET
-
-
-def _is_exception(value: Any) -> bool:
-    return issubclass(type(value), BaseException)  # what a value says of itself is its own code

@@ -16,6 +16,7 @@ from ..values.app_loop import app_loop
 from ..values.blocking import running_loop
 from ..values.handle import Call
 from ..values.hooks import report
+from ..values.matching import is_a
 from ..values.status import CANCELLED, Status
 from .attempt import admitted, context_of, run_async, steps
 from .loop_settings import set_apart
@@ -67,7 +68,7 @@ class Loop(LoopTasks):
         try:
             self.loop.run_forever()
         except (SystemExit, KeyboardInterrupt) as exc:
-            if isinstance(exc, Abandon):
+            if is_a(exc, Abandon):
                 raise
             report(logging.ERROR, "a task of the event loop raised; the loop goes on", exc_info=exc)
 

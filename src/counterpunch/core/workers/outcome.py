@@ -16,7 +16,7 @@ from ..values.errors import Cancelled, Discard
 from ..values.failure import asyncio_cancelled, forget_frames
 from ..values.handle import Call
 from ..values.hooks import logger, report
-from ..values.matching import leaves, matches
+from ..values.matching import is_a, leaves, matches
 from ..values.short import clean
 from ..values.status import CANCELLED, DISCARDED, FAILED, RETRYING, SUCCEEDED, Status
 from ..values.twin import without_frames
@@ -41,10 +41,10 @@ def judge(call: Call, lane: Lane, value: Any, exc: BaseException | None, final: 
             log(logging.INFO, call, "succeeded in %.3g s", seconds)
         return SUCCEEDED
     more = call.extra()
-    if isinstance(exc, Abandon):
+    if is_a(exc, Abandon):
         return CANCELLED  # the drain has already reported the job as lost
     if matches(exc, drops := (Discard, *call.option("discard_on"))):
-        more.reason = one_line(exc if isinstance(exc, drops) else next(leaves(exc)))
+        more.reason = one_line(exc if is_a(exc, drops) else next(leaves(exc)))
         log(logging.INFO, call, "was discarded: %s", more.reason)
         return DISCARDED
     if matches(exc, (Cancelled, asyncio_cancelled())) and _stopped(call, lane, exc, final):
@@ -103,7 +103,7 @@ def _retry_delay(call: Call, lane: Lane, exc: BaseException) -> float | None:
 
 def broken(call: Call, exc: BaseException) -> Status:
     """An exception that is not the user's: the job still ends, and it is said."""
-    if not isinstance(exc, Abandon):
+    if not is_a(exc, Abandon):
         report(logging.ERROR, "%r: the runtime itself failed", call, exc_info=exc)
         call.extra().error = error_text(exc)
         call.outcome = exc
@@ -134,7 +134,7 @@ def forked_child_left(failure: BaseException | None) -> NoReturn:
     has enqueued itself are drained as at any other exit.
     """
     status = 0 if failure is None else 1
-    if isinstance(failure, SystemExit):
+    if is_a(failure, SystemExit):
         code = failure.code
         status = code if isinstance(code, int) else (0 if code is None else 1)
     elif failure is not None:

@@ -11,6 +11,7 @@ from ..places.lane import Lane
 from ..values.errors import CounterpunchError, interrupts
 from ..values.handle import Call
 from ..values.hooks import complain, process, report, safely
+from ..values.matching import is_a
 from ..values.status import FAILED, RETRYING, SUCCEEDED, Status
 from .outcome import Abandon, log, remember
 
@@ -51,7 +52,7 @@ def turns(call: Call, lane: Lane, job: Any, told: Turn, final: bool) -> Generato
             try:
                 yield fn(*args)
             except BaseException as exc:
-                if isinstance(exc, KeyboardInterrupt) and interrupts(exc):
+                if is_a(exc, KeyboardInterrupt) and interrupts(exc):
                     late = exc  # the caller's, once everybody had his turn
                 complain(name, call, exc)
     if told.failure is not None and not (
@@ -66,7 +67,7 @@ def _in_order(
     call: Call, lane: Lane, job: Any, told: Turn
 ) -> Iterator[tuple[str, Callable[..., Any], tuple[Any, ...]]]:
     plan, status, failure = lane.plan, told.status, told.failure
-    if isinstance(failure, Abandon):
+    if is_a(failure, Abandon):
         return
     if job is None and plan.hooked:
         job = _without_init(call, lane)
