@@ -65,7 +65,7 @@ class Unclassed(Exception):
     """Does not say of what class it is."""
 
     @property  # type: ignore[misc]
-    def __class__(self) -> Any:
+    def __class__(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         raise RuntimeError("no class")
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
-from threading import Thread, get_ident
+from functools import partial
+from threading import Event, Thread, get_ident
 from typing import Any
 
 import pytest
@@ -89,6 +90,76 @@ def test_what_is_broken_off_twice_is_left_to_the_next_that_comes() -> None:
     other = one.admission().enqueue(one.of.job, (), {})
     assert where(made) == where(other) == ["queue"]
     assert not one.site.left
+
+
+def test_what_is_broken_off_twice_is_carried_out_on_a_thread_of_its_own(monkeypatch: Any) -> None:
+    """Where there are threads: nobody else may come."""
+    one, apart, ended = Table(breaks=2), list[int](), Event()
+    one.site.stage.threads = True
+    made = one.deferred()
+    follow, repair = one.follow, one.taking.repair
+
+    def noted(made: Call) -> None:
+        apart.append(get_ident())
+        follow(made)
+
+    def repair_and_say() -> None:
+        repair()
+        ended.set()
+
+    monkeypatch.setattr(one.taking, "repair", repair_and_say)
+    with pytest.raises(Interruption):
+        one.taking.out_of(made, one.of.deferred, follow=noted)
+    assert ended.wait(10)
+    assert where(made) == ["queue"]
+    assert len(set(apart)) == 2
+    assert not one.site.left
+
+
+def test_where_no_thread_can_be_had_it_is_left_to_the_next_that_comes(monkeypatch: Any) -> None:
+    """The interruption is raised, not that."""
+
+    def none(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    one = Table(breaks=2)
+    one.site.stage.threads = True
+    made = one.deferred()
+    monkeypatch.setattr(taking._thread, "start_new_thread", none)
+    with pytest.raises(Interruption):
+        one.take(made)
+    assert where(made) == []
+    one.taking.ready()
+    assert where(made) == ["queue"]
+
+
+@pytest.mark.parametrize("held", [False, True])
+@pytest.mark.parametrize("ask", ["cancel", "reschedule", "cancel_all", "pause", "resume"])
+def test_who_steers_a_job_carries_out_what_is_left_before(ask: str, held: bool) -> None:
+    """A job that was broken off twice can be cancelled, and moved; of a paused class as well."""
+    one = Table()
+    steering, lane = one.steering, one.of
+    made = call(lane)
+    if held:
+        lane.halt(paused=True)
+        one.queueing.push(made)
+    else:
+        one.waiting.schedule(made, lane.monotonic() + 60.0)
+    one.breaks = 2
+    take = partial(one.taking.out_of_queue, follow=one.follow) if held else one.take
+    with pytest.raises(Interruption):
+        take(made)
+    assert where(made) == []
+    if ask == "cancel":
+        assert steering.cancel(made)
+    elif ask == "reschedule":
+        assert steering.reschedule(made, 90.0)
+    elif ask == "cancel_all":
+        assert steering.cancel_all(lane.job) == 1
+    else:
+        getattr(steering, ask)(lane.job)
+    assert not one.site.left
+    assert len(where(made)) == 1
 
 
 def test_a_job_that_is_somewhere_is_left_there() -> None:

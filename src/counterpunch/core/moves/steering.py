@@ -79,6 +79,7 @@ class Steering:
 
     def take_back(self, call: Call, follow: Follow) -> bool:
         """Take a waiting job out of wherever it waits; False if it is not there."""
+        self._taking.ready()
         lane: Lane = call.lane
         if call.state is QUEUED:
             return self._waiting.withdraw(call, follow)
@@ -139,6 +140,7 @@ class Steering:
 
     def pause(self, job: type) -> None:
         """Start no more jobs of a class; accept them all the same."""
+        self._taking.ready()
         lane = self._registry.lane(job)
         self._registry.must_be_here(job, "it cannot be paused")
         lane.halt(paused=True)
@@ -148,6 +150,7 @@ class Steering:
 
     def resume(self, job: type) -> None:
         """End a pause."""
+        self._taking.ready()
         lane = self._registry.lane(job)
         self._registry.must_be_here(job, "it cannot be resumed")
         release = partial(self._queueing.release_hold, lane)
@@ -156,6 +159,7 @@ class Steering:
 
     def cancel_all(self, job: type) -> int:
         """Cancel every live job of a class; the number of those that will never start."""
+        self._taking.ready()
         lane = self._registry.lane(job)
         self._registry.must_be_here(job, "its jobs cannot all be cancelled")
         live = self._whereabouts.live(lane)

@@ -3,13 +3,15 @@
 An exception out of nowhere (see ``record``) may come right after a job was taken out. So who takes
 one says at once what is to follow; and if that is broken off, it is left in a list from which
 whoever comes next carries it out: the one who was interrupted himself, before the exception goes on
-to his caller; else a worker before it sleeps, an enqueue on the long way, who waits for idleness,
-the drain. What follows may be begun again: it is a function that puts the job somewhere or ends it,
-and it is not called again once the job is somewhere.
+to his caller. Where that is broken off as well, as at the end of a stack it is, a thread of its own
+does it; and so does an enqueue on the long way, who steers a job, a worker before it sleeps, who
+waits for idleness, the drain. What follows may be begun again: it is a function that puts the job
+somewhere or ends it, and it is not called again once the job is somewhere.
 """
 
 from __future__ import annotations
 
+import _thread
 import logging
 from collections.abc import Callable, Iterator
 from itertools import repeat, starmap
@@ -30,13 +32,20 @@ Follow = Callable[[Any], object]
 
 #: What was broken off so often has a defect, and is given up.
 TRIES = 100
+#: So many calls within one another are enough to move a job.
+FRAMES = 40
+
+
+def _room(frames: int) -> None:
+    if frames:
+        _room(frames - 1)
 
 
 class Taking:
     """Takes jobs out, and carries out what follows."""
 
     def __init__(self, site: Site, whereabouts: Whereabouts) -> None:
-        self._left, self._resting = site.left, site.resting
+        self._left, self._resting, self._stage = site.left, site.resting, site.stage
         self._scheduler, self._watchers = site.scheduler, site.watchers
         self._whereabouts = whereabouts
         self._next: Iterator[tuple[Callable[..., object], tuple[Any, ...], int]]
@@ -153,7 +162,32 @@ class Taking:
                     left += ((entry[0], entry[1], entry[2] + 1),)
                 elif entry is not None:
                     report(logging.CRITICAL, "%r fails, and is given up", entry[0], exc_info=exc)
+                if self._stage.threads and (entry is None or not entry[2]):
+                    try:  # one call into C: there may be no room on the stack for more
+                        _thread.start_new_thread(self._repair_apart, ())
+                    except RuntimeError:
+                        pass  # no thread to be had: it is left to who comes next
                 raise
+
+    def _repair_apart(self) -> None:
+        """On a thread of its own."""
+        for _ in range(TRIES):
+            try:
+                self.repair()
+            except BaseException:  # counted there, and said at last
+                continue
+            break
+
+    def ready(self) -> None:
+        """Before a job is steered: carry out what is left, and be sure that there is room on the
+        stack, so that a job is not taken out to be put nowhere.
+
+        Raises:
+            RecursionError: If there is not; nothing was done.
+        """
+        _room(FRAMES)
+        if self._left:
+            self.repair()
 
     def _carry_out(self, act: Callable[..., object], args: tuple[Any, ...]) -> bool:
         """Do it; False if another thread is just carrying out something for the same job: two

@@ -45,9 +45,10 @@ class Permits(deque[None]):
         return True
 
     def give_back(self, hand: list[None]) -> None:
-        """Undo ``take_into``, unless somebody has taken it out of the hand meanwhile."""
+        """Undo ``take_into``, unless somebody has taken it out of the hand meanwhile; in one call
+        into C as well, and no deeper: what was taken at the end of a stack can be given back there.
+        """
         try:
-            hand.pop()
+            self.extend(islice(starmap(hand.pop, repeat(())), 1))
         except IndexError:
-            return
-        self.give()
+            pass

@@ -58,6 +58,7 @@ class LoopPool(Pool):
             if Context().run(loop.call, begin):
                 return True
         except BaseException as exc:
+            self.vacancies.give_back(claim)  # first, from where it was taken: see there
             self._give_back(claim)
             if not isinstance(exc, RuntimeError) or isinstance(exc, RecursionError):
                 raise

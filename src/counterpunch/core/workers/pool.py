@@ -45,8 +45,7 @@ class Pool(Backlog):
         self.crew = crew
         #: One for each worker that is to leave since the pool was made smaller.
         self.surplus = Permits()
-        #: Pools that are owed a thread of this one, under ``max_threads``; itself, if one is
-        #: too many.
+        #: Pools that are owed a thread of this one, under ``max_threads``; itself: one too many.
         self.owed: deque[Pool] = deque()
         self.closed = False
         self._hiring = Hiring(f"counterpunch-{name}")
@@ -85,6 +84,8 @@ class Pool(Backlog):
         try:
             start(starter)
         except RuntimeError as exc:
+            if isinstance(exc, RecursionError):
+                raise  # the caller's, and no limit of threads
             self._give_back(claim)
             crew.fewer_workers()
             crew.no_thread(self, exc)
