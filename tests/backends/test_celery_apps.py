@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,16 @@ import counterpunch
 from counterpunch import InvalidOption, NotSupported, RemoteError, Retry, Status
 
 LONG = 20.0
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """A worker in this process sets the level of the root logger, and handlers of its own."""
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    yield
+    root.setLevel(level)
+    root.handlers[:] = [one for one in root.handlers if one in handlers]
 
 
 @pytest.fixture(autouse=True)

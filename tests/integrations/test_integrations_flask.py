@@ -171,8 +171,9 @@ def test_a_retry_finds_the_app_of_a_job_that_never_ran() -> None:
     """Cancelled before its time; and the history does not keep an app alive."""
     one, two = make_app("one"), make_app("two")
     with one.app_context():
-        handle = AppNameJob.perform_in(3600)
+        handle, other = AppNameJob.perform_in(3600), AppNameJob.perform_in(3600)
     assert handle.cancel()
+    assert other.cancel()
     with two.app_context():
         assert handle.retry().result(LONG) == "one"
     forgotten = weakref.ref(one)
@@ -181,7 +182,7 @@ def test_a_retry_finds_the_app_of_a_job_that_never_ran() -> None:
     gc.collect()
     assert forgotten() is None
     with two.app_context():
-        assert handle.retry().result(LONG) == "two"
+        assert other.retry().result(LONG) == "two"
 
 
 def test_the_callbacks_of_a_batch_run_in_the_app_that_opened_it() -> None:
