@@ -59,10 +59,10 @@ class Late(Permits):
         super().__init__(1)
         self.resting = resting
 
-    def give(self) -> None:
+    def give_back(self, hand: list[None]) -> None:
         if not self.resting.lies:
             self.resting.lie_down()
-        super().give()
+        super().give_back(hand)
 
 
 def test_who_waits_for_idleness_hears_of_a_job_that_left_the_queue(
