@@ -43,7 +43,8 @@ def raising(exc: BaseException) -> None:
 
 
 def opened_soon() -> None:
-    threading.Timer(0.02, Gate.gate.set).start()
+    # Long enough that the wait has begun on a busy machine; else it has nothing to warn of.
+    threading.Timer(0.2, Gate.gate.set).start()
 
 
 # Blocking
