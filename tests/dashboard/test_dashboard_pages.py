@@ -68,7 +68,8 @@ def test_the_overview_has_a_row_per_class(yard, jobs):
     charts = page.text  # their titles
     assert "Failing, last 10 minutes: 0 succeeded, 1 failed; at most 1 in 10 s" in charts
     assert "Failing, last 24 hours: 0 succeeded, 1 failed; at most 1 in 30 min" in charts
-    assert gated["chart"]["queued"] == [0] * 59 + [1]
+    queued = gated["chart"]["queued"]
+    assert (queued[:58], queued[59]) == ([0] * 58, 1)  # ten seconds may have begun meanwhile
     assert "Gated, queue over the last 10 minutes: now 1, at most 1" in charts
     assert not [label for label in charts if label.startswith("Failing, queue")]
 
