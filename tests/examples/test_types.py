@@ -94,6 +94,41 @@ def test_the_apps_to_copy(app: str, checker: str, tmp_path: Path) -> None:
     assert found.returncode == 0, found.stdout + found.stderr
 
 
+@pytest.mark.parametrize("checker", ["mypy", "pyright"])
+def test_the_django_app_to_copy(checker: str, tmp_path: Path) -> None:
+    """With Django's stubs, which their own mypy plugin goes with; without them all is unknown."""
+    pytest.importorskip(checker)
+    pytest.importorskip("mypy_django_plugin")
+    where = tmp_path / "django_app"
+    ignored = shutil.ignore_patterns("__pycache__", "migrations")
+    shutil.copytree(ROOT / "examples" / "django_app", where, ignore=ignored)
+    if checker == "mypy":
+        plugin = "[mypy]\nstrict = true\nplugins = mypy_django_plugin.main\n"
+        plugin += "[mypy.plugins.django-stubs]\ndjango_settings_module = project.settings\n"
+        (where / "mypy.ini").write_text(plugin, encoding="utf-8")
+        command = ["--cache-dir", str(tmp_path / "cache"), "."]
+    else:
+        config = {
+            "include": ["."],
+            "typeCheckingMode": "strict",
+            "extraPaths": [str(ROOT / "src")],
+            "reportUnknownMemberType": "none",  # of a model's fields: that takes the plugin
+            "reportUnknownVariableType": "none",
+        }
+        (where / "pyrightconfig.json").write_text(json.dumps(config), encoding="utf-8")
+        command = ["--pythonpath", sys.executable, "-p", str(where)]
+    paths = f"{ROOT / 'src'}:{where}"
+    found = subprocess.run(
+        [sys.executable, "-m", checker, *command],
+        cwd=where,
+        env=_with(MYPYPATH=str(ROOT / "src"), PYTHONPATH=paths),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 0, found.stdout + found.stderr
+
+
 def _paths() -> str:
     return f"{ROOT / 'src'}:{ROOT / 'examples'}"
 

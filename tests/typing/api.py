@@ -36,6 +36,7 @@ from counterpunch import (
     periodic,
     testing,
 )
+from counterpunch.integrations import asgi
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -417,6 +418,13 @@ ASGIApp = Callable[
     [Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]],
     Awaitable[None],
 ]
+
+
+async def narrow(scope: dict[str, Any], receive: object, send: object) -> None: ...
+
+
+mounted_with_lifespan: ASGIApp = asgi.wrap(narrow)  # Django's, by its stubs
+asgi.wrap(lambda environ, start_response: [])  # type: ignore[arg-type, misc]
 
 
 def page(health: Callable[[], counterpunch.Health]) -> None:

@@ -54,13 +54,14 @@ def misspelt(number: int) -> int:
     return number
 
 
-# A base that says how wide an option is, and classes below that change it: mypy takes the nearest
-# assignment for the type, so one that is to be replaced by another kind is annotated.
+# A base, and classes below that change its options: mypy takes the nearest assignment for the type,
+# so a number that is to be replaced by another kind is annotated.
 
 
 class Base(Job):
     workers = 4
-    retry: Retry | None = Retry(5)
+    retry = Retry(5)
+    rate = Rate(100)
     timeout: float | timedelta | None = 30.0
     tags = ("mail",)
 
@@ -71,9 +72,25 @@ class Base(Job):
 class Below(Base):
     workers = 1
     retry = None
+    rate = None
     timeout = None
     max_jobs = None
     tags = ("bulk",)
+
+
+class Again(Base):
+    retry = Retry(2)
+
+
+class Policies:
+    usual = Retry(3)
+
+
+def policies() -> None:
+    assert_type(Base.retry, Retry | None)
+    assert_type(Again().rate, Rate | None)
+    assert_type(Policies.usual, Retry)
+    assert_type(Policies().usual.max_attempts, int)
 
 
 class Blocks(Job):
@@ -170,6 +187,37 @@ def rows(loose: list[tuple[Any, ...]], exact: list[tuple[int]]) -> None:
     Optional.perform_bulk([("x", "y")])  # type: ignore[list-item]
     Three.perform_bulk([(1,)])  # type: ignore[list-item]
     Nothing.perform_bulk([(1,)])  # type: ignore[list-item]
+
+
+@job
+def hello(user_id: int, *, greeting: str = "hi") -> str:
+    return greeting
+
+
+@job(workers=2)
+async def fetch(url: str, limit: int = 10) -> bytes:
+    return b""
+
+
+@job
+def five(a: int, b: int, c: int, d: int = 0, e: int = 0) -> int:
+    return a
+
+
+def rows_of_functions(loose: list[tuple[Any, ...]], cls: type[J]) -> None:
+    assert_type(hello.perform_bulk([(1,), (2,)]), list[Handle[str]])
+    assert_type(hello.perform_bulk((number,) for number in range(3)), list[Handle[str]])
+    assert_type(hello.using(priority=3).perform_bulk([(1,)]), list[Handle[str]])
+    assert_type(fetch.perform_bulk([("x",), ("y", 3)]), list[Handle[bytes]])
+    assert_type(fetch.using(delay=3).perform_bulk([("x",), ("y", 3)]), list[Handle[bytes]])
+    assert_type(five.perform_bulk([(1, 2, 3), (1, 2, 3, 4, 5)]), list[Handle[int]])
+    assert_type(One.using(priority=3).perform_bulk([(1,)]), list[Handle[str]])
+    assert_type(cls.using(priority=3).perform_bulk([(1, "x")]), list[Handle[Any]])
+    hello.perform_bulk(loose)
+    hello.perform_bulk([("x",)])  # type: ignore[list-item]
+    hello.using(priority=3).perform_bulk([(1, "x")])  # type: ignore[list-item]
+    fetch.perform_bulk([("x", "y")])  # type: ignore[list-item]
+    One.using(priority=3).perform_bulk([("x",)])  # type: ignore[list-item]
 
 
 # Awaiting

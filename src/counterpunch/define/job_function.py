@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, Protocol, TypeVar, overload
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from .calls import ClassOptions, PerCall
+    from .rows import TakesRows
+else:
+    TakesRows = object
 
 __all__ = ["JobFunction", "job", "job_class"]
 
@@ -26,7 +29,7 @@ R = TypeVar("R")
 C = TypeVar("C")  # what a direct call gives: R, or a coroutine of it
 
 
-class JobFunction(Generic[P, R, C]):
+class JobFunction(Generic[P, R, C], TakesRows):
     """A plain function as a job: calling it runs it directly, ``perform_async`` enqueues.
 
     Its methods take and raise what those of a job class do. It has the others of a job class
@@ -73,8 +76,10 @@ class JobFunction(Generic[P, R, C]):
         result: R = self.job.perform_now(*args, **kwargs)
         return result
 
-    def perform_bulk(self, rows: Iterable[tuple[Any, ...]]) -> list[Handle[R]]:
-        return bulk(self.job, rows, None)
+    if not TYPE_CHECKING:
+
+        def perform_bulk(self, rows):
+            return bulk(self.job, rows, None)
 
     def using(self, **options: Unpack[PerCall]) -> Using[P, R]:
         return Using(self.job, options)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from .calls import PerCall
+    from .rows import TakesRows
+else:
+    TakesRows = object
 
 __all__ = ["Using", "bulk"]
 
@@ -28,7 +31,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Using(Generic[P, R]):
+class Using(Generic[P, R], TakesRows):
     """A job class with options for single calls: what ``using(...)`` returns. Reusable.
 
     Its enqueue methods take and raise what those of the class do.
@@ -78,8 +81,10 @@ class Using(Generic[P, R]):
         result: R = perform(self.job, args, kwargs, self.options)
         return result
 
-    def perform_bulk(self, rows: Iterable[tuple[Any, ...]]) -> list[Handle[R]]:
-        return bulk(self.job, rows, self.options)
+    if not TYPE_CHECKING:
+
+        def perform_bulk(self, rows):
+            return bulk(self.job, rows, self.options)
 
 
 def check_calls(owner: str, given: Mapping[str, Any]) -> dict[str, Any]:

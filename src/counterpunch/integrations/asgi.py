@@ -28,6 +28,8 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+#: Each framework has its own types for the three.
+AnyASGIApp = Callable[[Any, Any, Any], Awaitable[Any]]
 
 STARTUP, SHUTDOWN = "lifespan.startup", "lifespan.shutdown"
 STARTUP_COMPLETE, STARTUP_FAILED = f"{STARTUP}.complete", f"{STARTUP}.failed"
@@ -102,7 +104,7 @@ class _Serving(AbstractAsyncContextManager[None]):
         )
 
 
-def wrap(app: ASGIApp) -> ASGIApp:
+def wrap(app: AnyASGIApp) -> ASGIApp:
     """An ASGI app that drains at the end of the lifespan, whether ``app`` answers one or not.
 
     For Django's ASGI app and plain ones: ``application = wrap(get_asgi_application())``. An
@@ -126,7 +128,7 @@ def wrap(app: ASGIApp) -> ASGIApp:
     return wrapped
 
 
-def _check(app: ASGIApp) -> None:
+def _check(app: AnyASGIApp) -> None:
     """A WSGI app is called with two arguments, which would show with the first request only."""
     try:
         inspect.signature(app).bind(None, None, None)
@@ -147,7 +149,7 @@ class _Lifespan:
         self._sent: set[str] = set()
         self._serving = _Serving()
 
-    async def run(self, app: ASGIApp, scope: MutableMapping[str, Any]) -> None:
+    async def run(self, app: AnyASGIApp, scope: MutableMapping[str, Any]) -> None:
         try:
             await self._speak(app, scope)
         except BaseException as exc:
@@ -155,7 +157,7 @@ class _Lifespan:
             await self._serving.__aexit__(type(exc))
             raise
 
-    async def _speak(self, app: ASGIApp, scope: MutableMapping[str, Any]) -> None:
+    async def _speak(self, app: AnyASGIApp, scope: MutableMapping[str, Any]) -> None:
         failure = None
         try:
             await app(scope, self.receive, self.send)

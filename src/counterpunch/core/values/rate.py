@@ -9,11 +9,12 @@ from datetime import timedelta
 from typing import Any
 
 from .checks import amount, whole
+from .replaceable import Replaceable
 
 __all__ = ["Rate", "TokenBucket"]
 
 
-class Rate:
+class Rate(Replaceable):
     """At most ``limit`` starts in any window of ``per`` seconds, per class and process.
 
     Retries are starts as well; ``perform_now()`` neither asks nor counts. Jobs that are due wait

@@ -9,6 +9,7 @@ from datetime import timedelta
 from .checks import amount, function, whole
 from .errors import InvalidOption
 from .matching import matches, touches
+from .replaceable import Replaceable
 
 __all__ = ["Chance", "Retry", "exception_types"]
 
@@ -33,7 +34,7 @@ class Chance:
         return self.source()
 
 
-class Retry:
+class Retry(Replaceable):
     """A retry policy, kept in memory: what waits for its next attempt dies with the process
     (on an engine it waits in the broker).
 
