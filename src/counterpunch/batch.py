@@ -13,7 +13,6 @@ from types import TracebackType
 from typing import Any
 
 from .core.port import (
-    REPLACED,
     Parking,
     Permits,
     Runtime,
@@ -28,9 +27,9 @@ from .core.values.errors import CounterpunchError
 from .core.values.future import woken
 from .core.values.handle import Handle
 from .core.values.hooks import process
-from .core.values.status import SUCCEEDED, TERMINAL
+from .core.values.status import TERMINAL
 from .core.values.times import time_limit
-from .define.callbacks import Callbacks
+from .define.callbacks import Callbacks, all_succeeded
 
 __all__ = ["Batch"]
 
@@ -261,15 +260,9 @@ class Batch:
                 raise
 
     def _succeeded(self) -> bool:
-        if self._interrupted:
+        if self._interrupted or not all_succeeded(entries(self.handles)):
             return False
-        calls = entries(self.handles)
-        done = {_name(call) for call in calls if call.state is SUCCEEDED}
-        own = all(
-            call.state is SUCCEEDED or (call.error == REPLACED and _name(call) in done)
-            for call in calls
-        )
-        return own and all(inner._succeeded() for inner in entries(self._inner))
+        return all(inner._succeeded() for inner in entries(self._inner))
 
     def _complete(self, runtime: Runtime) -> None:
         """Enqueue the callbacks; may be begun again."""
@@ -286,8 +279,3 @@ class Batch:
         """In a context of its own: what is set here needs no undoing."""
         current_batch.set(None)  # the callbacks are nobody's members
         return self._callbacks.enqueue(runtime, self, self._succeeded())
-
-
-def _name(call: Handle[Any]) -> object:
-    """The key of a job of a ``unique`` class."""
-    return None if call.more is None else call.more.name

@@ -5,16 +5,17 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from ..core.port import INTERRUPTED, Runtime, entries
+from ..core.port import INTERRUPTED, REPLACED, Runtime, entries
 from ..core.values.errors import InvalidOption, interrupts
 from ..core.values.handle import Handle
 from ..core.values.hooks import report
 from ..core.values.matching import is_a
 from ..core.values.plan import plan_of
+from ..core.values.status import SUCCEEDED
 from .job_function import job_class
 from .using import Using
 
-__all__ = ["Callbacks"]
+__all__ = ["Callbacks", "all_succeeded"]
 
 
 class Callbacks:
@@ -69,3 +70,23 @@ def _callback(name: str, value: Any) -> Using[Any, Any] | None:
         allowed = f"a Job class or an @job function that takes the batch's id ({exc})"
         raise InvalidOption("Batch", name, value, allowed) from None
     return found
+
+
+def all_succeeded(calls: list[Handle[Any]]) -> bool:
+    """True if every member of a batch has succeeded, or the one that has replaced it."""
+    others = [call for call in calls if call.state is not SUCCEEDED]
+    if any(call.error != REPLACED for call in others):
+        return False
+    try:  # the user's, where one has the hash of another
+        done = {_key(call) for call in calls if call.state is SUCCEEDED} if others else set()
+        return done.issuperset(map(_key, others))
+    except BaseException as exc:
+        if interrupts(exc):
+            raise
+        report(logging.ERROR, "the identities of a batch cannot be compared", exc_info=exc)
+        return False
+
+
+def _key(call: Handle[Any]) -> object:
+    """Of a job of a ``unique`` class."""
+    return None if call.more is None else call.more.name

@@ -10,10 +10,10 @@ from ..places.site import Site
 from ..values.commit import Deferral
 from ..values.handle import Handle
 from ..values.mode import Mode
-from ..values.status import DEFERRED, DISCARDED, checked_move
+from ..values.status import DEFERRED, DISCARDED, TERMINAL, checked_move
 from .duplicates import Duplicates
 from .endings import Endings
-from .taking import Taking
+from .taking import Follow, Taking
 from .waiting import Waiting
 
 __all__ = ["Deferring"]
@@ -31,7 +31,7 @@ class Deferring:
         waiting: Waiting,
         duplicates: Duplicates,
     ) -> None:
-        self._clock, self._mode = site.clock, mode
+        self._clock, self._keys, self._mode = site.clock, site.keys, mode
         self._taking, self._endings = taking, endings
         self._waiting, self._duplicates = waiting, duplicates
 
@@ -48,15 +48,23 @@ class Deferring:
     def follow(self, call: Handle[Any], due: float | None, dropped: str | None) -> None:
         """The transaction of a deferred job has ended: queue it, schedule it, or, if there is
         a reason to, drop it. Not one that was cancelled, or lost in the drain."""
-        follow = partial(self._follow_commit, due=due, dropped=dropped)
-        if self._taking.out_of(call, call.lane.deferred, follow=follow) and dropped is None:
+        self._taking.surely(partial(self._follow, call, due, dropped))
+
+    def _follow(self, call: Handle[Any], due: float | None, dropped: str | None) -> None:
+        if call.state is not DEFERRED:
+            return
+        drop = partial(self._endings.end, status=DISCARDED, reason=dropped, cause="rolled_back")
+        follow: Follow = drop
+        if dropped is None:
+            follow = self._duplicates.committed(call, due) or partial(self._admit, due=due)
+        if not self._taking.out_of(call, call.lane.deferred, follow=follow):
+            if call.state is DEFERRED or call.state in TERMINAL:
+                self._keys.free(call)  # somebody else has it, who may have freed it before
+        elif dropped is None:
             self._mode.placed(call)
 
-    def _follow_commit(self, call: Handle[Any], due: float | None, dropped: str | None) -> None:
-        if dropped is not None:
-            self._endings.end(call, DISCARDED, dropped, "rolled_back")
-        elif self._duplicates.may_follow(call, due):
-            if due is not None and due > self._clock.monotonic():
-                self._waiting.schedule(call, due)
-            else:
-                self._waiting.admit(call)
+    def _admit(self, call: Handle[Any], due: float | None) -> None:
+        if due is not None and due > self._clock.monotonic():
+            self._waiting.schedule(call, due)
+        else:
+            self._waiting.admit(call)

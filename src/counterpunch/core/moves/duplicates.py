@@ -11,7 +11,7 @@ from ..places.keys import Key
 from ..places.lane import Lane
 from ..places.site import Site
 from ..values.commit import Scope
-from ..values.errors import Duplicate
+from ..values.errors import Duplicate, interrupts
 from ..values.handle import Call, new_handle
 from ..values.hiding import argument_text
 from ..values.hooks import report
@@ -20,7 +20,7 @@ from ..values.status import CANCELLED, DISCARDED, QUEUED, RUNNING, TERMINAL
 from .endings import Endings
 from .expiry import Expiry
 from .steering import Steering
-from .taking import Taking
+from .taking import Follow, Taking
 
 __all__ = ["REPLACED", "Duplicates"]
 
@@ -115,14 +115,24 @@ class Duplicates:
             if answer is not None:
                 return answer
 
-    def may_follow(self, call: Call, due: float | None) -> bool:
-        """A deferred job claims the key that counts outside of its transaction."""
-        more, lane = call.more, call.lane
-        if more is None or more.scope is None:
-            return True
+    def committed(self, call: Call, due: float | None) -> Follow | None:
+        """A deferred job claims the key that counts outside of its transaction. It is still where
+        it waits, for this asks the user's code. What is to become of it if it is a duplicate."""
+        more = call.more
+        if more is None or more.name is None:
+            return None
         self._keys.free(call)
         more.scope = None
-        choice = lane.options.on_duplicate
+        try:
+            return self._claimed(call, more.name, due)
+        except BaseException as exc:
+            if interrupts(exc):
+                raise
+            report(logging.ERROR, "%r: its identity cannot be compared", call, exc_info=exc)
+            return None
+
+    def _claimed(self, call: Call, key: Any, due: float | None) -> Follow | None:
+        lane: Lane = call.lane
         while lane.options.unique is not None:
             holder = self._keys.claim(call)
             if holder is call:
@@ -130,25 +140,30 @@ class Duplicates:
             if self._expiry.gone(holder):
                 continue
             if (
-                choice == "replace"
+                lane.options.on_duplicate == "replace"
                 and not self._would_be_refused(call, due, holder)
-                and (self._replace(holder) or self._keys.holder(more.name) is not holder)
+                and (self._replace(holder) or self._keys.holder(key) is not holder)
             ):
                 continue  # it was cancelled, or has started or ended by itself
-            self._endings.end(call, DISCARDED, f"a duplicate of {holder.id}", "duplicate")
-            if choice == "raise":  # as it would have been for the caller of the enqueue
-                report(
-                    logging.ERROR,
-                    "%r was discarded as its transaction was committed: %r has the same identity "
-                    "%s (unique=%r), and nobody is left to raise Duplicate to; "
-                    "on_duplicate='replace' lets the newer one run, 'discard' is quiet",
-                    call,
-                    holder,
-                    argument_text(lane.options, more.key, more.options),
-                    lane.options.unique,
-                )
-            return False
-        return True
+            return partial(self._too_late, holder=holder)
+        return None
+
+    def _too_late(self, call: Call, holder: Call) -> None:
+        """It was committed after another one of its identity was enqueued."""
+        lane: Lane = call.lane
+        self._endings.end(call, DISCARDED, f"a duplicate of {holder.id}", "duplicate")
+        if lane.options.on_duplicate == "raise":  # as it would have been for the caller
+            more = call.extra()
+            report(
+                logging.ERROR,
+                "%r was discarded as its transaction was committed: %r has the same identity "
+                "%s (unique=%r), and nobody is left to raise Duplicate to; "
+                "on_duplicate='replace' lets the newer one run, 'discard' is quiet",
+                call,
+                holder,
+                argument_text(lane.options, more.key, more.options),
+                lane.options.unique,
+            )
 
     def _would_be_refused(self, call: Call, due: float | None, holder: Call) -> bool:
         """True if the queue has no room for the newer one: then the older one is to stay."""

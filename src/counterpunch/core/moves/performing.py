@@ -78,10 +78,13 @@ class Performing:
         """After an attempt: end the job, or let it wait for the next one."""
         running, taken = call.lane.running, False
         try:
+            if status is RETRYING and call.lane.options.unique == "queued":
+                self._keys.retake(call)  # first: it asks the user's code
             try:
                 del running[call]
                 taken = True
             except KeyError:
+                self._keys.free(call)
                 return  # the drain gave it up as lost; that was its one ending
             self._settle(call, status)
         except BaseException:
@@ -95,7 +98,6 @@ class Performing:
         self._taking.go_on(call, partial(self._settle, status=status), RUNNING)
 
     def _settle(self, call: Call, status: Status) -> None:
-        lane: Lane = call.lane
         self._endings.no_timer(call)
         if status is not RETRYING:
             self._endings.end(call, status)
@@ -105,8 +107,6 @@ class Performing:
             return
         call.state = checked_move(call.state, RETRYING)
         self._tokens.overruns.discard(call)  # the time limit is each attempt's own
-        if lane.options.unique == "queued":
-            self._keys.retake(call)  # it waits again
         self._waiting.schedule(call, call.due)
         if call in self._tokens.cancels:  # since the look before
             self._waiting.take_delayed(call, self._drop)

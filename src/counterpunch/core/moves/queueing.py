@@ -121,7 +121,10 @@ class Queueing:
             workers = entries(lane.home(call).workers)
             if all(one.call is not call for one in workers) and not self._waits.helps(call):
                 return False
-            self._taking.out_of(call, lane.running, follow=self._keep_unstarted)
+            if lane.options.unique == "queued":
+                self._keys.retake(call)  # first: it asks the user's code
+            if not self._taking.out_of(call, lane.running, follow=self._keep_unstarted):
+                self._keys.free(call)
         else:
             self._taking.out_of_queue(call, self.keep)  # where it counts as waiting, as before
         return True
@@ -141,5 +144,3 @@ class Queueing:
             if not call.attempt:
                 call.started = None
             self._endings.no_timer(call)
-            if call.lane.options.unique == "queued":
-                self._keys.retake(call)

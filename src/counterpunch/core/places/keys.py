@@ -4,8 +4,9 @@ Every key is taken by ``setdefault`` and given back by the one who owns the job,
 needed and nobody takes away another job's. Jobs that are deferred to a transaction have keys of
 that transaction only, and claim the class's when it has been committed.
 
-The user's ``__hash__`` and ``__eq__`` are asked where a job is enqueued: an object that cannot be
-hashed any more, once its job has deleted it, gives its key back all the same.
+The user's ``__hash__`` and ``__eq__`` are asked where a job is enqueued, or while it is where it
+waits or runs; never by who has taken it out. So what raises, blocks or cannot be hashed any more,
+once its job has deleted it, gives its key back all the same.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from ..values.errors import interrupts
 from ..values.handle import Call
 from ..values.hooks import report
 
@@ -34,7 +36,21 @@ class Key:
     def __eq__(self, other: object) -> bool:
         if self is other:
             return True
+        if type(other) is _Itself:
+            return other.key is self
         return isinstance(other, Key) and self._hash == other._hash and self._parts == other._parts
+
+
+class _Itself:
+    """Finds one key and none that equals it: another identity of the same hash is not asked."""
+
+    __slots__ = ("key",)
+
+    def __init__(self, key: Key) -> None:
+        self.key = key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
 
 
 class Keys:
@@ -49,29 +65,28 @@ class Keys:
         return self.table.get((key, *scope))
 
     def claim(self, call: Call) -> Call:
-        """Put a job under its key, unless another one is there; the one that is now."""
-        return self.table.setdefault(self.name(call), call)
+        """Put a job under its key, unless another one is there; the one that is now. A job that is
+        deferred stands in nobody's way outside of its transaction: if that is rolled back, whoever
+        got its handle would go away empty."""
+        more = call.extra()
+        name = (more.name,) if more.scope is None else (more.name, more.scope)
+        return self.table.setdefault(name, call)
 
     def free(self, call: Call) -> None:
         """The job no longer stands in the way of another of its identity."""
         more = call.more
         if more is not None and more.name is not None:
-            name = self.name(call)
-            if self.table.get(name) is call:  # nobody else ever puts anything in its place
-                self.table.pop(name, None)
+            mine = _Itself(more.name)
+            self.table.pop((mine,) if more.scope is None else (mine, more.scope), None)
 
     def retake(self, call: Call) -> None:
-        """The job waits again, and stands in the way again, unless another one already does."""
+        """The job is about to wait again, and stands in the way again, unless another one already
+        does."""
         more = call.more
         if more is not None and more.name is not None:
             try:
                 self.claim(call)
-            except Exception as exc:  # the user's: it must not cost the job its next attempt
+            except BaseException as exc:  # the user's: it must not cost the job its next attempt
+                if interrupts(exc):
+                    raise
                 report(logging.ERROR, "%r: its identity cannot be compared", call, exc_info=exc)
-
-    @staticmethod
-    def name(call: Call) -> tuple[Any, ...]:
-        """Where the job stands. One that is deferred stands in nobody's way outside of its
-        transaction: if that is rolled back, whoever got its handle would go away empty."""
-        more = call.extra()
-        return (more.name,) if more.scope is None else (more.name, more.scope)
