@@ -5,6 +5,7 @@ And how the scripts of a module run beside each other, see ``process.script``.
 
 from __future__ import annotations
 
+import gc
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -28,6 +29,12 @@ AT_A_TIME = 4
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "script(text, within): what the fixture result runs")
+
+
+def pytest_collection_finish() -> None:
+    """A collection of a test does not look through five thousand tests each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

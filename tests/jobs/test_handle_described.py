@@ -18,11 +18,12 @@ import counterpunch
 from counterpunch import Handle, InvalidOption, Job, NotKept, Status, testing
 from counterpunch.core.port import accepting
 
-BIG, CHUNK = 2_000_000, 200_000
-MOST = 20_000_000
-#: A thousand of what takes little time to make.
-JOBS = {"bytes": 1_000, "str": 1_000}
-FEWER = 150
+BIG = 200_000
+CHUNK = BIG // 10
+#: What is kept may weigh as much as five of them; the default is asked once.
+KEPT = 5 * BIG
+MOST = 2 * KEPT
+JOBS = 50
 
 
 class Owner:
@@ -62,7 +63,7 @@ class Give(Job):
 @pytest.fixture
 def left() -> Any:
     """What is in use since the test began, in bytes."""
-    counterpunch.wait_idle(LONG)
+    counterpunch.configure(history_bytes=KEPT)
     gc.collect()
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
@@ -84,19 +85,18 @@ def quiet(caplog: pytest.LogCaptureFixture) -> None:
 
 
 @pytest.mark.parametrize("kind", LARGE)
-def test_a_thousand_large_arguments_leave_little(kind: str, left: Callable[[], int]) -> None:
-    """Of 2 GB; and all thousand jobs are there to be seen."""
-    jobs = JOBS.get(kind, FEWER)
-    for _ in range(jobs):
+def test_fifty_large_arguments_leave_little(kind: str, left: Callable[[], int]) -> None:
+    """A fifth of what they were, at most; and all fifty jobs are there to be seen."""
+    for _ in range(JOBS):
         Keep.perform_async(LARGE[kind]())
     assert left() < MOST
-    assert len(counterpunch.jobs(Keep, "succeeded")) == jobs
+    assert len(counterpunch.jobs(Keep, "succeeded")) == JOBS
 
 
 @pytest.mark.parametrize("kind", LARGE)
-def test_a_thousand_large_results_leave_little(kind: str, left: Callable[[], int]) -> None:
+def test_fifty_large_results_leave_little(kind: str, left: Callable[[], int]) -> None:
     """The same."""
-    for _ in range(JOBS.get(kind, FEWER)):
+    for _ in range(JOBS):
         Give.perform_async(kind)
     assert left() < MOST
     oldest = counterpunch.jobs(Give)[-1]
@@ -109,7 +109,7 @@ def test_a_thousand_large_results_leave_little(kind: str, left: Callable[[], int
 @pytest.mark.parametrize("way", ["failed", "async", "cancelled", "now", "inline"])
 def test_however_they_end(way: str, left: Callable[[], int]) -> None:
     """On any way to the end."""
-    for _ in range(FEWER):
+    for _ in range(JOBS):
         if way == "failed":
             Keep.perform_async(bytes(BIG), fail=True)
         elif way == "async":
@@ -122,6 +122,14 @@ def test_however_they_end(way: str, left: Callable[[], int]) -> None:
             with testing.inline():
                 Keep.perform_async(bytes(BIG))
     assert left() < MOST
+
+
+def test_by_default_eight_megabytes_are_kept() -> None:
+    """Of forty: nobody has to set the bound."""
+    for _ in range(40):
+        Keep.perform_async(bytes(1_000_000))
+    assert counterpunch.wait_idle(LONG)
+    assert 6 <= sum(not call.described for call in counterpunch.jobs(Keep)) <= 8
 
 
 def test_a_handle_that_is_kept_has_everything() -> None:

@@ -17,6 +17,7 @@ from counterpunch import Batch, CounterpunchError, Handle, Job, QueueFull, Statu
 from counterpunch.testing import fake, inline
 
 WAIT = 10.0
+SOON = 0.02
 
 
 class Gate(Job):
@@ -24,6 +25,8 @@ class Gate(Job):
 
     workers = 4
     gate = threading.Event()
+    said = threading.Event()
+    patience = SOON
 
     def perform(self, value: int = 0) -> int:
         assert type(self).gate.wait(WAIT)
@@ -33,8 +36,27 @@ class Gate(Job):
 @pytest.fixture(autouse=True)
 def gate() -> Iterator[threading.Event]:
     Gate.gate.clear()
+    Gate.said.clear()
     yield Gate.gate
+    Gate.said.set()
     Gate.gate.set()
+
+
+@pytest.fixture
+def caught(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, str, int]]]:
+    """The warnings: text, file and line. The first one opens the gate: the wait has begun."""
+    monkeypatch.setattr(Gate, "patience", WAIT / 2)
+    found: list[tuple[str, str, int]] = []
+
+    def note(message: object, kind: type, file: str, line: int, *rest: object) -> None:
+        assert kind is RuntimeWarning
+        found.append((str(message), file, line))
+        Gate.said.set()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        monkeypatch.setattr(warnings, "showwarning", note)
+        yield found
 
 
 @job
@@ -43,8 +65,13 @@ def raising(exc: BaseException) -> None:
 
 
 def opened_soon() -> None:
-    # Long enough that the wait has begun on a busy machine; else it has nothing to warn of.
-    threading.Timer(0.2, Gate.gate.set).start()
+    patience = Gate.patience
+
+    def open_it() -> None:
+        Gate.said.wait(patience)
+        Gate.gate.set()
+
+    threading.Thread(target=open_it).start()
 
 
 # Blocking
@@ -125,21 +152,19 @@ BLOCKING: list[Callable[[], None]] = [
 
 @pytest.mark.parametrize("block", BLOCKING)
 def test_to_block_the_thread_of_a_running_loop_warns_and_says_await(
-    block: Callable[[], None],
+    block: Callable[[], None], caught: list[tuple[str, str, int]]
 ) -> None:
     """It works all the same: a notebook runs on a loop. The warning is at the caller's line."""
 
     async def main() -> None:
         block()
 
-    with pytest.warns(RuntimeWarning, match="await") as caught:
-        asyncio.run(main())
-    (one,) = caught
-    assert one.filename == __file__
-    assert block.__code__.co_firstlineno < one.lineno <= block.__code__.co_firstlineno + 13
-    assert (
-        "Gate" in str(one.message) or "Full" in str(one.message) or block in (idle, blocked_batch)
-    )
+    asyncio.run(main())
+    ((text, file, line),) = caught
+    assert "await" in text
+    assert file == __file__
+    assert block.__code__.co_firstlineno < line <= block.__code__.co_firstlineno + 13
+    assert "Gate" in text or "Full" in text or block in (idle, blocked_batch)
 
 
 @pytest.mark.parametrize("block", BLOCKING)
@@ -186,7 +211,7 @@ def test_what_does_not_block_is_not_warned_of() -> None:
         asyncio.run(main())
 
 
-def test_it_is_said_once_per_place() -> None:
+def test_it_is_said_once_per_place(caught: list[tuple[str, str, int]]) -> None:
     """By Python's own filter: a loop around the line does not fill the log."""
 
     async def main() -> None:
@@ -195,10 +220,10 @@ def test_it_is_said_once_per_place() -> None:
             opened_soon()
             handle.result(WAIT)
             Gate.gate.clear()
+            Gate.said.clear()
+            Gate.patience = SOON
 
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("default")
-        asyncio.run(main())
+    asyncio.run(main())
     assert len(caught) == 1
 
 

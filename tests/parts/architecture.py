@@ -192,15 +192,22 @@ def writers_of_phase(sources: Sources) -> list[str]:
     ]
 
 
+@functools.cache
+def _written(text: str) -> tuple[tuple[str, ast.Attribute | ast.Call, object], ...]:
+    """Every attribute that a file sets or deletes, or seems to: function, node, and name."""
+    found: list[tuple[str, ast.Attribute | ast.Call, object]] = []
+    for function, node in _nodes(text):
+        if isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
+            found.append((function, node, node.attr))
+        elif isinstance(node, ast.Call) and _called(node).strip("_") in ("setattr", "delattr"):
+            found += [(function, node, _constant(arg)) for arg in node.args[:2]]
+    return tuple(found)
+
+
 def _writes(sources: Sources, path: str, names: tuple[str, ...]) -> Iterator[tuple[int, str, str]]:
     """Where an attribute of one of the names is set or deleted: line, text, and function."""
-    for function, node in _nodes(sources[path]):
-        if isinstance(node, ast.Attribute):
-            written = node.attr in names and not isinstance(node.ctx, ast.Load)
-        else:
-            sets = _called(node).strip("_") in ("setattr", "delattr")
-            written = sets and any(_constant(arg) in names for arg in node.args[:2])
-        if written:
+    for function, node, name in _written(sources[path]):
+        if name in names:
             yield node.lineno, ast.unparse(node), function
 
 

@@ -127,12 +127,12 @@ def test_a_look_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         return measure(value, depth, left)
 
     circle: list[Any] = []
-    circle += [[[[circle] * 20 for _ in range(20)] for _ in range(20)] for _ in range(20)]
+    circle += [[[[circle] * 10 for _ in range(10)] for _ in range(10)] for _ in range(10)]
     monkeypatch.setattr(weight, "_weigh", counted)
     weigh(circle)
     assert len(looks) < 2 * LOOKS
     looks.clear()
-    weigh([[[n] for n in range(100)] for _ in range(10_000)])
+    weigh([[[n] for n in range(10)] for _ in range(100)])
     assert len(looks) < 2 * LOOKS
 
 

@@ -94,8 +94,8 @@ def oracle(clock: list[tuple[datetime, datetime]], wildcard: bool, match: Match)
     found = []
     reached = clock[0][1] - MINUTE
     for instant, wall in clock:
-        shift = wall - reached - MINUTE
-        if wildcard or abs(shift) >= timedelta(hours=3):
+        due = reached + MINUTE
+        if wildcard or wall == due or abs(wall - due) >= timedelta(hours=3):
             reached = wall
             if match(wall):
                 found.append(instant)
@@ -127,7 +127,7 @@ def test_against_the_oracle(zone: str, start: str, days: int, shift: int) -> Non
             found.append(moment)
         assert found == expected, expression
 
-        for instant, _ in clock[::37]:
+        for instant, _ in clock[::97]:
             moment = instant + timedelta(seconds=20, microseconds=5)
             index = bisect_right(expected, moment)
             answer = cron.next_after(moment)

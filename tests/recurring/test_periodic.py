@@ -27,8 +27,8 @@ def own_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
 
 
-def test_a_year_of_every() -> None:
-    """8,760 hours, each once, on the grid that began at ``start()``."""
+def test_a_month_of_every() -> None:
+    """720 hours, each once, on the grid that began at ``start()``."""
     runs: list[datetime] = []
 
     class HourlyReportJob(Job):
@@ -39,8 +39,8 @@ def test_a_year_of_every() -> None:
 
     with fake(now=NOON) as recorder:
         start()
-        recorder.advance(timedelta(days=365), limit=20_000)
-    assert len(runs) == 8760
+        recorder.advance(timedelta(days=30))
+    assert len(runs) == 720
     assert runs[0] == NOON + timedelta(hours=1)
     assert {(run - NOON) % timedelta(hours=1) for run in runs} == {timedelta(0)}
 

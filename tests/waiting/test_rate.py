@@ -26,8 +26,8 @@ def most_in_a_window(starts: Sequence[float], per: float) -> int:
     return most
 
 
-def test_fifty_per_second_over_five_minutes() -> None:
-    """15,000 jobs at once: no window of a second has more than 50 starts, and none has less
+def test_fifty_per_second_over_a_minute() -> None:
+    """3,000 jobs at once: no window of a second has more than 50 starts, and none has less
     than it could."""
     starts: list[float] = []
 
@@ -38,11 +38,11 @@ def test_fifty_per_second_over_five_minutes() -> None:
             starts.append(recorder.now.timestamp())
 
     with fake(now=1_000_000_000) as recorder:
-        for _ in range(15_000):
+        for _ in range(3_000):
             FiftyJob.perform_async()
-        assert recorder.advance(300, limit=20_000) == 15_000
+        assert recorder.advance(60) == 3_000
     assert most_in_a_window(starts, 1.0) == 50
-    assert max(starts) - min(starts) == pytest.approx(299.0)
+    assert max(starts) - min(starts) == pytest.approx(59.0)
 
 
 def test_uneven_arrivals_never_exceed_the_rate() -> None:
