@@ -124,6 +124,14 @@ def test_a_dead_scheduler_thread_is_a_reason():
     assert reason.startswith("the scheduler's thread has died")
 
 
+def test_a_logger_that_a_configuration_has_disabled_is_a_reason(monkeypatch):
+    """dictConfig's default, and alembic's: every failure would be silent from then on."""
+    monkeypatch.setattr(logging.getLogger("counterpunch"), "disabled", True)
+    (reason,) = counterpunch.health().reasons
+    assert "'counterpunch' is disabled" in reason
+    assert "disable_existing_loggers=False" in reason
+
+
 def test_a_quiet_and_a_stopped_process_are_not_ok():
     """A load balancer is to send nothing any more; start() makes it ok again."""
     Gated.gate.set()

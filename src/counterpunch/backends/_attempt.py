@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import math
 import threading
-import time
 from contextvars import Context
 from typing import Any
 
 from ..core.port import Lane
+from ..core.values.clock import epoch
 from ..core.values.handle import Handle
 from ..core.values.hooks import report
 from ..core.values.more import More
@@ -33,7 +33,7 @@ class AttemptHandle(Handle[Any]):
     foreign = True
 
     def __init__(self, engine: Asked, lane: Lane, message: Message, args: Any, kwargs: Any) -> None:
-        now, wall = lane.monotonic(), time.time()
+        now, wall = lane.monotonic(), epoch()
         options = options_in(lane.job.__qualname__, message.options) or None
         # After what may raise: what is accepted has to end.
         fill(self, lane, lane.ledger.accepted.add(), args, kwargs, Context(), now)
@@ -64,7 +64,7 @@ class AttemptHandle(Handle[Any]):
 
     def record(self, status: Status, **over: Any) -> Record:
         """The job's record, as things are now."""
-        more, now = self._reported, time.time()
+        more, now = self._reported, epoch()
         record = opening(self._message, status)
         record |= {"attempt": self.attempt, "error": more.error, "reason": more.reason, **more.sent}
         if self.started is not None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 from contextvars import Context
 from dataclasses import replace
@@ -19,6 +18,7 @@ from typing import TypeVar
 from ..core.port import accepting, admitted, broken
 from ..core.values.arguments import hidden
 from ..core.values.backend import HERE
+from ..core.values.clock import epoch, monotonic
 from ..core.values.error_text import one_line
 from ..core.values.errors import RemoteError
 from ..core.values.hooks import report
@@ -99,7 +99,7 @@ class Delivery:
             report(logging.INFO, "%s %s came again after its end", message.job, message.id)
             return None
         # The due time of a job that was not delayed is the caller's clock, and no reason to wait.
-        early = message.due - time.time() if message.due > message.enqueued else 0.0
+        early = message.due - epoch() if message.due > message.enqueued else 0.0
         if early > 0.0 and not engine.in_place:
             if early > EARLY:
                 self._send_on()
@@ -173,7 +173,7 @@ class Delivery:
     def _attempt(self, call: AttemptHandle) -> None:
         lane, runtime = call.lane, call.lane.keeper
         number = call.attempt + 1
-        self._save(call.record(Status.RUNNING, attempt=number, started=time.time()))
+        self._save(call.record(Status.RUNNING, attempt=number, started=epoch()))
         # In this order: see RemoteEngine.cancel.
         if self._marked():
             runtime.endings.end(call, Status.CANCELLED, "cancelled before it ran")
@@ -216,7 +216,7 @@ class Delivery:
 
     def _again(self, call: AttemptHandle) -> None:
         """The attempt failed and another follows. In this process it is over, and has failed."""
-        runtime, now, passed = call.lane.keeper, time.time(), call.lane.monotonic()
+        runtime, now, passed = call.lane.keeper, epoch(), call.lane.monotonic()
         due = now + max(0.0, call.due - passed)
         first = self.message.first
         if first is None:
@@ -263,12 +263,12 @@ class Delivery:
         Raises:
             Exception: The last one. The engine then counts the job as failed.
         """
-        end, rest = time.monotonic() + PATIENCE, threading.Event()
+        end, rest = monotonic() + PATIENCE, threading.Event()
         while True:
             try:
                 return fn()
             except Exception as exc:
-                if time.monotonic() > end:
+                if monotonic() > end:
                     raise
                 report(logging.WARNING, "%s: trying again: %s", self.engine.name, exc)
             rest.wait(PAUSE)

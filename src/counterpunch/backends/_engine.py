@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 import re
-import time
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, cast
 
 from ..core.port import current
 from ..core.values.checks import seconds
+from ..core.values.clock import epoch
 from ..core.values.errors import NotSupported, shorten
 from ..core.values.status import Status
 from ._bounded import Bounded
@@ -162,7 +162,7 @@ class RemoteEngine:
 
     def send(self, message: Message) -> None:
         """Publish a message so that it arrives at its due time, or earlier to be sent on."""
-        delay = max(0.0, message.due - time.time())
+        delay = max(0.0, message.due - epoch())
         self.publish(message, min(delay, self.longest_delay))
 
     def find(self, id: str) -> RemoteHandle[Any] | None:

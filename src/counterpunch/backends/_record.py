@@ -6,10 +6,10 @@ The caller writes it before the job is sent, the worker at every step; a job tha
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
+from ..core.values.clock import epoch
 from ..core.values.errors import BackendError, RemoteError, shorten
 from ..core.values.status import TERMINAL, Status
 from ._encoding import Unencodable, decode, encode, unpack
@@ -89,7 +89,7 @@ def opening(message: Message, status: Status) -> Record:
 
 def closed(record: Record, status: Status, reason: str | None) -> Record:
     """The record of a job that has ended now, without having run to an end."""
-    return {**record, "status": status.value, "reason": reason, "finished": time.time()}
+    return {**record, "status": status.value, "reason": reason, "finished": epoch()}
 
 
 def ended(record: Mapping[str, Any] | None) -> bool:

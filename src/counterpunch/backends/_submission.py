@@ -7,12 +7,12 @@ recorded, and sent.
 from __future__ import annotations
 
 import logging
-import time
 import uuid
 from typing import Any
 
 from ..core.port import current
 from ..core.values import commit
+from ..core.values.clock import epoch
 from ..core.values.config import config
 from ..core.values.current import current_batch
 from ..core.values.errors import CounterpunchError, NotSupported
@@ -47,7 +47,7 @@ def submit(
             f"{owner} was not enqueued: {batch!r} counts jobs of this process, and the "
             f"class runs on {engine.name}; keep it here with backend='threads'"
         )
-    now = due = time.time()
+    now = due = epoch()
     if "delay" in options:
         due = now + due_in(owner, options.pop("delay"))
     if "at" in options:
@@ -82,7 +82,7 @@ def submit(
 
 
 def _waits(due: float) -> Status:
-    return Status.SCHEDULED if due > time.time() else Status.QUEUED
+    return Status.SCHEDULED if due > epoch() else Status.QUEUED
 
 
 def _announced(handle: RemoteHandle[Any]) -> bool:

@@ -32,7 +32,6 @@ from __future__ import annotations
 
 import math
 import os
-import time
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from functools import partial
@@ -41,6 +40,7 @@ from uuid import uuid4
 
 from ..core.port import current
 from ..core.values.backend import engines
+from ..core.values.clock import epoch
 from ..core.values.errors import InvalidOption
 from ..core.values.status import Status
 from ._delivery import end_unrun, starts
@@ -137,7 +137,7 @@ class RQBackend(RemoteEngine):
         args = (message.dumps(), self.keep)
         if delay > 0:
             # RQ keeps whole seconds, and would start it up to one too early.
-            when = datetime.fromtimestamp(math.ceil(time.time() + delay), timezone.utc)
+            when = datetime.fromtimestamp(math.ceil(epoch() + delay), timezone.utc)
             self.queue.enqueue_at(when, PERFORM, *args, **options)
         else:
             self.queue.enqueue(PERFORM, *args, **options)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from ..core.port import Lane, Runtime, current, entries
 from ..core.values.checks import seconds, whole
 from ..core.values.errors import InvalidOption
+from ..core.values.hooks import logger
 from ..core.values.short import clean
 from ..core.values.stage import DRAINING, OPEN
 from ..recurring.classes import unarmed
@@ -33,7 +34,8 @@ def health(*, max_fill: float = 0.9, max_wait: float = 60.0, max_failures: int =
     queued job has waited too long, unless its class is paused; when a job runs longer than
     its ``timeout``; when a class has failed again and again without one success; when jobs
     wait and no worker thread could be started; when the thread of the scheduler or of the event
-    loop has died; when nothing has armed the periodic classes, or no lock can be kept for one.
+    loop has died; when nothing has armed the periodic classes, or no lock can be kept for one;
+    when the logger ``counterpunch`` was disabled, so that no failure and no loss is told.
     None of this says that a restart would help.
 
     Args:
@@ -81,6 +83,11 @@ def _of_the_process(runtime: Runtime) -> Iterator[str]:
     if runtime.stage.phase is not OPEN:
         word = "is stopping" if runtime.stage.phase is DRAINING else f"is {runtime.stage.phase}"
         yield f"the process {word} and accepts no new jobs"
+    if logger.disabled:  # as logging.config does with what it is not told of
+        yield (
+            f"the logger {logger.name!r} is disabled, and no failure is told: give dictConfig() or "
+            f"fileConfig() disable_existing_loggers=False; to be silent, set its level"
+        )
     if runtime.stage.serving:
         yield from _dead_threads(runtime)
     if runtime.clockwork is not None:

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from typing import Any
 
 from ..places.lane import Gate
-from ..values.clock import monotonic
 from ..values.handle import Handle
 from ..values.hooks import process
 from ..values.plan import Plan
@@ -67,7 +66,7 @@ def express_async(cls: Any, gate: Gate, plan: Plan) -> Callable[..., Handle[Any]
         call.args = args
         call.named = kwargs
         call.context = process.copy_context() or None  # an empty one is not worth its memory
-        call.enqueued = call.due = monotonic()
+        call.enqueued = call.due = lane.monotonic()
         call.state = QUEUED
         call.attempt = 0
         call.started = call.finished = call.outcome = call.more = None
@@ -121,7 +120,7 @@ def express_in(cls: Any, gate: Gate, plan: Plan) -> Callable[..., Handle[Any]]:
         call.args = args
         call.named = kwargs
         call.context = process.copy_context() or None
-        call.enqueued = now = monotonic()
+        call.enqueued = now = lane.monotonic()
         call.due = due = now + delay
         call.state = SCHEDULED
         call.attempt = 0

@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import time as _time
 from datetime import datetime, timezone
+from functools import partial
 from typing import Protocol
 
-__all__ = ["Clock", "Offset", "SystemClock", "VirtualClock", "moment", "monotonic"]
+__all__ = ["Clock", "Offset", "SystemClock", "VirtualClock", "epoch", "moment", "monotonic"]
 
-# Bound once: the enqueue path reads it for every job.
-monotonic = _time.monotonic
+# Objects of our own. What a module has of ``time``, freezegun finds and stops; but jobs run on
+# threads that it does not stop, and a due time by one clock is none by the other.
+monotonic = partial(_time.monotonic)
+epoch = partial(_time.time)
 
 
-def moment(epoch: float) -> datetime:
+def moment(seconds: float) -> datetime:
     """Epoch seconds as an aware datetime, UTC; what lies beyond the calendar is its end."""
     try:
-        return datetime.fromtimestamp(epoch, timezone.utc)
+        return datetime.fromtimestamp(seconds, timezone.utc)
     except (ValueError, OverflowError, OSError):
-        end = datetime.max if epoch > 0 else datetime.min
+        end = datetime.max if seconds > 0 else datetime.min
         return end.replace(tzinfo=timezone.utc)
 
 
