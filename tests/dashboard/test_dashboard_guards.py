@@ -22,6 +22,22 @@ class Response:
     status_code = 302
 
 
+class Proxy:
+    """As frameworks have them, of what there is in a request only."""
+
+    def __getattribute__(self, name):
+        raise RuntimeError("outside of a request")
+
+
+class Nameless(type):
+    def __getattribute__(cls, name):
+        raise RuntimeError("no attribute is to be had")
+
+
+class Odd(metaclass=Nameless):
+    __qualname__ = "Odd\nERROR forged \x1b[2J"
+
+
 class Lookalike:
     def __eq__(self, other):
         return True
@@ -53,6 +69,8 @@ class Object:
 NOT_TRUE = {
     "response": lambda request: Response(),
     "pair": lambda request: ("Forbidden", 403),
+    "proxy": lambda request: Proxy(),
+    "odd": lambda request: object.__new__(Odd),
     "forgotten call": lambda request: yes,
     "generator": generator,
     "coroutine": coroutine,
@@ -145,13 +163,17 @@ def test_a_guard_sends_to_a_login(asgi):
 
 
 @pytest.mark.parametrize(
-    "url", ["", None, 1, "/a\r\nSet-Cookie: a=b", "javascript:alert(1)", "http://[", b"/login"]
-)
-def test_a_redirect_leads_to_an_address(url):
-    """Refused where it is written; in a guard that is a 403."""
+    "url",
+    ["", None, 1, "/a\r\nSet-Cookie: a=b", "javascript:alert(1)", "http://[", b"/login", "http:x",
+     "//evil.example", "/\\evil.example", " //evil.example", "https:///x", "login", "../x"],
+)  # fmt: skip
+@pytest.mark.parametrize("made", [dashboard.redirect, dashboard.Redirect])
+def test_a_redirect_leads_to_an_address(url, made):
+    """A path of the site or a whole address; else refused where it is written, and in a guard
+    that is a 403."""
     with pytest.raises(InvalidOption, match=r"dashboard\.redirect: url="):
-        dashboard.redirect(url)
-    assert Client(can_view=lambda request: dashboard.redirect(url)).get("/").status == 403
+        made(url)
+    assert Client(can_view=lambda request: made(url)).get("/").status == 403
 
 
 @pytest.mark.parametrize(

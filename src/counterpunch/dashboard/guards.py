@@ -9,32 +9,44 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
+from types import CoroutineType
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 from ..core.values.clock import monotonic
 from ..core.values.errors import InvalidOption
 from ..core.values.hooks import report
-from ..core.values.short import from_a_signal
+from ..core.values.short import from_a_signal, type_name
 from .message import Request
 
 __all__ = [
-    "Answer",
-    "Guard",
-    "Redirect",
-    "anyone",
-    "ask",
-    "host_of",
-    "is_local",
-    "local",
-    "redirect",
-]
+    "Answer", "Guard", "Redirect", "anyone", "ask", "host_of", "is_local", "local", "redirect",
+]  # fmt: skip
 
 
-class Redirect(NamedTuple):
+@dataclass(frozen=True)
+class Redirect:
     """What a guard answers to send the visitor elsewhere; see ``redirect``."""
 
     url: str
+
+    def __post_init__(self) -> None:
+        url: Any = self.url
+        if not (isinstance(url, str) and url.isprintable() and _leads(url)):
+            allowed = "a path such as '/login', or an address with http:// or https://"
+            raise InvalidOption("dashboard.redirect", "url", url, allowed)
+        object.__setattr__(self, "url", quote(url, safe="/:?#[]@!$&'()*+,;=%-._~"))
+
+
+def _leads(url: str) -> bool:
+    """Whether it is one or the other to every browser: "//name" and "/\\name" are another site."""
+    try:
+        split = urlsplit(url)
+        whole = split.scheme in ("http", "https") and bool(split.hostname)
+    except ValueError:
+        return False
+    return whole or (url.startswith("/") and not url.startswith(("//", "/\\")))
 
 
 Answer = bool | Redirect
@@ -47,20 +59,12 @@ def redirect(url: str) -> Redirect:
     The answer is a 303 to ``url``. From ``authorize`` it sends who presses a button.
 
     Args:
-        url: A path of the site or a whole http(s) address.
+        url: A path of the site, from its root, or a whole http(s) address.
 
     Raises:
         InvalidOption: (a ``ValueError``) for anything else.
     """
-    allowed = "a path such as '/login', or an address with http:// or https://"
-    try:
-        split = urlsplit(url)
-    except (ValueError, TypeError, AttributeError):
-        raise InvalidOption("dashboard.redirect", "url", url, allowed) from None
-    known = isinstance(url, str) and url.isprintable() and url != ""
-    if not known or split.scheme not in ("", "http", "https"):
-        raise InvalidOption("dashboard.redirect", "url", url, allowed)
-    return Redirect(quote(url, safe="/:?#[]@!$&'()*+,;=%-._~"))
+    return Redirect(url)
 
 
 def anyone(request: Request) -> bool:
@@ -127,23 +131,22 @@ def ask(name: str, guard: Guard, request: Request, said: dict[str, float]) -> An
     except BaseException as exc:
         if from_a_signal(exc):
             raise
-        if _is_news(said, f"{name} {type(exc).__name__}", AGAIN):
+        if _is_news(said, f"{name} {type_name(type(exc))}", AGAIN):
             report(logging.ERROR, "dashboard: %s raised; taken for no", name, exc_info=exc)
         return False
     if type(answer) is bool or type(answer) is Redirect:
         return answer
-    if hasattr(answer, "__await__"):
-        getattr(answer, "close", lambda: None)()  # or Python warns that nobody awaited it
-    kind = type(answer)
-    if _is_news(said, f"{name} {kind.__name__}", float("inf")):
-        # Its type and no more: it may hold a session.
-        what = f"{kind.__module__}.{kind.__qualname__}"
+    if type(answer) is CoroutineType:
+        answer.close()  # or Python warns that nobody awaited it
+    # Its type and no more: it may hold a session, and a proxy of one may raise.
+    kind = type_name(type(answer))
+    if _is_news(said, f"{name} {kind}", float("inf")):
         report(
             logging.ERROR,
             "dashboard: %s gave %s; taken for no. It has to be a plain function that returns True, "
             "False or dashboard.redirect(url)",
             name,
-            "None" if answer is None else f"an object of {what}",
+            "None" if answer is None else f"an object of {kind}",
         )
     return False
 

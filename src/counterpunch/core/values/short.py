@@ -18,7 +18,7 @@ from time import perf_counter
 from types import FunctionType, MappingProxyType, MethodType, SimpleNamespace
 from typing import Any
 
-__all__ = ["from_a_signal", "interrupts", "clean", "short", "shorten"]
+__all__ = ["clean", "from_a_signal", "interrupts", "short", "shorten", "type_name"]
 
 #: Containers within containers, and entries of one; what lies deeper, or further on, is three dots.
 DEPTH, ITEMS = 6, 10
@@ -97,7 +97,7 @@ def _written(value: Any, room: int, depth: int) -> str:
         return type.__repr__(value)
     if not isinstance(how, FunctionType):
         cheap = not _lazy(kind) or kind.__module__ in _CHEAP
-        return repr(value) if cheap else f"<{_name(kind)}>"
+        return repr(value) if cheap else f"<{type_name(kind)}>"
     pairs: Iterable[tuple[str, Any]]
     if hasattr(kind, "__dataclass_fields__") and _generated(how, "<string>"):
         names = [name for name, one in kind.__dataclass_fields__.items() if one.repr]
@@ -106,7 +106,7 @@ def _written(value: Any, room: int, depth: int) -> str:
     if issubclass(kind, tuple) and _generated(how, _NAMEDTUPLES):
         pairs = zip(kind._fields, tuple.__iter__(value), strict=False)  # type: ignore[attr-defined]
         return _named(kind.__name__, pairs, room, depth)
-    return f"<{_name(kind)}>" if _lazy(kind) else _own(value, kind)
+    return f"<{type_name(kind)}>" if _lazy(kind) else _own(value, kind)
 
 
 #: What has one of these may have to be worked out: a queryset, a generator, a proxy of either.
@@ -126,7 +126,7 @@ def _generated(how: Any, file: str) -> bool:
     return code is not None and code.co_filename == file
 
 
-def _name(kind: type) -> str:
+def type_name(kind: type) -> str:
     name = str(type.__getattribute__(kind, "__qualname__"))
     return clean(f"{type.__getattribute__(kind, '__module__')}.{name}"[:200])
 
@@ -135,7 +135,7 @@ def _own(value: object, kind: type) -> str:
     """By the ``__repr__`` of the value's class, unless it is known to be slow."""
     strikes = _strikes.get(kind, 0)
     if strikes >= STRIKES:
-        return f"<{_name(kind)}>"
+        return f"<{type_name(kind)}>"
     began = perf_counter()
     try:
         return repr(value)
