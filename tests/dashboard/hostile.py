@@ -27,6 +27,7 @@ WORDS = [
     "https://evil.example/", "/\r\nX: y", "<script>alert(1)</script>", "%", "%ff", "\x00", "é", "&",
     "=", "+", "x" * 5000,
 ]  # fmt: skip
+FIELDS = ["job", "status", "tag", "sort", "back", "process", "error", "q"]
 HEADERS = {
     "host": ["localhost", "example.com", "", "evil.example:99999", "[::1]", "a\tb", "é", "x" * 500],
     "origin": ["http://localhost", "null", "http://[", "é", "https://example.com", ""],
@@ -71,6 +72,11 @@ class Hostile:
         if pick.random() < 0.3:  # all that a write needs
             headers |= {"host": "localhost", "origin": "http://localhost"}
             headers |= {"cookie": HEADERS["cookie"][0], "content-type": HEADERS["content-type"][0]}
+            if pick.random() < 0.8:  # and is understood
+                query = ""
+                body = "&".join(
+                    f"{pick.choice(FIELDS)}={pick.choice(WORDS)}" for _ in range(pick.randrange(5))
+                )
             body = f"token={'0' * 32}&{body}"
             headers["content-length"] = str(len(body.encode()))
         prefix = pick.choice(["", "", "/ops", "/é", "//evil.example", "/a b", "/<script>", "/\r\n"])

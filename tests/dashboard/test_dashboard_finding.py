@@ -182,6 +182,24 @@ def test_many_are_retried_after_a_page_that_asks(failed):
     assert client.json("/failed")["total"] == 2
 
 
+def test_an_error_of_any_text_is_acted_upon():
+    """Colours of a terminal, marks that turn a text around, markup, and as long as it gets."""
+
+    class Coloured(Job):
+        def perform(self, text: str) -> None:
+            raise RuntimeError(text)
+
+    texts = ["\x1b[31mno\u202e route\x85\r", "<b>&amp;\"'\x00 + %41", "\u2066" * 400]
+    failed = [Coloured.perform_async(text) for text in texts]
+    assert counterpunch.wait_idle(SOON)
+    client = Client(authorize=yes)
+    for row in client.json("/errors")["groups"]:
+        query = urlencode({"job": row["class"], "error": row["kind"]})
+        page = client.get(f"/confirm/failed/discard?{query}").page
+        assert "Removed from the list: 1." in client.press(page, "Discard 1 job").page.text
+    assert not [one for one in failed if counterpunch.find(one.id)]
+
+
 def test_one_press_changes_so_many_at_most(monkeypatch):
     """And says how many more there are."""
     monkeypatch.setattr(bulk, "MOST", 30)

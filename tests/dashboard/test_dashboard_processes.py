@@ -6,14 +6,16 @@ import contextlib
 import errno
 import json
 import os
+import re
 import signal
 import socket
 import stat
 import threading
 import time
+from urllib.parse import urlencode
 
 import pytest
-from dashboard_client import SOON, Client
+from dashboard_client import SOON, Client, yes
 from process import Script, run
 
 import counterpunch
@@ -254,9 +256,12 @@ def impostor(where, pid, answer, born=1):
     server.settimeout(SOON)
 
     def serve():
-        with contextlib.suppress(OSError):
-            client, _ = server.accept()
-            with client:
+        while True:
+            try:
+                client, _ = server.accept()
+            except OSError:
+                return
+            with client, contextlib.suppress(OSError):
                 client.settimeout(SOON)
                 client.recv(1 << 16)
                 client.sendall(answer)
@@ -267,6 +272,8 @@ def impostor(where, pid, answer, born=1):
     try:
         yield
     finally:
+        with contextlib.suppress(OSError):
+            server.shutdown(socket.SHUT_RDWR)  # wakes accept()
         server.close()
 
 
@@ -319,6 +326,56 @@ def test_what_the_others_say_is_not_trusted(where, monkeypatch):
         assert line in answer.page.text
     assert [name for name, _ in answer.page.elements].count("script") == 1
     assert "alert(1)" in answer.page.text
+
+
+class Sent(Job):
+    def perform(self) -> None: ...
+
+
+PAGES = [
+    "/", "/running", "/waiting", "/failed", "/failed?page=2", "/errors", "/periodic", "/threads",
+    "/metrics", "/class?job=Sent", "/confirm/failed/retry",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("told", [{"total": "<b>"}, [1], None, "x" * 50])
+def test_a_page_is_made_without_those_of_whom_none_can_be(where, told):
+    """Whatever their answer is: this process's is there, and what was wrong is said."""
+    Sent.perform_async().result(SOON)
+    good = local.told(local.Ground(counterpunch.health, True), "summary", {})
+    wrong = {**good, "process": {**good["process"], "pid": 13}, "answer": told}
+    sockets.directory(where)
+    client = Client(processes=where, authorize=yes)
+    with impostor(where, 13, json.dumps(wrong).encode()):
+        for path in PAGES:
+            answer = client.get(path)
+            assert answer.status == 200, (path, answer.text)
+            alone = client.get(path + ("&" if "?" in path else "?") + "process=13")
+            assert alone.status in (200, 404, 503), path
+        assert "no page can be made of the others' answers" in client.get("/").page.text
+        assert client.get("/?process=13").status == 503
+
+
+def test_of_a_process_that_there_is_not_there_is_no_page(where):
+    """Not an empty one, which would say that nothing is wrong there."""
+    client = Client(processes=where, authorize=yes)
+    for pid in ("99999", "1&note=ran"):
+        for path in PAGES:
+            query = ("&" if "?" in path else "?") + urlencode({"process": pid})
+            answer = client.get(path + query)
+            assert answer.status == 404, path
+            assert "There is no process" in answer.text
+
+
+def test_metrics_of_a_class_with_an_odd_name(where):
+    """Whatever else ends a line does not end one of the text."""
+    odd = type('A\r\u2028B\x85\x1c\n"C', (Job,), {"perform": lambda self: None})
+    odd.perform_async().result(SOON)
+    text = Client(processes=where).get("/metrics").text
+    for line in text.split("\n"):
+        assert re.fullmatch(r"(# (HELP|TYPE) .*|counterpunch_\w+\{.*\} \S+|)", line, re.DOTALL), (
+            line
+        )
 
 
 def test_only_dead_sockets_are_removed(where):

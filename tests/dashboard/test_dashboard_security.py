@@ -12,7 +12,10 @@ from dashboard_client import SOON, Client, yes
 import counterpunch
 from counterpunch import InvalidOption, Job, dashboard
 
-EVIL = "</td><script>alert(1)</script><img src=x onerror=alert(2)>\"'`&\x00\ud800"
+EVIL = (
+    "</td><script>alert(1)</script><img src=x onerror=alert(2)>\"'`&"
+    "\u2028\u200f\u202e\u2066\x85\r\x1b\x00\ud800"
+)
 NAME = EVIL[:-2]  # a class cannot be called by the last two
 
 
@@ -312,6 +315,8 @@ def check_harmless(client, route):
     for _, attributes in page.elements:
         assert not any(name.startswith("on") for name in attributes), attributes
     assert "<script>from" not in answer.text
+    controls = {char for char in answer.text if not char.isprintable()}
+    assert controls <= {"\n", "\t"}, "nothing moves a cursor, or turns the text around it"
     data = client.get(route, accept="application/json")
     assert data.json
     assert len(data.body) < 300_000

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from ..core.port import current, quiet, start
 from ..core.values.errors import CounterpunchError, NotSupported
 from ..core.values.handle import Handle
+from ..core.values.hooks import report
+from ..core.values.short import clean
 from ..core.values.stage import OPEN, QUIET
 from ..core.values.status import TERMINAL
 from ..recurring.periodic import periodic, run_now
@@ -16,9 +20,11 @@ from .names import class_of, defined
 from .plain import clip
 
 __all__ = [
-    "CLASS_ACTIONS", "JOB_ACTIONS", "NOTES", "PROCESS_ACTIONS", "Outcome", "Refused", "on_class",
-    "on_job", "on_process", "run_periodic",
+    "CLASS_ACTIONS", "JOB_ACTIONS", "NOTES", "PROCESS_ACTIONS", "Outcome", "Raised", "Refused",
+    "attempt", "on_class", "on_job", "on_process", "run_periodic",
 ]  # fmt: skip
+
+T = TypeVar("T")
 
 #: The word that travels in the address after an action, and what the page says then.
 NOTES: Mapping[str, str] = {
@@ -52,6 +58,10 @@ class Refused(Exception):
         self.again = again
 
 
+class Raised(Refused):
+    """Code of the user's has raised, and would again."""
+
+
 def _cancel(call: Handle[Any]) -> str:
     if call.done():
         raise Refused("The job has already ended.")
@@ -68,10 +78,8 @@ def _retry(call: Handle[Any]) -> str:
         raise Refused("It has been retried already.", first or None)
     try:
         retried[call.id] = call.retry().id
-    except BaseException as exc:
+    except BaseException:
         retried.pop(call.id, None)
-        if isinstance(exc, (CounterpunchError, TypeError)):  # QueueFull, a changed signature
-            raise Refused(clip(str(exc))) from None
         raise
     for oldest in list(retried)[:-RETRIED]:
         retried.pop(oldest, None)
@@ -85,11 +93,7 @@ class _Pressed(str):
 
 
 def _run(call: Handle[Any]) -> str:
-    try:
-        now = call.run_now()
-    except CounterpunchError as exc:  # QueueFull
-        raise Refused(clip(str(exc))) from None
-    if not now:
+    if not call.run_now():
         raise Refused("The job no longer waits for a time.")
     return "now"
 
@@ -101,12 +105,35 @@ def _remove(call: Handle[Any]) -> str:
     return "removed"
 
 
-JOB_ACTIONS: Mapping[str, Callable[[Handle[Any]], str]] = {
+_ACTIONS: Mapping[str, Callable[[Handle[Any]], str]] = {
     "cancel": _cancel,
     "retry": _retry,
     "run": _run,
     "discard": _remove,
 }
+JOB_ACTIONS = tuple(_ACTIONS)
+
+
+def attempt(action: str, call: Handle[Any]) -> str:
+    """Do it to one job; the word for ``NOTES``.
+
+    Raises:
+        Refused: If it was not done, whatever the reason.
+    """
+    return _refusing(f"{action} of {call.id}", partial(_ACTIONS[action], call))
+
+
+def _refusing(what: str, do: Callable[[], T]) -> T:
+    try:
+        return do()
+    except Refused:
+        raise
+    except (CounterpunchError, TypeError) as exc:  # QueueFull, a changed signature
+        raise Refused(clip(str(exc))) from None
+    except Exception as exc:  # somebody's around_enqueue
+        report(logging.ERROR, "dashboard: %s raised", what, exc_info=exc)
+        raise Raised(f"It raised {type(exc).__name__}; the log says more.") from None
+
 
 #: What came of an action in one process: ``done`` with the word for ``NOTES``, or ``refused``
 #: with the reason, and ``again`` if there is a newer job already. None if there is nothing there
@@ -120,7 +147,7 @@ def on_job(id: str, action: str) -> Outcome | None:
     if call is None:
         return None
     try:
-        return {"done": JOB_ACTIONS[action](call)}
+        return {"done": attempt(action, call)}
     except Refused as exc:
         return {"refused": str(exc), "again": exc.again}
 
@@ -175,7 +202,7 @@ def run_periodic(name: str) -> Outcome | None:
     if entry.latest is not None and not entry.latest.done():
         return {"refused": f"Its latest job, {entry.latest.id}, has not ended yet."}
     try:
-        handle = run_now(cls)
-    except (CounterpunchError, TypeError) as exc:
-        return {"refused": clip(str(exc))}
+        handle = _refusing(f"run of {clean(name)}", partial(run_now, cls))
+    except Refused as exc:
+        return {"refused": str(exc)}
     return {"done": "ran", "id": handle.id}

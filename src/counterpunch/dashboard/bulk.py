@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..core.port import current
-from .actions import JOB_ACTIONS, Outcome, Refused
+from .actions import Outcome, Raised, Refused, attempt
 from .job_data import retried
 from .list_data import chosen
 from .search import ACTING_SECONDS
@@ -32,9 +32,7 @@ def counted(arguments: bool, name: str, query: Mapping[str, str]) -> dict[str, A
     return {"total": len(calls), "whole": whole, "looked": looked}
 
 
-def on_list(
-    arguments: bool, name: str, query: Mapping[str, str], action: str, most: int = MOST
-) -> Outcome:
+def on_list(arguments: bool, name: str, query: Mapping[str, str], action: str) -> Outcome:
     """Do it to each job that fits; those that no longer allow it are passed over.
 
     Args:
@@ -42,24 +40,26 @@ def on_list(
         name: Of the list.
         query: The filter.
         action: One of ``ACTIONS`` for that list.
-        most: So many jobs at most.
     """
     calls, _, looked = chosen(name, query, arguments, ACTING_SECONDS)
     if action == "retry":
         calls = [call for call in calls if call.id not in retried]
     if name == "failed":
         calls.reverse()  # what failed first comes first
-    left, calls = calls[MOST:], calls[: min(most, MOST)]
+    left, calls = len(calls[MOST:]), calls[:MOST]
+    done, why = 0, None if looked is None else PARTLY
     if action == "discard":
         gone = [call for call in calls if call.done()]
         current().history.forget(*gone)
-        return {"done": len(gone), "left": len(left), "why": None if looked is None else PARTLY}
-    done, why = 0, None if looked is None else PARTLY
-    for call in calls:
+        return {"done": len(gone), "left": left, "why": why}
+    for number, call in enumerate(calls, 1):
         try:
-            JOB_ACTIONS[action](call)
+            attempt(action, call)
         except Refused as exc:
             why = str(exc)
+            if isinstance(exc, Raised):
+                left += len(calls) - number
+                break
         else:
             done += 1
-    return {"done": done, "left": len(left), "why": why}
+    return {"done": done, "left": left, "why": why}

@@ -19,10 +19,18 @@ from .process import birth
 from .settings import Settings
 from .sockets import Address, Unsafe, addresses, directory, name_of
 
-__all__ = ["ACTING", "Fleet", "Told"]
+__all__ = ["ACTING", "Fleet", "Nobody", "Told"]
 
 #: Seconds that an action may take elsewhere.
 ACTING = 3.0
+
+
+class Nobody(Exception):
+    """None of those whom a request is about has answered; says why."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 class Told(NamedTuple):
@@ -50,6 +58,7 @@ class Fleet:
     """
 
     def __init__(self, settings: Settings, chosen: str = "") -> None:
+        self._settings = settings
         self._ground = local.Ground(settings.health, settings.arguments)
         self.together = settings.beacon is not None
         self.path: str | None = None
@@ -73,12 +82,33 @@ class Fleet:
         self.single = len(self._others) + self.here < 2
 
     def ask(self, word: str, /, *, patience: float | None = None, **arguments: Any) -> list[Told]:
-        """Ask all whom this is about the same, oldest first; ``silent`` has the others."""
+        """Ask all whom this is about the same, oldest first; ``silent`` has the others.
+
+        Raises:
+            Nobody: If there is no answer.
+        """
         told = [self._self(word, arguments)] if self.here else []
         told += self._gather(self._others, lambda name: self._question(word, arguments), patience)
         told.sort(key=lambda one: (one.process["started_at"], one.process["pid"]))
         self._told = told
-        return told
+        if told:
+            return told
+        if not self.silent:
+            raise Nobody(404, f"There is no process {self.chosen} of this user on this host.")
+        reasons = "; ".join(f"pid {one['pid']}: {one['reason']}" for one in self.silent)
+        raise Nobody(503, f"The process {self.chosen} does not answer. {reasons}")
+
+    def alone(self, problem: str) -> Fleet:
+        """This process without the others, and why.
+
+        Raises:
+            Nobody: If the request is about another.
+        """
+        if not self.here:
+            raise Nobody(503, problem)
+        fleet = Fleet(self._settings, self.chosen)
+        fleet._others, fleet.single, fleet.problem = [], True, problem
+        return fleet
 
     def ask_each(self, word: str, wanted: Mapping[str, Mapping[str, Any]]) -> list[Told]:
         """Ask each of those named something of its own."""
@@ -153,11 +183,6 @@ class Fleet:
     def is_own(self, one: Told) -> bool:
         """Whether this process has said it."""
         return one.name == self._own
-
-    @property
-    def answered(self) -> bool:
-        """Somebody has."""
-        return bool(self._told)
 
     @property
     def only(self) -> Mapping[str, Any] | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from ..observe.dump import dump
@@ -84,11 +85,15 @@ _PROCESS: Mapping[str, type] = {
 
 def fits(answer: Any, pid: int) -> bool:
     """Whether what a peer has said is an answer of this version, and of that process."""
-    if not isinstance(answer, dict) or answer.get("version") != VERSION or "answer" not in answer:
+    try:
+        process, badges = answer["process"], answer["badges"]
+        datetime.fromisoformat(process["started_at"])
+        return (
+            answer["version"] == VERSION
+            and "answer" in answer
+            and process["pid"] == pid
+            and all(type(process[name]) is kind for name, kind in _PROCESS.items())
+            and all(type(number) is int for number in badges.values())
+        )
+    except (LookupError, TypeError, ValueError, AttributeError):
         return False
-    process, badges = answer.get("process"), answer.get("badges")
-    if not isinstance(process, dict) or not isinstance(badges, dict):
-        return False
-    named = all(type(process.get(name)) is kind for name, kind in _PROCESS.items())
-    named = named and process["pid"] == pid
-    return named and all(type(number) is int for number in badges.values())

@@ -43,9 +43,10 @@ def tag(name: str, /, *children: Child, **attributes: Any) -> Html:
 
 #: What moves the cursor of a terminal into which a page is copied, or turns the text around it.
 _CONTROLS = dict.fromkeys(
-    {*range(32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A)} - {9, 10},
+    {*range(32), *range(127, 160), 0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F),
+     *range(0x2066, 0x206A)} - {9, 10},
     "\N{REPLACEMENT CHARACTER}",
-)
+)  # fmt: skip
 
 
 def _text(text: str) -> str:

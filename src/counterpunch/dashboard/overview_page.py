@@ -29,7 +29,7 @@ def overview_page(frame: Frame, data: Mapping[str, Any]) -> str:
     else:
         both = data["charts"]
         charts = [large("All classes", both[name]) for name in ("chart", "day")]
-        rows = _sorted(data["classes"], data["sort"])
+        rows = _sorted(data["classes"], frame.query.get("sort", ""))
         content += [
             tag("div.charts", charts),
             table(frame, "Job classes", _COLUMNS, rows, "classes", _SORTS),

@@ -127,7 +127,9 @@ def _read(call: _Call, found: Gathered) -> bool:
         _silent(found, call.address, "its answer is too long")
         return True
     try:
-        answer = json.loads(bytes(call.said), parse_constant=_no_number, parse_float=_number)
+        answer = json.loads(
+            bytes(call.said), parse_constant=_no_number, parse_float=_number, parse_int=_whole
+        )
     except (ValueError, RecursionError):
         _silent(found, call.address, "its answer cannot be read")
     else:
@@ -139,6 +141,11 @@ def _number(text: str) -> float:
     """NaN and what is infinite, written as it may be, is no number to anybody else."""
     number = float(text)
     return number if math.isfinite(number) else _no_number(text)
+
+
+def _whole(text: str) -> int:
+    """None of ours has more digits, and a float has no room for many."""
+    return int(text) if len(text) < 20 else int(_no_number(text))
 
 
 def _no_number(text: str) -> float:

@@ -15,10 +15,12 @@ from .actions import CLASS_ACTIONS, JOB_ACTIONS, PROCESS_ACTIONS
 from .answers import Asked, elsewhere, failure, redirect, wants_json
 from .body import unfit
 from .bulk import ACTIONS
+from .fleet import Nobody
 from .guards import Answer, Redirect
 from .message import Request, Response
-from .plain import clip
+from .plain import clip, show
 from .reading import PAGES, PROBES, confirm, job, overview
+from .search import FILTER
 from .settings import Settings
 from .writing import back_of, on_class, on_job, on_list, on_process
 
@@ -47,7 +49,7 @@ class Accepted(NamedTuple):
         asked = self.asked._replace(request=replace(self.asked.request, body=body))
         if security.outdated(asked.request):
             return failure(asked.request, 403, security.OUTDATED)
-        return _answered(asked.request, lambda: self.handler(asked))
+        return _answered(asked.request, lambda: _misread(asked.request) or self.handler(asked))
 
 
 def decide(request: Request, settings: Settings) -> Response | Accepted:
@@ -70,6 +72,8 @@ R = TypeVar("R")
 def _answered(request: Request, answer: Callable[[], R]) -> R | Response:
     try:
         return answer()
+    except Nobody as exc:
+        return failure(request, exc.status, str(exc))
     except Exception as exc:
         report(logging.ERROR, "dashboard: %r failed", clip(request.path, 200), exc_info=exc)
         return failure(request, 500, "The page could not be made; the log says why.")
@@ -126,6 +130,24 @@ _NO_WRITE, _READ_ONLY = "You may not do this.", "This page is read-only."
 def _refused(request: Request, answer: Answer, why: str) -> Response:
     """The answer to somebody whom a guard has not let in."""
     return elsewhere(answer.url) if isinstance(answer, Redirect) else failure(request, 403, why)
+
+
+#: Of a form of these pages.
+_FIELDS = {security.FIELD, "back", "process", "sort", *FILTER}
+
+
+def _misread(request: Request) -> Response | None:
+    """Why nothing is done about a write of which a part was not understood: without its filter it
+    would be about all jobs, and without its process about all of them."""
+    form = request.form
+    if request.body and not form:
+        return failure(request, 415, "The body is not a form (application/x-www-form-urlencoded).")
+    unknown = next((name for name in form if name not in _FIELDS), None)
+    if unknown is not None:
+        return failure(request, 400, f"There is no field {show(unknown, 50)} here.")
+    if request.query:
+        return failure(request, 400, "The fields of a write stand in its body, as a form.")
+    return None
 
 
 def _route(parts: list[str]) -> tuple[tuple[str, ...], Handler] | None:

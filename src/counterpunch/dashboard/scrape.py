@@ -17,7 +17,7 @@ def together(texts: Iterable[tuple[str, str]]) -> str:
     for process, text in texts:
         heads: list[str] = []
         samples: list[str] = []
-        for line in text.splitlines():
+        for line in text.split("\n"):  # a class's name may have what else ends a line
             if line.startswith("# HELP "):
                 heads, samples = families.setdefault(line.split(" ", 3)[2], ([], []))
                 if not heads:

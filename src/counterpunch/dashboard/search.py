@@ -13,6 +13,7 @@ from typing import Any
 from ..core.values.arguments import hidden, shown_arguments
 from ..core.values.clock import monotonic
 from ..core.values.handle import Handle
+from ..core.values.short import clean
 from .names import class_of
 from .plain import clip, show
 
@@ -133,5 +134,6 @@ def error_line(error: str) -> str:
 
 
 def kind_of(line: str) -> str:
-    """The error without what is particular to this one: the same for all of its kind."""
-    return _PARTICULAR.sub("…", line)
+    """The error without what is particular to this one: the same for all of its kind. It travels
+    in addresses and forms, and so has no control characters."""
+    return clip(clean(_PARTICULAR.sub("…", line)), ERROR_LINE)

@@ -65,14 +65,15 @@ def answers_to(request: Request, settings: Settings) -> bool:
 
 def actor(request: Request, settings: Settings) -> str:
     """Who acts, for the log: a text of one line."""
+    somebody = f"somebody at {shorten(request.peer)[1:-1] or 'this machine'}"
     if settings.actor is None:
-        return f"somebody at {request.peer or 'this machine'}"
+        return somebody
     try:
         who = settings.actor(request)
     except BaseException as exc:
         if from_a_signal(exc):
             raise
-        return f"somebody at {request.peer}, for actor raised {type(exc).__name__}"
+        return f"{somebody}, for actor raised {type(exc).__name__}"
     return clean(clip(who, 200)) if isinstance(who, str) else shorten(who)
 
 

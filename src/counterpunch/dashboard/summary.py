@@ -10,7 +10,7 @@ from ..observe.queries import stats
 from .overview_data import delayed
 from .plain import clip
 
-__all__ = ["summary"]
+__all__ = ["alike", "summary"]
 
 
 def summary(health: Health) -> dict[str, Any]:
@@ -30,3 +30,13 @@ def summary(health: Health) -> dict[str, Any]:
         },
         "classes": len(current().registry.lanes),
     }
+
+
+def alike(ours: Any, theirs: Any) -> bool:
+    """Whether what a peer has said of itself is, in all its parts, of the kind of what we say."""
+    if isinstance(ours, dict):
+        known = isinstance(theirs, dict)
+        return known and all(n in theirs and alike(one, theirs[n]) for n, one in ours.items())
+    if isinstance(ours, list):
+        return isinstance(theirs, list) and all(isinstance(one, str) for one in theirs)
+    return type(theirs) is type(ours) or (type(ours) is float and type(theirs) is int)

@@ -15,9 +15,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, TextIO
 
+from ..observe.health import Health
 from . import local
 from .peers import Gathered, gather
 from .sockets import Unsafe, addresses, directory
+from .summary import alike, summary
 
 __all__ = ["main", "rows"]
 
@@ -64,10 +66,12 @@ def main(arguments: Sequence[str] | None = None, out: TextIO = sys.stdout) -> in
 def _look(where: str) -> Gathered:
     question = json.dumps(_QUESTION).encode() + b"\n"
     found = gather(addresses(where), lambda address: question)
-    for address, answer in found.answers:
-        if not local.fits(answer, address.pid):
+    fitting, ours = [], summary(Health(True, ()))
+    for address, told in found.answers:
+        if local.fits(told, address.pid) and alike(ours, told["answer"]):
+            fitting.append((address, told))
+        else:
             found.silent.append({"pid": address.pid, "reason": "it runs another version"})
-    fitting = [(address, told) for address, told in found.answers if local.fits(told, address.pid)]
     return found._replace(answers=fitting)
 
 

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from ..core.values.errors import shorten
 from ..core.values.hooks import report
-from . import bulk, security
+from . import security
 from .answers import Asked, as_json, failure, fleet_of, redirect
 from .fleet import ACTING, Fleet
 from .lists import filter_of
@@ -107,9 +107,7 @@ def on_list(asked: Asked, own: Own) -> Response:
     _, name, action = asked.parts
     fleet = fleet_of(asked)
     query = filter_of(clipped(asked.request.form))
-    told = fleet.ask(
-        "on_list", patience=ACTING, name=name, query=query, action=action, most=bulk.MOST
-    )
+    told = fleet.ask("on_list", patience=ACTING, name=name, query=query, action=action)
     done = sum(one.answer["done"] for one in told)
     why = next((str(one.answer["why"]) for one in told if one.answer["why"]), "")
     if not done:

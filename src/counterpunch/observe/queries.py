@@ -15,6 +15,7 @@ from ..core.values.counts import NO_COUNTS, Counts, Discards, Stats, WorkerCount
 from ..core.values.errors import BackendError, InvalidOption, NotKept
 from ..core.values.handle import Handle
 from ..core.values.plan import plan_of
+from ..core.values.short import clean
 from ..core.values.status import Status
 from ..define.job_function import job_class
 
@@ -53,13 +54,14 @@ def class_names(classes: Iterable[Any]) -> dict[str, Any]:
 
 def long_names(classes: Iterable[Any]) -> dict[str, Any]:
     """Job classes, each once, by module and qualified name; of several of one name, such as an
-    app factory makes, those after the first have a number behind: ``#2``, ``#3``."""
+    app factory makes, those after the first have a number behind: ``#2``, ``#3``. Without control
+    characters: a name travels in addresses and forms."""
     named: dict[str, Any] = {}
     for cls in classes:
-        name = plan_of(cls).name
+        name = first = clean(plan_of(cls).name)
         number = 2
         while name in named:
-            name, number = f"{plan_of(cls).name}#{number}", number + 1
+            name, number = f"{first}#{number}", number + 1
         named[name] = cls
     return named
 
