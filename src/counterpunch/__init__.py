@@ -40,6 +40,8 @@ from .observe.queries import find, jobs, stats
 from .recurring.periodic import periodic
 
 if TYPE_CHECKING:
+    from . import dashboard as dashboard
+    from . import testing as testing
     from .batch import Batch
     from .define.delayed import delay
     from .observe.dump import dump
@@ -64,9 +66,11 @@ _ON_REQUEST = {
     "Health": "observe.health",
     "JobLogFilter": "observe.log_filter",
     "delay": "define.delayed",
+    "dashboard": "dashboard",
     "dump": "observe.dump",
     "health": "observe.health",
     "metrics": "observe.metrics",
+    "testing": "testing",
 }
 
 
@@ -75,7 +79,8 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    value: object = getattr(import_module(f".{_ON_REQUEST[name]}", __name__), name)
+    module = import_module(f".{_ON_REQUEST[name]}", __name__)
+    value: object = getattr(module, name, module)
     globals()[name] = value  # the next look finds it at once
     return value
 

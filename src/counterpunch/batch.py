@@ -22,6 +22,7 @@ from .core.port import (
     entries,
 )
 from .core.values.blocking import blocking
+from .core.values.checks import named_options
 from .core.values.current import OpenBatch, current_batch, current_job, open_batches
 from .core.values.errors import CounterpunchError
 from .core.values.future import woken
@@ -64,6 +65,7 @@ class Batch:
             batch then completes with the members it has.
     """
 
+    @named_options
     def __init__(self, *, on_success: Any = None, on_complete: Any = None) -> None:
         self.id = os.urandom(8).hex()
         self._callbacks = Callbacks(on_success, on_complete)

@@ -183,7 +183,7 @@ class RemoteHandle(Handle[R], Generic[R]):
             )
         return super().result(0)
 
-    def wait(self, timeout: float | timedelta | None) -> None:
+    def wait(self, timeout: float | timedelta | None = None) -> None:
         limit = time_limit(f"{self.job.__qualname__}.result", timeout)
         end = None if limit is None else monotonic() + limit
         pause, rest = FIRST, threading.Event()

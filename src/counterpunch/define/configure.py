@@ -12,6 +12,7 @@ from ..core.values.checks import (
     Check,
     flag,
     function,
+    named_options,
     of_type,
     one_of,
     seconds,
@@ -54,6 +55,7 @@ _CHECKS: Mapping[str, Check] = {
 _UNSET: Any = ...
 
 
+@named_options
 def configure(
     *,
     shutdown_timeout: float | timedelta = _UNSET,

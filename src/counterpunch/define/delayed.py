@@ -12,6 +12,8 @@ from .job_class import Job
 from .job_function import JobFunction
 from .job_meta import JobMeta
 from .planning import signature_check
+from .using import check_calls
+from .ways import WAYS
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -55,6 +57,8 @@ class Delayed:
         return f"delay({self._object!r})"
 
     def __getattr__(self, name: str) -> Callable[..., Handle[Any]]:
+        if name in WAYS and callable(self._object) and not hasattr(self._object, name):
+            raise AttributeError(f"{self!r} is called itself: delay(send)(7)", name=name)
         method = getattr(self._object, name)  # a missing one fails here, in its own words
         if not callable(method):
             raise InvalidOption("delay", "method", name, "the name of a method")
@@ -95,7 +99,8 @@ def delay(obj: Any, /, **options: Unpack[PerCall]) -> Any:
         options: As of ``Job.using``: ``priority``, ``delay`` (seconds), ``retry`` ...
 
     Raises:
-        InvalidOption: For an unknown option or a bad value, and for a job; on the call, for a
+        InvalidOption: For an unknown option or a bad value; for a job, for None and for a
+            coroutine, which a call gave that was meant to be delayed; on the call, for a
             generator function, whose body would never run.
         AttributeError: On access, for a method that does not exist.
         TypeError: On the call, for arguments that do not fit.
@@ -103,7 +108,10 @@ def delay(obj: Any, /, **options: Unpack[PerCall]) -> Any:
     if isinstance(obj, (JobFunction, JobMeta)):
         allowed = "an object that is no job yet: this one is, call its perform_async"
         raise InvalidOption("delay", "obj", obj, allowed)
-    MethodJob.using(**options)  # refuses bad options here, not at the first call
+    if obj is None or isinstance(obj, Coroutine):
+        allowed = "what is to be called, delay(send)(7), not what a call of it gave, delay(send(7))"
+        raise InvalidOption("delay", "obj", obj, allowed)
+    check_calls("delay", options, way="")  # here, not at the first call
     return (DelayedCall if callable(obj) else Delayed)(obj, options)
 
 

@@ -9,6 +9,8 @@ _OPTIONS = "{0}.using(delay=..., priority=...).perform_async(...)"
 _NOW = "{0}.perform_now(...)"
 _IN_TESTS = "in a test, recorder.{} within `with counterpunch.testing.fake() as recorder:`"
 _LATER = "functools.partial({0}.perform_async, ...); for jobs together, counterpunch.Batch"
+_INSIDE = "inside a job, self.{}"
+_PROGRESS = "inside a job, self.progress(done, total) and self.set_status(key=value)"
 #: Of Sidekiq and ActiveJob, Celery, Dramatiq, RQ, Huey, Taskiq and executors.
 _OURS = {
     "perform_later": _ENQUEUE, "delay": _ENQUEUE, "enqueue": _ENQUEUE, "send": _ENQUEUE,
@@ -30,11 +32,19 @@ _OURS = {
     ),
     "wait": "counterpunch.wait_idle(), or result() of the handle",
     "result": "result() of the handle that {0}.perform_async(...) returns",
+    "id": _INSIDE.format("handle.id"), "jid": _INSIDE.format("handle.id"),
+    "job_id": _INSIDE.format("handle.id"), "executions": _INSIDE.format("attempt"),
+    "request": f"{_INSIDE.format('handle')}, self.attempt", "log": _INSIDE.format("logger"),
+    "is_aborted": _INSIDE.format("cancelled"), "total": _PROGRESS, "at": _PROGRESS,
+    "update_progress": _PROGRESS, "set_progress": _PROGRESS, "update_state": _PROGRESS,
+    "store": _PROGRESS, "save_meta": _PROGRESS,
 }  # fmt: skip
 
 
-def missing(owner: str, kind: str, name: str) -> str:
-    """The message of the AttributeError, with our word for it if there is one."""
-    ours = _OURS.get(name)
-    hint = f": here it is {ours.format(owner)}" if ours else ""
-    return f"{kind} has no attribute {name!r}{hint}"
+def missing(owner: str, kind: str, name: str, obj: object) -> AttributeError:
+    """What to raise, with our word for it if there is one."""
+    text, ours = f"{kind} has no attribute {name!r}", _OURS.get(name)
+    if ours is None:
+        return AttributeError(text, name=name, obj=obj)
+    # Without the object Python adds no guess of its own, which would be another word.
+    return AttributeError(f"{text}: here it is {ours.format(owner)}", name=name)

@@ -98,8 +98,7 @@ class Job(OptionWords, metaclass=JobMeta):
             if name in DEFAULTS:
                 return DEFAULTS[name]
             cls = type(self)
-            message = missing(cls.__qualname__, f"{cls.__name__!r} object", name)
-            raise AttributeError(message, name=name, obj=self)
+            raise missing(cls.__qualname__, f"{cls.__name__!r} object", name, self)
 
         @classmethod
         def perform_async(cls, /, *args, **kwargs):

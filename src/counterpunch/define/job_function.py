@@ -10,6 +10,7 @@ from ..core.values.errors import InvalidOption
 from ..core.values.handle import Handle
 from .job_class import Job
 from .job_meta import JobMeta
+from .lookalikes import meant
 from .options import DEFAULTS
 from .shapes import check_function
 from .using import Using, bulk
@@ -131,7 +132,7 @@ def job(function: Any = None, /, **options: Any) -> Any:
     """
     for name, value in options.items():
         if name not in DEFAULTS:
-            raise InvalidOption("@job", name, value, f"the options {', '.join(sorted(DEFAULTS))}")
+            raise InvalidOption("@job", name, value, meant(name, DEFAULTS))
 
     def decorate(function: Callable[..., Any]) -> JobFunction[Any, Any, Any]:
         if not (callable(function) and hasattr(function, "__qualname__")):

@@ -66,8 +66,7 @@ class JobMeta(_Meta):
             # Not attributes of Job itself: in ``class A(Job, Mixin)`` they would come first.
             if name in DEFAULTS:
                 return DEFAULTS[name]
-            message = missing(cls.__qualname__, f"type object {cls.__name__!r}", name)
-            raise AttributeError(message, name=name, obj=cls)
+            raise missing(cls.__qualname__, f"type object {cls.__name__!r}", name, cls)
 
     def __await__(cls) -> NoReturn:
         name = cls.__qualname__

@@ -39,7 +39,7 @@ def plan_for(job: type) -> Plan:
     plan.hooked = plan.on_success or plan.on_error or plan.on_failure or plan.after
     function, bound = _perform_of(job)
     plan.check = None
-    plan.lacks = "it defines no perform()"
+    plan.lacks = "it defines no perform(): write def perform(self, ...)"
     if function is not None:
         check_perform(job, function, bound)
         plan.check = signature_check(f"{job.__qualname__}.perform", parameters(function, bound))

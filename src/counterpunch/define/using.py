@@ -14,6 +14,7 @@ from ..core.values.per_call import PER_CALL
 from ..core.values.plan import plan_of
 from ..core.values.times import due_at, due_in
 from ..integrations import after_commit
+from .lookalikes import meant
 from .shapes import check_redacted
 from .ways import enter, perform
 
@@ -87,8 +88,12 @@ class Using(Generic[P, R], TakesRows):
             return bulk(self.job, rows, self.options)
 
 
-def check_calls(owner: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of ``using(...)``, checked.
+#: What a call has besides.
+_OF_A_CALL = ("delay", "at", "after_commit")
+
+
+def check_calls(owner: str, given: Mapping[str, Any], way: str = ".using") -> dict[str, Any]:
+    """The options of ``using(...)`` and ``delay(...)``, checked.
 
     Raises:
         InvalidOption: For an unknown option or a bad value.
@@ -96,19 +101,18 @@ def check_calls(owner: str, given: Mapping[str, Any]) -> dict[str, Any]:
     checked: dict[str, Any] = {}
     for name, value in given.items():
         if name == "delay":
-            checked[name] = due_in(f"{owner}.using", value)
+            checked[name] = due_in(owner + way, value)
         elif name == "at":
             checked[name] = value
-            due_at(f"{owner}.using", value)
+            due_at(owner + way, value)
         elif name == "after_commit":
-            checked[name] = after_commit.check(f"{owner}.using", value)
+            checked[name] = after_commit.check(owner + way, value)
         elif name in PER_CALL:
             checked[name] = PER_CALL[name](owner, name, value)
         else:
-            allowed = ", ".join(sorted((*PER_CALL, "delay", "at", "after_commit")))
-            raise InvalidOption(f"{owner}.using", name, value, f"the options {allowed}")
+            raise InvalidOption(owner + way, name, value, meant(name, (*PER_CALL, *_OF_A_CALL)))
     if "delay" in checked and "at" in checked:
-        raise InvalidOption(f"{owner}.using", "at", checked["at"], "nothing, beside delay")
+        raise InvalidOption(owner + way, "at", checked["at"], "nothing, beside delay")
     return checked
 
 

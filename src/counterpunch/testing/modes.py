@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import ContextDecorator
 from functools import partial
 from itertools import count
-from typing import Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from weakref import WeakKeyDictionary
 
 from ..core.port import Runtime, installed
@@ -115,6 +115,12 @@ class InFront(ContextDecorator, Generic[T]):
         for each in installed.all():
             each.registry.close_gates()
         return given
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name):
+            text = f"{name!r} is of what the block gives: write `with testing.fake() as fake:`"
+            raise AttributeError(text, name=name)
 
     def __exit__(self, *_: object) -> None:
         runtime = self._runtime

@@ -47,7 +47,8 @@ class Room:
         if lane.on_app and self._stage.threads and app_loop() is None:
             allowed = (
                 "'own', or 'app' while an application has its lifespan open: pass "
-                "lifespan=counterpunch.integrations.asgi.lifespan to it"
+                "lifespan=counterpunch.integrations.asgi.lifespan to it (a TestClient opens it by "
+                "`with TestClient(app) as client:`)"
             )
             raise InvalidOption(lane.job.__qualname__, "loop", "app", allowed)
 

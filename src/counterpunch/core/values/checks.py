@@ -9,17 +9,20 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 from .callables import awaits, generates, receives
 from .errors import InvalidOption
 
 __all__ = [
     "MOST_WORKERS", "Check", "amount", "flag", "function", "hashable", "integer", "named_by",
-    "of_type", "one_of", "seconds", "tags", "whole",
+    "named_options", "of_type", "one_of", "seconds", "tags", "whole",
 ]  # fmt: skip
 
 Check = Callable[[str, str, Any], Any]
+P = ParamSpec("P")
+R = TypeVar("R")
 
 #: More threads than any system gives, and a list of as many places still fits.
 MOST_WORKERS = 1_000_000
@@ -50,6 +53,25 @@ def amount(
         return float(number) + 0.0  # -0.0 is 0.0
     except OverflowError:
         return high if number > 0 else low
+
+
+def named_options(function: Callable[P, R]) -> Callable[P, R]:
+    """A function that says which options there are to whoever names another; Python says the name
+    alone, and before 3.13 no guess."""
+    written: Any = function
+    owner, code = written.__qualname__.removesuffix(".__init__"), written.__code__
+    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    known = [name for name in names if name != "self"]
+
+    @wraps(function)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        for name in kwargs:
+            if name not in known:
+                there = ", ".join(known)
+                raise TypeError(f"{owner}: there is no option {name!r}; there are {there}")
+        return function(*args, **kwargs)
+
+    return checked
 
 
 def whole(low: int, none: bool = False, high: float = sys.maxsize) -> Check:

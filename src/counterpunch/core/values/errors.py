@@ -21,6 +21,13 @@ __all__ = [
 class CounterpunchError(Exception):
     """Base of every error of this package."""
 
+    __module__ = "counterpunch"  # as people import it, and a traceback shows it
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.__module__ == __name__:
+            cls.__module__ = CounterpunchError.__module__
+
 
 class InvalidOption(CounterpunchError, ValueError):
     """Raised where an option is written: a class, ``using``, ``configure``, a constructor.

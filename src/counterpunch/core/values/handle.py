@@ -262,7 +262,7 @@ class Handle(Record, Generic[R]):
     def _wall(self, instant: float) -> datetime:
         return moment(instant + self.lane.keeper.wall_offset)
 
-    def wait(self, timeout: float | timedelta | None) -> None:
+    def wait(self, timeout: float | timedelta | None = None) -> None:
         """Sleep until the job has ended.
 
         Raises:

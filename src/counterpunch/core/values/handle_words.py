@@ -23,7 +23,7 @@ class _Word:
 
     def __get__(self, handle: Any, owner: type | None = None) -> Any:
         text = f"a Handle has no attribute {self.name!r}: here it is {self.ours}"
-        raise AttributeError(text, name=self.name, obj=owner if handle is None else handle)
+        raise AttributeError(text, name=self.name)  # without an object Python adds no guess
 
 
 class HandleWords:

@@ -8,7 +8,7 @@ from collections import deque
 from datetime import timedelta
 from typing import Any
 
-from .checks import amount, whole
+from .checks import amount, named_options, whole
 from .replaceable import Replaceable
 
 __all__ = ["Rate", "TokenBucket"]
@@ -31,6 +31,7 @@ class Rate(Replaceable):
 
     __slots__ = ("limit", "per")
 
+    @named_options
     def __init__(self, limit: int, per: float | timedelta = 1.0) -> None:
         self.limit: int = whole(1, high=float("inf"))("Rate", "limit", limit)
         allowed = "seconds above 0, as a number or a timedelta"

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from datetime import timedelta
 
-from .checks import amount, function, whole
+from .checks import amount, function, named_options, whole
 from .errors import InvalidOption
 from .matching import matches, touches
 from .replaceable import Replaceable
@@ -75,6 +75,7 @@ class Retry(Replaceable):
         "not_on", "on", "wait",
     )  # fmt: skip
 
+    @named_options
     def __init__(
         self,
         max_attempts: int = 5,

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from ..places.lane import Lane
+from ..values.advice import advice
 from ..values.arguments import shown_arguments
 from ..values.error_text import error_text, one_line
 from ..values.errors import Cancelled, Discard
@@ -54,11 +55,12 @@ def judge(call: Call, lane: Lane, value: Any, exc: BaseException | None, final: 
     more.error = error_text(exc)
     more.exception = exc
     delay = None if final else _retry_delay(call, lane, exc)
+    text, hint = one_line(exc), advice(exc, (call.started or 0.0) - call.enqueued)
     if delay is None:
-        log(logging.ERROR, call, "failed: %s", one_line(exc), exc_info=exc)
+        log(logging.ERROR, call, "failed: %s%s", text, hint, exc_info=exc)
         call.outcome = exc
         return FAILED
-    log(logging.WARNING, call, "failed, next in %.3g s: %s", delay, one_line(exc), exc_info=exc)
+    log(logging.WARNING, call, "failed, next in %.3g s: %s%s", delay, text, hint, exc_info=exc)
     now = lane.monotonic()
     lane.timings.retried(call, now)
     more.when = None
