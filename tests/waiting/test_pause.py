@@ -14,7 +14,6 @@ import pytest
 import counterpunch
 from counterpunch import Handle, Job, Status
 from counterpunch.core.process import drain as drain_module
-from counterpunch.core.process import express as express_module
 from counterpunch.core.values.hooks import process
 from counterpunch.core.workers import pool as pool_module
 
@@ -76,14 +75,13 @@ def test_a_push_under_way_when_the_class_is_paused_is_held(
         def perform(self) -> None: ...
 
     UnderWayJob.perform_async().result(WAIT)  # opens the short way
-    monotonic = express_module.monotonic
 
-    def paused_now() -> float:
+    def paused_now() -> contextvars.Context:
         UnderWayJob.pause()
-        return monotonic()
+        return contextvars.copy_context()
 
     with monkeypatch.context() as patch:
-        patch.setattr(express_module, "monotonic", paused_now)
+        patch.setattr(process, "copy_context", paused_now)
         held = UnderWayJob.perform_async()
     assert held.lane.pool.queued() == 0
     assert (held.status, UnderWayJob.stats().queued) == (Status.QUEUED, 1)
@@ -238,7 +236,6 @@ def test_a_job_that_arrives_while_the_stop_makes_its_report_is_reported_once(
 
     ArrivingJob.perform_async().result(WAIT)  # opens the short way
     ended, publish = drain_module._ended, drain_module._publish
-    monotonic = express_module.monotonic
 
     def meet() -> None:
         there.set()
@@ -256,16 +253,16 @@ def test_a_job_that_arrives_while_the_stop_makes_its_report_is_reported_once(
         if when == "afterwards":
             meet()
 
-    def late_now() -> float:
+    def late_now() -> contextvars.Context:
         stopping.start()
         assert there.wait(WAIT)
-        return monotonic()
+        return contextvars.copy_context()
 
     stopping = threading.Thread(target=counterpunch.shutdown, args=(0,), daemon=True)
     with monkeypatch.context() as patch:
         patch.setattr(drain_module, "_ended", listing)
         patch.setattr(drain_module, "_publish", out)
-        patch.setattr(express_module, "monotonic", late_now)
+        patch.setattr(process, "copy_context", late_now)
         handle = ArrivingJob.perform_async()
         appended.set()
         stopping.join(WAIT)
