@@ -218,6 +218,47 @@ def test_a_job_that_waits_for_room_can_be_rescheduled(recorder: testing.Fake, po
     assert late.result() == "late"
 
 
+@pytest.mark.parametrize("policy", ["caller_runs", "block"])
+def test_run_now_leaves_a_job_its_place_among_those_that_wait_for_room(
+    recorder: testing.Fake, policy: str
+) -> None:
+    """It is due already: asked for again it is not put behind those that came later."""
+    late, _ = full_queue(recorder, policy)
+    later = late.job.perform_in(0.5, "later")
+    runtime = recorder._runtime
+    runtime.clock.move_to(runtime.clock.monotonic() + 1)
+    runtime.scheduler.run_due()
+    assert late.run_now()
+    assert late.reschedule(0)
+    recorder.perform_one()
+    assert (late.status, later.status) == (Status.QUEUED, Status.SCHEDULED)
+
+
+def test_who_waits_for_room_has_that_of_a_replaced_job(recorder: testing.Fake) -> None:
+    """Not its successor, which finds the queue full; refused, it leaves the older job alone."""
+
+    class Only(Job):
+        max_jobs, overflow = 1, "block"
+        unique, on_duplicate = "active", "replace"
+        identity = staticmethod(lambda name: name)
+
+        def perform(self, name: str) -> str:
+            return name
+
+    Only.perform_in(60, "late")
+    old = Only.perform_async("old")
+    runtime = recorder._runtime
+    runtime.clock.move_to(runtime.clock.monotonic() + 60)
+    runtime.scheduler.run_due()
+    with pytest.raises(QueueFull):  # in virtual time nobody makes room meanwhile
+        Only.perform_async("old")
+    assert old.status is Status.QUEUED
+    Only.overflow = "caller_runs"
+    late = recorder.jobs[1]
+    assert Only.perform_async("old").result() == "old"
+    assert (old.status, late.status) == (Status.CANCELLED, Status.QUEUED)
+
+
 class Interrupting(deque[Any]):
     """A thread that is interrupted just before its first append, where others then go on."""
 

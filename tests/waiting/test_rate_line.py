@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from random import Random
+from typing import Any
 
 import pytest
 from test_rate import most_in_a_window
@@ -184,6 +186,41 @@ def test_who_came_first_runs_first_after_a_pause() -> None:
     assert done[10:] == [f"new {number}" for number in range(10)]
 
 
+class Hesitating(deque[Any]):
+    """Held jobs; whoever takes the last of them out is held up, and others go on."""
+
+    others: Callable[[], object] | None = None
+
+    def remove(self, value: Any) -> None:
+        others = self.others
+        if len(self) == 1 and others is not None:
+            self.others = None
+            others()
+        super().remove(value)
+
+
+def test_a_slow_resume_lets_nobody_be_overtaken() -> None:
+    """The rate has a place free before the last of those that were held is in the queue again."""
+    done: list[int] = []
+
+    class Held(Job):
+        rate = Rate(2, per=10)
+
+        def perform(self, number: int) -> None:
+            done.append(number)
+
+    with fake() as recorder:
+        Held.pause()
+        for number in range(4):
+            Held.perform_async(number)
+        lane = recorder._runtime.lane(Held)
+        lane.hold = hold = Hesitating(lane.hold)
+        hold.others = lambda: recorder.advance(10)
+        Held.resume()
+        recorder.advance(20)
+    assert done == [0, 1, 2, 3]
+
+
 @pytest.mark.parametrize("how", ["pause", "stuck"])
 def test_who_came_first_runs_first_in_real_threads(how: str) -> None:
     """After a pause, and after a worker that was held up."""
@@ -264,6 +301,31 @@ def test_max_jobs_bounds_what_waits_for_the_rate() -> None:
         assert handles[0].status is Status.DISCARDED
         recorder.advance(60)
         assert Bounded.stats().succeeded == 5
+
+
+def test_a_caller_runs_no_job_past_the_rate() -> None:
+    """``caller_runs`` is for a full queue; where the rate lets nobody start it refuses by name, and
+    what waits for the rate stays bounded."""
+
+    class Bounded(Job):
+        workers, max_jobs, overflow = 2, 3, "caller_runs"
+        rate = Rate(2, per=10)
+
+        def perform(self) -> None: ...
+
+    with fake() as recorder:
+        handles = [Bounded.perform_async() for _ in range(3)]
+        with pytest.raises(counterpunch.QueueFull, match=r"Bounded.*max_jobs=3"):
+            Bounded.perform_async()
+        assert [handle.status for handle in handles].count(Status.QUEUED) == 2
+        recorder.advance(10)
+        Bounded.pause()
+        for _ in range(2):
+            Bounded.perform_async()
+        recorder.advance(10)
+        Bounded.rate = Rate(4, per=10)
+        assert Bounded.perform_async().status is Status.QUEUED
+        assert Bounded.perform_async().status is Status.SUCCEEDED
 
 
 def test_what_waits_for_the_rate_is_seen() -> None:

@@ -530,3 +530,23 @@ def test_a_refused_replacement_leaves_the_old_job_alone() -> None:
         Refused.perform_async(1)
     assert old.status is Status.SCHEDULED
     assert old.cancel()
+
+
+def test_a_discarded_replacement_leaves_the_old_job_alone() -> None:
+    """``overflow="discard"`` is a refusal as well: the newer job is discarded, the older one runs
+    when it is due."""
+
+    class Kept(Job):
+        max_jobs, overflow = 1, "discard"
+        unique, on_duplicate = "active", "replace"
+        identity = staticmethod(lambda number: number)
+
+        def perform(self, number: int) -> None: ...
+
+    with fake() as recorder:
+        old = Kept.perform_in(100, 1)
+        Kept.perform_async(2)
+        assert Kept.perform_async(1).status is Status.DISCARDED
+        assert Kept.in_progress(1)
+        recorder.advance(100)
+        assert old.status is Status.SUCCEEDED

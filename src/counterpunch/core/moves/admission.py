@@ -22,7 +22,7 @@ from ..values.hooks import context_for, enter_around, process, report
 from ..values.mode import Mode
 from ..values.plan import identity_of
 from ..values.record import NO_KWARGS
-from ..values.status import CANCELLED, DEFERRED, DISCARDED, QUEUED, RETRYING, SCHEDULED, TERMINAL
+from ..values.status import CANCELLED, DISCARDED, QUEUED, RUNNING, TERMINAL
 from ..values.times import due_at, due_in
 from ..workers.registry import Registry
 from ..workers.whereabouts import Whereabouts
@@ -36,11 +36,18 @@ from .waiting import Waiting
 
 __all__ = ["Admission"]
 
-_DELAYED = (DEFERRED, SCHEDULED, RETRYING)
 #: The outcome of a job that has no number yet.
 NOT_ACCEPTED: Any = object()
 #: Why a job was discarded of which nothing was to remain.
 INTERRUPTED = "its enqueue was interrupted"
+
+
+def _needs_other_room(holder: Call) -> bool:
+    """True for a job that makes no room for the one that is to replace it."""
+    lane: Lane = holder.lane
+    queued = holder.state is QUEUED or holder in lane.lineup.table
+    replaces = lane.options.on_duplicate == "replace" and holder.state is not RUNNING
+    return replaces and (not queued or bool(lane.overdue))
 
 
 class Admission:
@@ -217,13 +224,10 @@ class Admission:
         if plan.options.unique is not None and key is not None and not inside:
             name = Key(lane.job, key)
             holder = self._duplicates.in_the_way(lane, name, scope)
-            if holder is not None:
-                replaces = lane.options.on_duplicate == "replace" and holder.state in _DELAYED
-                replaces = replaces and holder not in lane.lineup.table
-                if replaces and at_once and needs_room:
-                    # Only a queued one makes the room that its successor needs: a refusal
-                    # must come before the old job goes, or both are gone.
-                    self._room.ask(lane)
+            if holder is not None and at_once and needs_room and _needs_other_room(holder):
+                # A refusal must come before the old job goes, or both are gone.
+                name = None if self._room.ask(lane) == "discard" else name
+            if holder is not None and name is not None:
                 duplicate = self._duplicates.answer(holder, lane, key, args, kwargs, rest)
                 if duplicate is not None:
                     return duplicate, None, None, False

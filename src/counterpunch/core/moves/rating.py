@@ -44,6 +44,8 @@ class Rating:
 
     def advance(self, lane: Lane) -> None:
         """Let go who may start by now, and come back when the next one may."""
+        if lane.hold:
+            self._queueing.release_hold(lane)  # after a pause they come first
         while (call := lane.lineup.first()) is not None:
             bucket, now = lane.bucket, self._clock.monotonic()
             later = now if bucket is None else bucket.next(now)

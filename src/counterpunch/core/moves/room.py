@@ -56,7 +56,8 @@ class Room:
         """None if the queue has room, else the policy to apply; waits for room if told to.
 
         Raises:
-            QueueFull: If the policy is ``"raise"``, or ``"block"`` and the time is up.
+            QueueFull: If the policy is ``"raise"``; ``"block"``, and the time is up; or
+                ``"caller_runs"``, and the rate lets nobody start now.
         """
         if lane.full():
             lane.moves.expire(lane)
@@ -66,7 +67,9 @@ class Room:
         refused = (
             f"{lane.job.__qualname__} was not enqueued: max_jobs={lane.max_jobs} jobs wait already"
         )
-        if policy == "raise":
+        bucket, now = lane.bucket, self._clock.monotonic()
+        crowded = policy == "caller_runs" and bucket is not None and bucket.next(now) > now
+        if policy == "raise" or crowded:
             refuse_full(lane, f"{lane.job.__qualname__} was not enqueued")
         if policy == "block":
             if not self._stage.threads:

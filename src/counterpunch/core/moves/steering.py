@@ -113,8 +113,8 @@ class Steering:
         """
         if call.state is DEFERRED or call.state is RUNNING or call.state in TERMINAL:
             return False
-        if seconds == 0.0 and (call.state is QUEUED or call in call.lane.lineup.table):
-            return True  # it is due already, and keeps its place
+        if seconds == 0.0 and (call.state is QUEUED or self._waiting.due_already(call)):
+            return True  # and keeps its place
         full: list[Call] = []
         if not self.take_back(call, partial(self._reschedule, seconds=seconds, full=full)):
             return False

@@ -142,6 +142,12 @@ class Waiting:
         """True if the job would be discarded, were it due now."""
         return call.lane.options.overflow in ("raise", "discard") and not self._fits(call)
 
+    @staticmethod
+    def due_already(call: Call) -> bool:
+        """True for a delayed job that waits for its rate, or for room."""
+        lane: Lane = call.lane
+        return call in lane.lineup.table or (call, call.due) in entries(lane.overdue)
+
     def _hold_for_room(self, call: Call, lane: Lane) -> None:
         self._endings.no_timer(call)  # of a wait for room that a stop has ended
         lane.moves.expect(call)
