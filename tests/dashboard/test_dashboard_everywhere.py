@@ -195,7 +195,7 @@ def test_a_name_means_the_same_class_everywhere(where, peer):
     ours = f"{Local.__module__}.Local"
     assert names == {ours: ours, "crm.jobs.Local": "crm.jobs.Local", "Send": "shop.jobs.Send"}
     page = client.press(client.get("/").page, "Pause crm.jobs.Local").page
-    assert "Paused: jobs are accepted and wait. Done in 1 of 2 processes." in page.text
+    assert "Paused: jobs are accepted and wait. Done in 1 of 2 processes. A pro" in page.text
     rows = {row["class"]: row["paused"] for row in client.json("/")["classes"]}
     assert rows == {ours: False, "crm.jobs.Local": True, "shop.jobs.Send": False}
     token = client.cookie.partition("=")[2]

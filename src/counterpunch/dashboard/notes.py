@@ -30,4 +30,6 @@ def noted(query: Mapping[str, str]) -> str | None:
     if places:
         many = "process" if places[2] == "1" else "processes"
         text += f" Done in {int(places[1])} of {int(places[2])} {many}."
+        if query["note"] == "paused":
+            text += " A process that starts later is not paused."
     return text
