@@ -51,7 +51,7 @@ def histogram(name: str, data: Mapping[str, Any]) -> Html:
         number, bound = counts[index], bounds[index]
         text = f"over {duration(bounds[index - 1])}" if bound is None else f"to {duration(bound)}"
         bar = tag("progress", value=f"{number / most:.3f}", max="1", aria_hidden="true")
-        share = f"{number / total:.0%}" if number else ""
+        share = f"{number / total:.0%}" if number * 200 > total else "<1%" if number else ""
         rows.append(tag("tr", tag("th", text, scope="row"), tag("td", bar),
                         tag("td", f"{number:,}"), tag("td", share)))  # fmt: skip
     caption = tag(

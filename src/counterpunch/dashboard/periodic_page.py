@@ -35,17 +35,17 @@ def _schedule(frame: Frame, row: Row) -> Html:
 
 def _next(frame: Frame, row: Row) -> Html:
     """In words, by the clock of the class's zone, and by the browser's where scripts run."""
+    zone = row["timezone"] if row["local_runs"][0] else "UTC"
     return join(
         tag("b", "in " + duration(row["next_in"])),
-        tag("small.line", _clock(row, 0)),
+        tag("small.line", f"{_clock(row, 0)} {zone}"),
         tag("small.line", when(row["next_runs"][0])),
     )
 
 
 def _clock(row: Row, index: int) -> str:
     local = row["local_runs"][index] or row["next_runs"][index]
-    zone = row["timezone"] if row["local_runs"][index] else "UTC"
-    return f"{local[:10]} {local[11:16]} {zone}"
+    return f"{local[:10]} {local[11:19].removesuffix(':00')}"
 
 
 def _then(frame: Frame, row: Row) -> Html:
