@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from exit_scripts import EIGHT, NO_THREADS_AT_EXIT, PRELUDE, QUEUED, threads_at_exit
-from process import Result, script
+from process import Result, run, script
 
 # What runs during the drain
 
@@ -400,3 +400,47 @@ def test_on_shutdown_drop_gives_queued_jobs_up_and_ends_the_running_one(result: 
     """The running job ends in its own time, the queued ones are lost without being run."""
     assert result.status == 0, result
     assert result.lines() == ["job 1", "lost 2 3", "user atexit"], result
+
+
+FULL = """
+import logging
+from counterpunch.core.process import last_words
+last_words.LOG_SECONDS, last_words.MOMENT = 0.5, 0.1
+configure(shutdown_timeout=0.05)
+reader, writer = os.pipe()
+os.set_blocking(writer, False)
+try:
+    while True: os.write(writer, bytes(4096))
+except BlockingIOError:
+    os.set_blocking(writer, True)
+os.dup2(writer, 2)
+
+class Blocking(logging.Handler):
+    def emit(self, record): pause()
+
+class Shy:
+    def __repr__(self): pause()
+
+class Stuck(Job):
+    workers = 1
+    def perform(self, *args):
+        pause()
+
+mark("end")
+"""
+
+
+@threads_at_exit
+@pytest.mark.parametrize(
+    "what",
+    [
+        "Stuck.perform_async()",
+        "logging.getLogger().addHandler(Blocking()); Stuck.perform_async(Shy())",
+    ],
+)
+def test_nobody_waits_for_a_log_that_takes_nothing(what: str) -> None:
+    """The process leaves with its own status, and what it runs at its end is run."""
+    result = run(PRELUDE + FULL + what + "\nsys.exit(3)\n")
+    assert result.status == 3, result
+    assert result.lines() == ["user atexit"], result
+    assert result.since("end") < 5.0, result

@@ -235,7 +235,7 @@ def test_a_job_that_arrives_while_the_stop_makes_its_report_is_reported_once(
         def perform(self) -> None: ...
 
     ArrivingJob.perform_async().result(WAIT)  # opens the short way
-    ended, publish = drain_module._ended, drain_module._publish
+    ended, publish = drain_module._ended, drain_module.publish
 
     def meet() -> None:
         there.set()
@@ -246,10 +246,10 @@ def test_a_job_that_arrives_while_the_stop_makes_its_report_is_reported_once(
             meet()
         return ended(runtime)
 
-    def out(report: counterpunch.ShutdownReport) -> None:
+    def out(*report: Any) -> None:
         if when == "before it is out":
             meet()
-        publish(report)
+        publish(*report)
         if when == "afterwards":
             meet()
 
@@ -261,7 +261,7 @@ def test_a_job_that_arrives_while_the_stop_makes_its_report_is_reported_once(
     stopping = threading.Thread(target=counterpunch.shutdown, args=(0,), daemon=True)
     with monkeypatch.context() as patch:
         patch.setattr(drain_module, "_ended", listing)
-        patch.setattr(drain_module, "_publish", out)
+        patch.setattr(drain_module, "publish", out)
         patch.setattr(process, "copy_context", late_now)
         handle = ArrivingJob.perform_async()
         appended.set()

@@ -472,3 +472,56 @@ def test_started_at_is_never_before_run_at() -> None:
         # Shown times are monotonic instants on the wall clock of the runtime's start, and the
         # system may slew that clock meanwhile.
         assert handle.started_at - handle.run_at > timedelta(milliseconds=-1)
+
+
+class Blocked:
+    """A user's code that takes its time on another thread."""
+
+    def __init__(self) -> None:
+        self.reached, self.opened = threading.Event(), threading.Event()
+
+    def __call__(self, *_: object, **__: object) -> None:
+        self.reached.set()
+        self.opened.wait(LONG)
+
+
+class Crowded(Job):
+    """Its second job expires behind the first, its third falls due on a full queue."""
+
+    workers, max_jobs, timeout = 1, 1, 0.001
+
+    def perform(self, blocked: Blocked | None = None) -> None:
+        if blocked is not None:
+            blocked()
+
+
+def overruns(blocked: Blocked, monkeypatch: pytest.MonkeyPatch) -> None:
+    Crowded.perform_async(busy := Blocked())
+    monkeypatch.setattr(counterpunch.core.values.hooks.logger, "log", blocked)
+    assert blocked.reached.wait(LONG)
+    busy.opened.set()
+
+
+def is_called_back(blocked: Blocked, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counterpunch.core.values.hooks.logger, "disabled", True)
+    Crowded.perform_async(busy := Blocked())
+    assert busy.reached.wait(LONG)
+    Crowded.using(expires_in=0.001).perform_async().add_done_callback(blocked)
+    assert blocked.reached.wait(LONG)
+    assert not counterpunch.wait_idle(0)
+    busy.opened.set()
+
+
+@pytest.mark.parametrize("harm", [overruns, is_called_back])
+def test_what_a_user_has_done_as_a_job_overruns_or_expires_holds_up_no_other(
+    harm: Callable[[Blocked, pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a log handler nor a done callback that blocks."""
+    blocked = Blocked()
+    try:
+        harm(blocked, monkeypatch)
+        Tick.perform_in(0.001).result(LONG)
+        assert not blocked.opened.is_set()
+    finally:
+        blocked.opened.set()
+    assert counterpunch.wait_idle(LONG)

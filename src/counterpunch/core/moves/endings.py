@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Any
 
 from ..places.lane import Lane
@@ -11,7 +12,7 @@ from ..places.steps import entries
 from ..places.timings import FOLD_MASK
 from ..values.config import config
 from ..values.handle import Call
-from ..values.hooks import process, report, safely
+from ..values.hooks import here, process, report, safely
 from ..values.status import DISCARDED, LOST, Status, checked_move
 
 __all__ = ["Endings"]
@@ -79,8 +80,9 @@ class Endings:
             self._history.tend(now)
         else:
             self._history.tidy()  # no worker of ours falls asleep after it
-        if self._watchers.table:
-            self._watchers.tell(call)
+        if call in self._watchers.table:
+            tell = partial(self._watchers.tell, call)
+            tell() if here.calls is None else here.calls(tell)
         if reason is not None and self._resting.sleepers:
             self._resting.wake_all()  # it ended where no worker falls asleep afterwards
 

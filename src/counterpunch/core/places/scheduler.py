@@ -3,7 +3,7 @@
 ``run_due`` is the decision, without a thread: it does what is due and answers when to come
 back, so tests pass an hour in microseconds. ``_run`` is the thread that asks it and sleeps.
 Nobody but that thread touches the heaps; others leave entries in an inbox. No user code
-runs here: what is due is put where a worker finds it.
+runs here: what is due is put where a worker finds it, and who is to be told is told ``aside``.
 
 Delays are instants of the monotonic clock. ``perform_at`` and crontabs wait in a second
 heap by the wall clock: setting the clock changes when they are due, and neither loses nor
@@ -20,9 +20,10 @@ from collections.abc import Callable
 
 from ..values.clock import Clock, Offset
 from ..values.handle import Call
-from ..values.hooks import report
+from ..values.hooks import here, report
 from ..values.interpreter import start
 from ..values.status import RETRYING, SCHEDULED
+from .aside import Aside
 from .parking import Parking, Sleeper
 from .permits import Permits
 from .steps import entries
@@ -84,6 +85,10 @@ class Scheduler:
         self.parking = Parking()
         #: Where those sleep who wait until nothing is on its way; woken as the thread rests.
         self.resters = Parking()
+        #: What its thread has done on others, not to wait for it: records for the log; who is told
+        #: of a job's end, which may lead to further jobs.
+        self.log = Aside("counterpunch-log", _nothing)
+        self.calls = Aside("counterpunch-callbacks", self.resters.wake_all)
         #: When the sleeping thread will look next; a due time before it must wake it.
         self.next_look = float("inf")
         self._unstarted = Permits(1 if threads else 0)
@@ -125,7 +130,8 @@ class Scheduler:
         """
         if not self._threads:
             return not self.inbox and not self._wall_inbox
-        return self.closed or self.stranded() or bool(self.parking.sleepers)
+        asleep = self.closed or self.stranded() or bool(self.parking.sleepers)
+        return asleep and self.calls.resting()  # in this order: what it hands over, it does before
 
     def stranded(self) -> bool:
         """True if there is no thread: none was needed yet, or none could be had."""
@@ -240,7 +246,7 @@ class Scheduler:
             claim.pop()
         except IndexError:
             return  # an exception on the caller's thread took it back
-        sleeper = Sleeper()
+        sleeper, here.log, here.calls = Sleeper(), self.log.do, self.calls.do
         while not self.closed:
             try:
                 wait = self.run_due()

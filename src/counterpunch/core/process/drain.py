@@ -16,16 +16,14 @@ from typing import Any
 from ..places.backlog import Worker
 from ..places.parking import Sleeper
 from ..places.steps import entries
-from ..values.arguments import written
-from ..values.config import config
 from ..values.current import current_job
-from ..values.errors import interrupts
-from ..values.hooks import complain, report
-from ..values.stage import DRAINING, STOPPED, Drainer, ShutdownReport, Stage
+from ..values.hooks import report
+from ..values.stage import DRAINING, STOPPED, Drainer, ShutdownReport
 from ..values.status import TERMINAL, Status
 from ..workers.outcome import Abandon
 from .idleness import SIGNAL_SECONDS
 from .installed import installed
+from .last_words import publish, say, tell
 from .runtime import Runtime
 
 __all__ = ["drain"]
@@ -36,11 +34,7 @@ GRACE_SECONDS = 0.2
 #: The cancel token of running jobs is set this long before the deadline (at most a quarter
 #: of the time there is), so that a job that looks at it can still end in order.
 WARNING_SECONDS = 1.0
-#: The end waits no longer than this for the log to take the record of lost jobs.
-LOG_SECONDS = 2.0
 LATE = "queued when the time for the stop was up"
-#: The log names this many lost jobs one by one.
-LOGGED = 50
 
 
 def drain(runtime: Runtime, timeout: float, leaving: bool) -> ShutdownReport:
@@ -79,7 +73,7 @@ def drain(runtime: Runtime, timeout: float, leaving: bool) -> ShutdownReport:
             # A second Ctrl-C, gunicorn's SIGABRT. Each further one begins the rest anew.
             interruption = exc
             try:
-                report(logging.WARNING, "the drain was cut short by %s", type(exc).__name__)
+                _cut_short(exc)
                 _finish(runtime, leaving)
             except BaseException:
                 _finish(runtime, leaving)
@@ -122,10 +116,10 @@ def _finish(runtime: Runtime, leaving: bool) -> None:
         stage.report = ShutdownReport(counts, list(found), end - stage.began, not found)
     runtime.resting.wake_all()
     if not stage.published:
-        _publish(stage.report)
+        publish(stage.report, runtime.scheduler.log)
         stage.published = True
     if not stage.told:
-        _tell(stage)
+        tell(stage)
     runtime.endings.report_late()
 
 
@@ -259,40 +253,8 @@ def _abandon(runtime: Runtime, stuck: list[Worker]) -> None:
                 sleeper, lambda: all(worker.call is None for worker in stuck), left
             )
     except BaseException as exc:
-        report(logging.WARNING, "the drain was cut short by %s", type(exc).__name__)
+        _cut_short(exc)
 
 
-def _publish(result: ShutdownReport) -> None:
-    """One record in the log for everything that was lost; not for longer than a moment, for what
-    the log is written to may be full."""
-    if not result.lost:
-        return
-    lines = []
-    for call in result.lost[:LOGGED]:
-        lines.append(f"  {written(call)} {call.id}: {call.error}")
-    if len(result.lost) > LOGGED:
-        lines.append(f"  and {len(result.lost) - LOGGED} more")
-    message = "the process stopped after %.2f s; jobs lost: %d\n%s"
-    args = (logging.ERROR, message, result.seconds, len(result.lost), "\n".join(lines))
-    scribe = threading.Thread(target=report, args=args, name="counterpunch-report", daemon=True)
-    try:
-        scribe.start()
-    except RuntimeError:  # none can be had any more
-        report(*args)
-    else:
-        scribe.join(LOG_SECONDS)
-
-
-def _tell(stage: Stage) -> None:
-    """One call of ``on_lost`` for everything that was lost."""
-    lost, fn = stage.report.lost if stage.report else [], config.on_lost
-    if not lost or fn is None:
-        return
-    lost = list(lost)
-    try:
-        stage.told = True
-        fn(lost)
-    except BaseException as exc:
-        if interrupts(exc):
-            raise  # the caller's; it was told all the same
-        complain("on_lost", None, exc)
+def _cut_short(exc: BaseException) -> None:
+    say(report, logging.WARNING, "the drain was cut short by %s", type(exc).__name__)

@@ -29,6 +29,7 @@ from .changes import reconfigured
 from .drain import drain
 from .in_force import accepting, after_fork, current
 from .installed import installed
+from .last_words import let_go_of_streams
 from .runtime import Runtime
 
 __all__ = ["on_start", "quiet", "shutdown", "start", "wait_idle"]
@@ -138,6 +139,9 @@ def _at_exit() -> None:
                 drain(runtime, config.shutdown_timeout, leaving=True)
         else:
             runtime.stage.enter(STOPPED)
+        told = runtime.stage.report
+        if (told and told.lost) or not runtime.scheduler.log.resting():
+            let_go_of_streams()
         spare_the_main_thread()
     except BaseException as exc:
         with suppress(BaseException):

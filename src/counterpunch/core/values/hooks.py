@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from contextvars import Context, copy_context
+from functools import partial
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
@@ -26,11 +28,21 @@ if TYPE_CHECKING:
     from contextlib import ExitStack
 
 __all__ = [
-    "around_enqueue", "around_perform", "complain", "context_for", "enter_around", "logger",
+    "around_enqueue", "around_perform", "complain", "context_for", "enter_around", "here", "logger",
     "on_error", "process", "report", "safely",
 ]  # fmt: skip
 
 logger = logging.getLogger("counterpunch")
+
+
+class _Here(threading.local):
+    """Who does what this thread must not wait for; None where it may."""
+
+    log: Callable[[Callable[[], object]], None] | None = None
+    calls: Callable[[Callable[[], object]], None] | None = None
+
+
+here = _Here()
 
 ErrorHandler = Callable[[BaseException, Handle[Any], bool], object]
 Around = Callable[[Handle[Any]], AbstractContextManager[Any]]
@@ -195,6 +207,13 @@ def complain(what: str, handle: Call | None, exc: BaseException) -> None:
 def report(level: int, message: str, *args: object, **kwargs: Any) -> None:
     """Log, whatever state logging is in: a handler that raises must not end a worker. What
     ``interrupts`` goes on to the caller."""
+    if here.log is None:
+        _write(level, message, args, kwargs)
+    else:
+        here.log(partial(_write, level, message, args, kwargs))
+
+
+def _write(level: int, message: str, args: tuple[object, ...], kwargs: dict[str, Any]) -> None:
     exc = kwargs.get("exc_info")
     try:
         if is_a(exc, BaseException) and not printable(exc):

@@ -1,0 +1,64 @@
+"""What may run a user's code and must not be waited for, done on a thread of its own, in order.
+
+A log handler that blocks, a done callback, the enqueue of a batch's callback: on the scheduler's
+thread each would hold up every delayed job.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from threading import Thread
+
+from ..values.hooks import report
+from ..values.interpreter import start
+from .permits import Permits
+
+__all__ = ["Aside"]
+
+
+class Aside:
+    """One thread, which is there as long as there is something to do.
+
+    Args:
+        name: Of the thread.
+        rested: Called on it when nothing is left.
+    """
+
+    def __init__(self, name: str, rested: Callable[[], object]) -> None:
+        self._name, self._rested = name, rested
+        self._todo: deque[Callable[[], object]] = deque()
+        self._right = Permits(1)
+        self._thread: Thread | None = None
+
+    def do(self, act: Callable[[], object]) -> None:
+        self._todo.append(act)
+        if self._right.take():
+            thread = Thread(target=self._run, name=self._name, daemon=True)
+            try:
+                start(thread)
+                self._thread = thread
+            except RuntimeError:  # none can be had
+                self._run()
+
+    def _run(self) -> None:
+        while True:
+            while self._todo:  # whoever has the right is alone here
+                try:
+                    self._todo.popleft()()
+                except BaseException as exc:
+                    report(logging.ERROR, "%s: a defect", self._name, exc_info=exc)
+            self._right.give()
+            self._rested()
+            if not self._todo or not self._right.take():
+                return
+
+    def resting(self) -> bool:
+        """True if nothing is left to do."""
+        return not self._todo and bool(self._right)
+
+    def join(self, seconds: float) -> None:
+        """Wait so long at most until what there is to do is done."""
+        if self._thread is not None and not self.resting():
+            self._thread.join(seconds)
