@@ -246,3 +246,24 @@ def test_a_body_that_drips_is_waited_for_a_while(monkeypatch):
     app(given, lambda status, headers: statuses.append(status))
     assert statuses == ["408 Request Timeout"]
     assert body.reads == 11
+
+
+def test_a_body_that_does_not_come_is_waited_for_a_while(monkeypatch):
+    """408, where the server gives its socket: a worker that waits for ever would be killed."""
+    monkeypatch.setattr("counterpunch.dashboard.body.SECONDS", 0.01)
+    server, client = socket.socketpair()
+
+    class Stream:
+        def read(self, size):
+            return server.recv(size)
+
+    statuses = []
+    given = {
+        "REQUEST_METHOD": "POST", "SCRIPT_NAME": "", "PATH_INFO": "/class/pause",
+        "CONTENT_LENGTH": "20", "wsgi.input": Stream(), "gunicorn.socket": server, **WRITE,
+    }  # fmt: skip
+    with server, client:
+        client.sendall(b"job=")
+        dashboard.wsgi(authorize=yes)(given, lambda status, headers: statuses.append(status))
+        assert statuses == ["408 Request Timeout"]
+        assert server.gettimeout() is None, "the server has it back as it was"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..core.values.clock import monotonic
@@ -29,37 +29,59 @@ def unfit(request: Request) -> Response | None:
     return too_large(request) if len(length) > 9 or int(length) > MAX_BODY else None
 
 
-def read(request: Request, stream: Any) -> bytes | Response:
+def read(request: Request, stream: Any, environ: Mapping[str, Any]) -> bytes | Response:
     """As many bytes as the request says that it has, or fewer if its stream has fewer.
 
-    One at a time: a read of more would wait for the last of them, whatever the clock says.
+    One at a time: a read of more would wait for the last of them, whatever the clock says. For
+    the next one it waits as long as the socket does, where the server has given it; elsewhere as
+    long as the server lets it.
     """
     length = int(request.headers.get("content-length") or 0)
     end, body = monotonic() + SECONDS, bytearray()
-    while len(body) < length:
-        part = stream.read(1)
-        if not part:
-            break
-        body += part
-        if monotonic() > end:
+    with _bounded(_connection(environ)):
+        try:
+            while len(body) < length and (part := stream.read(1)):
+                body += part
+                if monotonic() > end:
+                    raise TimeoutError
+        except OSError:  # of the socket: the time is over, or the client has left
+            leave(request, environ)
             return too_slow(request)
     return bytes(body)
+
+
+def _connection(environ: Mapping[str, Any]) -> socket.socket | None:
+    """The client's socket, which gunicorn gives to the application."""
+    connection = environ.get("gunicorn.socket")
+    return connection if isinstance(connection, socket.socket) else None
+
+
+@contextlib.contextmanager
+def _bounded(connection: socket.socket | None) -> Iterator[None]:
+    if connection is None:
+        yield
+        return
+    before = connection.gettimeout()
+    connection.settimeout(SECONDS)
+    try:
+        yield
+    finally:
+        connection.settimeout(before)
 
 
 def leave(request: Request, environ: Mapping[str, Any]) -> None:
     """Of a body that is not read: let the server not wait for it either.
 
     A thread of gunicorn's that keeps connections alive waits some seconds for the rest of each,
-    which is a way to have all of them wait. It gives the application the socket; of that no more
-    is to be read. (Not by the method of a TLS socket, which would end the encryption.)
+    which is a way to have all of them wait. Of its socket no more is to be read. (Not by the method
+    of a TLS socket, which would end the encryption.)
     """
     length = request.headers.get("content-length") or "0"
-    connection = environ.get("gunicorn.socket")
+    connection = _connection(environ)
     if (length == "0" and "transfer-encoding" not in request.headers) or connection is None:
         return
-    if isinstance(connection, socket.socket):
-        with contextlib.suppress(OSError):  # the client has left
-            socket.socket.shutdown(connection, socket.SHUT_RD)
+    with contextlib.suppress(OSError):  # the client has left
+        socket.socket.shutdown(connection, socket.SHUT_RD)
 
 
 def too_large(request: Request) -> Response:

@@ -67,7 +67,7 @@ def _request(environ: dict[str, Any]) -> Request:
 def _body(request: Request) -> bytes | Response:
     if "transfer-encoding" in request.headers:  # WSGI cannot say where such a body ends
         return failure(request, 411, "The length of the request body is missing.")
-    return read(request, request.raw["wsgi.input"])
+    return read(request, request.raw["wsgi.input"], request.raw)
 
 
 def _decoded(text: str) -> str:

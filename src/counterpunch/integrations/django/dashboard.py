@@ -79,7 +79,7 @@ def _body(asked: Request, request: HttpRequest) -> bytes | Response:
     """Bounded here, whatever DATA_UPLOAD_MAX_MEMORY_SIZE allows the rest of the site. Nothing is
     left of one that a middleware has read as a multipart form, which ours are not."""
     if asked.headers.get("content-length"):
-        return read(asked, request)
+        return read(asked, request, request.META)
     # Without a length there is nothing under WSGI, and under ASGI a whole body in a file.
     body: bytes = request.read(MAX_BODY + 1)
     return body if len(body) <= MAX_BODY else too_large(asked)
