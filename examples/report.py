@@ -10,21 +10,18 @@ JavaScript the page reloads itself. Environment, optional: ``ROW_SECONDS``, how 
 the report takes; default 0.05.
 """
 
-import argparse
 import csv
 import io
 import json
 import os
-import socketserver
-import sys
 import time
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from wsgiref.types import StartResponse, WSGIEnvironment
 
-import counterpunch
+from local_server import arguments, serve
+
 from counterpunch import Job, QueueFull, ShuttingDown, Status
 
 ROWS = 100
@@ -151,30 +148,6 @@ PAGE = """<!doctype html>
 """
 
 
-class Server(socketserver.ThreadingMixIn, WSGIServer):
-    """A thread per request; closing it waits for the requests under way."""
-
-
-class RequestHandler(WSGIRequestHandler):
-    timeout = 2  # seconds; a browser's idle connection must not hold up the stop
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description="A report with a progress bar.")
-    parser.add_argument("--host", default="127.0.0.1", help="address (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=8000, help="0 picks one (default: %(default)s)")
-    args = parser.parse_args()
-    counterpunch.configure(signals=True)  # SIGTERM ends the process in order instead of at once
-    with make_server(args.host, args.port, application, Server, RequestHandler) as server:
-        print(f"listening on http://{args.host}:{server.server_port}", flush=True)
-        try:
-            server.serve_forever()
-        except KeyboardInterrupt:
-            sys.exit(130)  # as a shell reports Ctrl-C, without the traceback
-
-
 if __name__ == "__main__":
-    main()
+    given = arguments("A report with a progress bar.").parse_args()
+    serve(application, given.host, given.port)

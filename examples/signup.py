@@ -15,30 +15,27 @@ finish, then the accepted e-mails are sent, for up to 8 s. All of the environmen
 * ``REMINDER_SECONDS``: delay of the reminder in seconds; default 30.
 """
 
-import argparse
 import atexit
 import json
 import logging
 import os
 import re
 import smtplib
-import socketserver
 import sqlite3
 import ssl
-import sys
 import tempfile
 from collections.abc import Iterable, Mapping
-from contextlib import closing, suppress
+from contextlib import closing
 from datetime import datetime
 from email.message import EmailMessage
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from wsgiref.types import StartResponse, WSGIEnvironment
 from wsgiref.util import shift_path_info
 
+from local_server import HTTPError, arguments, read_fields, serve
 from mail_sink import start_mail_sink
 
 import counterpunch
@@ -47,7 +44,6 @@ from counterpunch import Discard, Job, QueueFull, Retry, ShuttingDown, dashboard
 logger = logging.getLogger("signup")
 
 PAGE = Path(__file__).with_name("signup.html")
-MAX_BODY = 64 * 1024  # bytes
 ADDRESS = re.compile(r"[\w.%+'-]+@[\w.-]+", re.ASCII)
 REMINDER_SECONDS = float(os.environ.get("REMINDER_SECONDS", "30"))
 
@@ -114,73 +110,35 @@ def send_mail(to: str, subject: str, text: str) -> None:
         smtp.send_message(message)
 
 
-class HTTPError(Exception):
-    """Ends a request with this status, a message in JSON and extra headers."""
-
-    def __init__(self, status: HTTPStatus, message: str, **headers: str) -> None:
-        super().__init__(message)
-        self.status, self.headers = status, headers
-
-
 # Without can_view only a browser on this machine may look; whoever may do so may act.
 jobs_page = dashboard.wsgi(authorize=dashboard.anyone)
 
 
 def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    if environ["PATH_INFO"].split("/")[1:2] == ["dashboard"]:
+    path = environ["PATH_INFO"].split("/")[1:]
+    if path[:1] == ["dashboard"]:
         shift_path_info(environ)  # the mount point goes to SCRIPT_NAME
         return jobs_page(environ, start_response)
-    headers: dict[str, str] = {}
-    answer: str | dict[str, Any]
+    status, kind, headers = HTTPStatus.OK, "application/json", dict[str, str]()
     try:
-        status, answer = respond(environ)
+        match environ["REQUEST_METHOD"], path:
+            case "GET", [""]:
+                kind, text = "text/html", PAGE.read_text(encoding="utf-8")
+            case "POST", ["signup"]:
+                status, text = HTTPStatus.ACCEPTED, json.dumps(signup(read_fields(environ)))
+            case "GET", ["jobs", job_id]:
+                text = json.dumps(job_status(job_id), default=datetime.isoformat)
+            case _, [""] | ["signup"] | ["jobs", _]:
+                allowed = "POST" if path == ["signup"] else "GET"
+                raise HTTPError(HTTPStatus.METHOD_NOT_ALLOWED, f"use {allowed}", Allow=allowed)
+            case _:
+                raise HTTPError(HTTPStatus.NOT_FOUND, "no such page")
     except HTTPError as error:
-        status, answer, headers = error.status, {"error": str(error)}, error.headers
-    kind = "text/html" if isinstance(answer, str) else "application/json"
-    if not isinstance(answer, str):
-        answer = json.dumps(answer, default=datetime.isoformat)
-    body = answer.encode()
+        status, text, headers = error.status, json.dumps({"error": str(error)}), error.headers
+    body = text.encode()
     headers |= {"Content-Type": f"{kind}; charset=utf-8", "Content-Length": str(len(body))}
     start_response(f"{status.value} {status.phrase}", list(headers.items()))
     return [body]
-
-
-def respond(environ: WSGIEnvironment) -> tuple[HTTPStatus, str | dict[str, Any]]:
-    match environ["REQUEST_METHOD"], environ["PATH_INFO"].split("/")[1:]:
-        case "GET", [""]:
-            return HTTPStatus.OK, PAGE.read_text(encoding="utf-8")
-        case "POST", ["signup"]:
-            return HTTPStatus.ACCEPTED, signup(read_fields(environ))
-        case "GET", ["jobs", job_id]:
-            return HTTPStatus.OK, job_status(job_id)
-        case _, ["signup"]:
-            raise HTTPError(HTTPStatus.METHOD_NOT_ALLOWED, "use POST", Allow="POST")
-        case _, [""] | ["jobs", _]:
-            raise HTTPError(HTTPStatus.METHOD_NOT_ALLOWED, "use GET", Allow="GET")
-        case _:
-            raise HTTPError(HTTPStatus.NOT_FOUND, "no such page")
-
-
-def read_fields(environ: WSGIEnvironment) -> Mapping[str, object]:
-    """Read the body, a form or a JSON object."""
-    length = environ.get("CONTENT_LENGTH") or "0"
-    if not re.fullmatch("[0-9]{1,18}", length):
-        raise HTTPError(HTTPStatus.BAD_REQUEST, "bad Content-Length")
-    if int(length) > MAX_BODY:
-        # Closing on unread bytes resets the connection, and the client would not see the answer.
-        environ["wsgi.input"].read(min(int(length), 16 * MAX_BODY))
-        too_large = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-        raise HTTPError(too_large, f"the body is longer than {MAX_BODY} bytes")
-    body = environ["wsgi.input"].read(int(length))
-    try:
-        if environ.get("CONTENT_TYPE", "").partition(";")[0].strip() != "application/json":
-            return {key: values[-1] for key, values in parse_qs(body.decode()).items()}
-        fields: object = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise HTTPError(HTTPStatus.BAD_REQUEST, f"cannot read the body: {error}") from error
-    if not isinstance(fields, dict):
-        raise HTTPError(HTTPStatus.BAD_REQUEST, "the JSON body is not an object")
-    return cast("dict[str, object]", fields)
 
 
 def signup(fields: Mapping[str, object]) -> dict[str, Any]:
@@ -216,23 +174,6 @@ def job_status(job_id: str) -> dict[str, Any]:
     return state | {"done": handle.done(), "error": error}
 
 
-class Server(socketserver.ThreadingMixIn, WSGIServer):
-    """A thread per request; closing it waits for the requests under way."""
-
-    request_queue_size = 128
-
-
-class RequestHandler(WSGIRequestHandler):
-    timeout = 2  # seconds; a browser's idle connection must not hold up the stop
-
-    def handle(self) -> None:
-        with suppress(TimeoutError, ConnectionError):  # such a connection, or a closed tab
-            super().handle()
-
-    def log_message(self, format: str, *args: object) -> None:
-        logger.debug(format, *args)
-
-
 def log_drained() -> None:
     report = counterpunch.shutdown()  # the library has drained by now; this reads its report
     counts = ", ".join(f"{count} {status}" for status, count in report.counts.items() if count)
@@ -240,14 +181,10 @@ def log_drained() -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="A sign-up server with jobs in its own process.")
-    parser.add_argument("--host", default="127.0.0.1", help="address (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=8000, help="0 picks one (default: %(default)s)")
-    args = parser.parse_args()
+    parser = arguments("A sign-up server with jobs in its own process.")
+    given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    counterpunch.configure(signals=True)  # SIGTERM ends the process in order instead of at once
     atexit.register(log_drained)
-
     if not os.environ.get("DATABASE"):
         directory = tempfile.TemporaryDirectory(prefix="signup-")
         atexit.register(directory.cleanup)  # no ``with``: jobs read it while the process drains
@@ -258,16 +195,8 @@ def main() -> None:
     if urlsplit(smtp_url).scheme not in ("smtp", "smtps"):
         parser.error("SMTP_URL must begin with smtp:// or smtps://")
     os.environ["SMTP_URL"] = smtp_url
-
-    with make_server(args.host, args.port, app, Server, RequestHandler) as server:
-        url = f"http://{args.host}:{server.server_port}"
-        print(f"listening on {url}", flush=True)
-        print(f"jobs: {url}/dashboard/", flush=True)
-        print(f"try: curl -d email=ada@example.com -d name=Ada {url}/signup", flush=True)
-        try:
-            server.serve_forever()
-        except KeyboardInterrupt:
-            sys.exit(130)  # as a shell reports Ctrl-C, without the traceback
+    curl = "try: curl -d email=ada@example.com -d name=Ada {url}/signup"
+    serve(app, given.host, given.port, "jobs: {url}/dashboard/", curl)
 
 
 if __name__ == "__main__":

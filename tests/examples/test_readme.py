@@ -177,3 +177,11 @@ def test_files_that_are_named_are_there() -> None:
         text = page.read_text(encoding="utf-8")
         for name in re.findall(r"`((?:tests|examples|src)/[\w/.-]+)`", text):
             assert (ROOT / name).exists(), f"{page.name}: {name}"
+
+
+@pytest.mark.parametrize("page", [page.name for page in GUIDE if page.name != "README.md"])
+def test_each_page_names_what_shows_it_and_is_linked(page: str) -> None:
+    """A page without a test or a benchmark would be a page of claims."""
+    text = (ROOT / "examples" / "guide" / page).read_text(encoding="utf-8")
+    assert re.search(r"`tests/[\w/.-]+`|tests/benchmarks/", text)
+    assert f"(examples/guide/{page})" in README.read_text(encoding="utf-8")
