@@ -1,6 +1,7 @@
 """What every test starts from and leaves behind: a fresh runtime, and no job of its own.
 
-And how the scripts of a module run beside each other, see ``process.script``.
+And how the scripts of a module run beside each other, see ``process.script``. The modules do so
+as well: ``side_by_side.py``.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from counterpunch.recurring.classes import periodic_classes
 # A suite that a shell has started in the background ignores Ctrl-C, and so would its children.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+pytest_plugins = ["side_by_side"]
 
 #: Scripts that run side by side: so few that the times which they tell remain their own.
 AT_A_TIME = 4

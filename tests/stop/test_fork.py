@@ -170,23 +170,28 @@ def leaving():
     pid = os.fork()
     if pid == 0:
         sys.exit(4)
-    return status_of(pid), time.monotonic() - start
+    assert status_of(pid) == 4
+    return time.monotonic() - start
+
+def soon():
+    "At one of many tries: on a busy machine some take longer, with a pause all would."
+    return any(leaving() < 0.25 for _ in range(20))
 
 Tell.perform_async("x").result(10)
 Tell.perform_in(60, "never").cancel()
-idle = min(leaving() for _ in range(3))
+idle = soon()
 Held.perform_async()
 Held.perform_async()
 Held.perform_async()
-busy = min(leaving() for _ in range(3))
+busy = soon()
 gate.set()
-say(idle[0], idle[1] < 0.25, busy[0], busy[1] < 0.25)
+say(idle, busy)
 """
 )
 def test_a_child_that_inherits_a_pool_leaves_without_a_pause(result: Result) -> None:
     """Idle or at work when the fork came: the child has nothing to wait for at its end."""
     assert result.status == 0, result
-    assert result.lines() == ["4 True 4 True"], result
+    assert result.lines() == ["True True"], result
     assert result.stderr == ""
 
 
