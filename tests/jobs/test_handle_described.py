@@ -318,3 +318,19 @@ def test_virtual_time_lets_go_as_well() -> None:
         assert recorder.advance(5) == 0
         assert gone() is None
         assert counterpunch.wait_idle(0)
+
+
+@pytest.mark.parametrize("seconds", [0.001, LONG])
+def test_a_worker_without_more_to_do_gets_up_to_weigh_what_it_has_run(
+    seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a process in which nothing more happens; who waits for idleness is before it."""
+    monkeypatch.setattr("counterpunch.core.places.history.TIDY_SECONDS", seconds)
+    counterpunch.configure(history_bytes=0)
+    monkeypatch.setattr(accepting().history, "look_back", float("inf"))
+    Keep.perform_async(Owner()).result(LONG)
+    if seconds == LONG:
+        assert counterpunch.wait_idle(LONG)
+        assert not accepting().history.untidy()
+    eventually(lambda: not accepting().history.untidy())
+    assert counterpunch.jobs(Keep)[-1].described

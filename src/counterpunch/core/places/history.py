@@ -4,8 +4,8 @@ A job comes into ``ended`` or ``failed`` in the breath in which it ends (see ``r
 is all that is done for it there. Later ``tidy`` puts what has come in order: a job that weighs
 something becomes a ``Heavy`` entry, and as soon as all of these together weigh more than
 ``history_bytes``, the oldest let go of their jobs and keep a description; the failed ones last,
-since they can be retried. Who tidies: a worker before it sleeps, whoever ends a job without one,
-and while jobs end all the time every ``TIDY_SECONDS`` the one that ends one.
+since they can be retried. Who tidies: every ``TIDY_SECONDS`` the one that ends a job; if nobody
+does, a worker that has slept so long; whoever ends a job without a worker; who waits for idleness.
 
 What ended too long ago is let go then as well, and in an idle process by a timer. One is set only
 while something is remembered that holds more than itself (an argument, a result, an error): so a
@@ -37,7 +37,7 @@ __all__ = ["History"]
 
 #: While jobs end all the time it is tidied this often, and for no more than this share of the
 #: time: what has come meanwhile and was pushed out by later ones need not be looked at.
-TIDY_SECONDS, TIDY_SHARE = 0.05, 0.02
+TIDY_SECONDS, TIDY_SHARE = 0.05, 0.005
 #: The timer looks so much later than the oldest is too old: many go at once then.
 LATE_SECONDS, LATE_SHARE = 1.0, 0.01
 
@@ -157,8 +157,12 @@ class History:
             _forget_older(self.done.kept, before)
             _forget_older(self.failures.kept, before)
 
+    def untidy(self) -> float:
+        """Seconds after which a worker that sleeps is to get up and weigh what has come; none."""
+        return TIDY_SECONDS if self.ended or self.failed else 0.0
+
     def weigh(self) -> None:
-        """Let go of what is too much; a worker does so before it sleeps."""
+        """Let go of what is too much."""
         if self.ended:
             self._put_in_order(self.done)
         if self.failed:
@@ -170,7 +174,7 @@ class History:
 
     def _put_in_order(self, shelf: Shelf) -> None:
         fresh, kept = shelf.fresh, shelf.kept
-        for _ in range(2 * len(fresh) + 100):  # no end of them may come meanwhile
+        for _ in range(len(fresh)):  # no end of them may come meanwhile
             try:
                 call = fresh[0]
             except IndexError:

@@ -25,6 +25,7 @@ class Idleness:
         self._left, self._taking = site.left, taking
         self._stage, self._clock = site.stage, site.clock
         self._scheduler, self._resting = site.scheduler, site.resting
+        self._history = site.history
         self._registry, self._whereabouts = registry, whereabouts
 
     def idle(self, delayed: bool = False) -> bool:
@@ -79,4 +80,5 @@ class Idleness:
                 # only between two waits, and a second Ctrl-C is to be heard.
                 left = SIGNAL_SECONDS if left is None else min(left, SIGNAL_SECONDS)
             self._resting.park(sleeper, lambda: self.idle(delayed), left)
+        self._history.weigh()  # no worker has got up for it yet
         return True

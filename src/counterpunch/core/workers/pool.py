@@ -188,16 +188,16 @@ class Pool(Backlog):
                 return
             if self.crew.site.left:
                 self.crew.repair()
-            self.crew.site.history.weigh()
-            woken = self.parking.park(worker.sleeper, self.second_look, IDLE_SECONDS)
-            if not woken and self._retire():
-                return
+            seconds = self.crew.site.history.untidy() or IDLE_SECONDS
+            if not self.parking.park(worker.sleeper, self.second_look, seconds):
+                if seconds < IDLE_SECONDS:
+                    self.crew.site.history.weigh()
+                elif self._retire():
+                    return
             if watchdog.asleep and not self.parking.sleepers:
                 watchdog.woken_by(self)
-            # While this thread got up, enqueues relied on it and woke nobody else. One job
-            # is for itself; if there are more, the next sleeper gets up.
-            levels = self.levels
-            if (len(levels[0]) if len(levels) == 1 else self.queued()) > 1:
+            # While it got up, enqueues relied on it and woke nobody else: one job is for itself.
+            if self.queued() > 1:
                 self.offer()
             rested, computed = monotonic(), time.thread_time()
             talks = logger.isEnabledFor(logging.INFO)
