@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from types import FunctionType
 from typing import Any
 
 from ..core.values.callables import Parameter, awaits, is_bound, parameters, written
@@ -55,6 +56,7 @@ def plan_for(job: type) -> Plan:
         check_instances(job)
     plan.most = -1 if plan.check is None else _most(plan.check)
     plan.is_async = awaits(function)
+    plan.direct = function if _same_for_all(job, function) else None
     check_hooks(job, function)
     options = plan.options
     plan.guarded = (
@@ -96,6 +98,23 @@ def _perform_of(job: type) -> tuple[Any, bool]:
     if not callable(function):
         raise InvalidOption(job.__qualname__, "perform", raw, "a method")
     return function, False
+
+
+def _same_for_all(job: type, function: Any) -> bool:
+    """True if every instance has this very function, until the class is changed: no instance hides
+    it, and no class in front of its own can be given another one unseen."""
+    if any(getattr(job, name) is not getattr(object, name) for name in _OF_INSTANCES):
+        return False
+    for base in job.__mro__:
+        if type(base) is not type(job):
+            return False
+        if "perform" in vars(base):
+            return type(function) is FunctionType and vars(base)["perform"] is function
+    return False
+
+
+#: A class without any of its own makes instances that are all alike.
+_OF_INSTANCES = ("__init__", "__new__", "__getattribute__")
 
 
 def signature_check(name: str, found: list[Parameter]) -> Callable[..., object]:

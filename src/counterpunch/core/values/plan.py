@@ -20,7 +20,7 @@ class Plan:
     by ``define``."""
 
     __slots__ = (
-        "after", "bare", "before", "check", "fronted", "guarded", "hooked", "is_async",
+        "after", "bare", "before", "check", "direct", "fronted", "guarded", "hooked", "is_async",
         "lacks", "most", "name", "on_enqueue", "on_error", "on_failure",
         "on_success", "options", "plain",
     )  # fmt: skip
@@ -34,6 +34,9 @@ class Plan:
     #: A call of so many arguments and no keywords fits ``perform``; -1 if none surely does.
     most: int
     is_async: bool
+    #: ``perform`` as a function, where that is what every instance has: with the ``__getattr__``
+    #: that jobs have, asking the instance costs a thirtieth of a job. None: ask it.
+    direct: Callable[..., Any] | None
     #: The hooks that it has.
     on_enqueue: bool
     before: bool

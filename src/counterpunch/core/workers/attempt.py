@@ -241,12 +241,18 @@ def perform(call: Call, lane: Lane) -> Any:
     _set_current(call)
     job: Any = lane.job()
     job.handle = call
-    value = (
-        job.perform(*call.args, **call.named)
-        if call.named
-        else job.perform(*call.args)  # without a dict for the call, a fiftieth of the whole
-    )
-    if type(value) not in _FINISHED and unfinished(value):
+    args, direct = call.args, lane.plan.direct
+    if call.named:
+        value = job.perform(*args, **call.named)
+    elif direct is None:  # without a dict for the call, a fiftieth of the whole
+        value = job.perform(*args)
+    elif not args:
+        value = direct(job)
+    elif len(args) == 1:  # without a list for the call, that becomes a tuple: another one
+        value = direct(job, args[0])
+    else:
+        value = direct(job, *args)
+    if value is not None and type(value) not in _FINISHED and unfinished(value):
         value = lane.moves.finish(call, value)
     return value
 
