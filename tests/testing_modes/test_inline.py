@@ -112,3 +112,21 @@ def test_inline_in_threads_started_inside() -> None:
         thread.start()
         thread.join(LONG)
     assert names == ["mine"]
+
+
+def test_inline_says_which_job_still_waits_for_its_commit(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Django's TestCase never commits: what the job does would be looked for in vain."""
+
+    class Open:
+        """A transaction that nobody ends."""
+
+        def defer(self, commit: object, rollback: object) -> bool:
+            return True
+
+    with testing.inline():
+        handle = Welcome.using(after_commit=Open()).perform_async(1)
+        assert handle.status is Status.DEFERRED
+    assert handle.status is Status.LOST
+    assert f"{handle.id} deferred> waits for its transaction to commit" in caplog.text

@@ -24,12 +24,19 @@ def inline() -> InFront[None]:
 
     The enqueue returns the finished handle. Delays are not waited for, retries follow at
     once, up to ``max_attempts``; a job that then has failed raises its own exception to
-    the caller of the enqueue. Jobs enqueued by a job run inline too. May be nested.
+    the caller of the enqueue. Jobs enqueued by a job run inline too. May be nested. A job that
+    waits for a transaction to commit (``after_commit``) runs then; what still waits at the end is
+    dropped, with a word in the log.
 
     Nothing watches ``timeout`` here, nor under ``fake()``: virtual time stands still while a
     job runs. A job that loops until ``self.cancelled`` needs a limit of its own in a test.
     """
-    return InFront(lambda: (Inline().runtime, None, lambda: None))
+
+    def make() -> tuple[Runtime, None, Callable[[], object]]:
+        mode = Inline()
+        return mode.runtime, None, mode.close
+
+    return InFront(make)
 
 
 def fake(now: datetime | float | None = None) -> InFront[Fake]:
