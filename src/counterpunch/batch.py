@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator
 from contextlib import suppress
 from contextvars import Context, Token
 from datetime import timedelta
+from functools import partial
 from threading import get_ident
 from types import TracebackType
 from typing import Any
@@ -122,8 +123,12 @@ class Batch:
             self._leave(exc)
         except CounterpunchError:
             raise
-        except BaseException:
-            self._leave(exc)  # an interruption: what it left is begun again
+        except BaseException:  # an interruption: what it left is begun again, as in a stop
+            try:
+                self._leave(exc)
+            except BaseException:
+                self._leave(exc)
+                raise
             raise
 
     async def __aenter__(self) -> Batch:
@@ -152,10 +157,14 @@ class Batch:
             if not self.closed:
                 self._context = process.copy_context()
             self.closed = True
-            for call in entries(self.handles):
-                if call.state in TERMINAL:  # and an interruption kept that from being noted
-                    self._pending.pop(call, None)
-            self._one_less(self, accepting())
+            runtime = accepting()
+            runtime.taking.surely(partial(self._close, runtime))
+
+    def _close(self, runtime: Runtime) -> None:
+        for call in entries(self.handles):
+            if call.state in TERMINAL:  # and an interruption kept that from being noted
+                self._pending.pop(call, None)
+        self._one_less(self, runtime)
 
     @property
     def callbacks(self) -> list[Handle[Any]]:
@@ -253,12 +262,12 @@ class Batch:
         """
         self._pending.pop(what, None)
         if self.closed and not self._pending and not self._done:
-            hand: list[None] = []
+            hand, right = list[None](), self._right
             try:
-                if self._right.take_into(hand):
+                if right.take_into(hand):
                     self._complete(runtime)
             except BaseException:
-                self._right.give_back(hand)
+                right += hand  # in one breath, see ``record``
                 raise
 
     def _succeeded(self) -> bool:

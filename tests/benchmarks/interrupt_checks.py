@@ -37,7 +37,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from interrupt_instrument import REST, Instrument, at_rest, until
-from interrupt_stage import PERIOD, Gate, Plain, Rated, Stage, called, ran, ticks
+from interrupt_stage import CHECKS, PERIOD, Gate, Plain, Rated, Stage, called, ran, ticks
 
 import counterpunch
 from counterpunch import (
@@ -54,8 +54,6 @@ __all__ = ["checked", "checked_stop", "reached", "safely", "working"]
 DELAYED = (Status.SCHEDULED, Status.RETRYING, Status.DEFERRED)
 #: Seconds. A job due later than that is not waited for.
 NEAR = 5.0
-#: The arguments of the checks' own jobs begin here.
-CHECKS = 1000
 #: The timeout of a stop that should take none, and what counts as none.
 TIMEOUT, AT_ONCE = 1.0, 0.8
 

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
-from interrupt_instrument import at_rest
+from interrupt_instrument import at_rest, until
 from interrupt_stage import (
     FAR,
     PERIOD,
     SOON,
     Active,
     Async,
+    Blocking,
     Called,
     Discarding,
     Full,
@@ -29,12 +31,13 @@ from interrupt_stage import (
     Raising,
     Rated,
     Replacing,
+    Retried,
     Shared,
     Stage,
     Transaction,
 )
 
-from counterpunch import Batch, Duplicate
+from counterpunch import Batch, Duplicate, QueueFull, Status, around_enqueue
 
 __all__ = ["SCENES", "Scene", "scene"]
 
@@ -127,6 +130,21 @@ def _(stage: Stage) -> Callable[[], object]:
     stage.busy(Here)
     stage.add(Here.perform_async())
     return enqueue(stage, Here)
+
+
+@scene("perform_async, full: block", waits=True)
+def _(stage: Stage) -> Callable[[], object]:
+    stage.busy(Blocking)
+    stage.add(Blocking.perform_async())
+    stage.refusals = (QueueFull,)
+    return enqueue(stage, Blocking)
+
+
+@scene("perform_async, middleware")
+def _(stage: Stage) -> Callable[[], object]:
+    stage.warm(Full)
+    around_enqueue(lambda handle: nullcontext())
+    return enqueue(stage, Full)
 
 
 for _name, _options in {
@@ -288,6 +306,33 @@ for _cls in (Plain, Active):
         handle = stage.add(stage.warm(cls).perform_in(FAR, 7))
         at_rest()
         return lambda: handle.run_now()
+
+
+def retrying(stage: Stage) -> Any:
+    """A job that waits for its second attempt."""
+    handle = stage.add(stage.warm(Retried).perform_async(7))
+    until(lambda: handle.status is Status.RETRYING)
+    at_rest()
+    return handle
+
+
+for _name, _steer in {
+    "cancel()": lambda handle: handle.cancel(),
+    "run_now()": lambda handle: handle.run_now(),
+    f"reschedule({FAR / 2:g})": lambda handle: handle.reschedule(FAR / 2),
+}.items():
+
+    @scene(f"{_name}, retrying")
+    def _(stage: Stage, steer: Any = _steer) -> Callable[[], object]:
+        handle = retrying(stage)
+        return lambda: steer(handle)
+
+
+@scene("retry()")
+def _(stage: Stage) -> Callable[[], object]:
+    stage.warm(Full)
+    handle = stage.handles[-1]
+    return lambda: stage.add(handle.retry())
 
 
 for _cls in (Plain, Shared):

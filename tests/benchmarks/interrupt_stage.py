@@ -17,6 +17,8 @@ from counterpunch import Batch, Handle, Job, Rate
 FAR, SOON = 60.0, 0.05
 #: The period of ``Rated``.
 PERIOD = 0.25
+#: The arguments of the checks' own jobs begin here.
+CHECKS = 1000
 #: Seconds that a stop may take where a job is stuck.
 STOP = 0.15
 
@@ -98,6 +100,21 @@ class Full(Plain):
 
     def before(self) -> None: ...
     def after(self) -> None: ...
+
+
+class Retried(Full):
+    """Its first attempt fails."""
+
+    retry = counterpunch.Retry(2, wait=FAR, jitter=0.0)
+
+    def perform(self, key: int = 0, gate: Gate | None = None) -> int:
+        if gate is None and self.attempt == 1 and key < CHECKS:
+            raise OSError
+        return super().perform(key, gate)
+
+
+class Blocking(Plain):
+    max_jobs, overflow, block_timeout = 1, "block", 0.02
 
 
 class Async(Job):

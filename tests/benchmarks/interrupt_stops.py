@@ -23,6 +23,7 @@ from interrupt_stage import (
 )
 
 import counterpunch
+from counterpunch import Rate
 
 __all__: list[str] = []
 
@@ -57,6 +58,21 @@ def _(stage: Stage) -> Callable[[], object]:
     stage.busy(Other)
     stage.add(Other.perform_async())
     return lambda: setattr(Other, "workers", 4)
+
+
+for _option, _value in {"rate": Rate(9, per=0.01), "priority": 3, "max_jobs": 4}.items():
+
+    @scene(f"{_option} = ..., jobs wait")
+    def _(stage: Stage, option: str = _option, value: Any = _value) -> Callable[[], object]:
+        stage.busy(Other)
+        stage.add(Other.perform_async())
+        return lambda: setattr(Other, option, value)
+
+
+@scene("configure(max_threads)")
+def _(stage: Stage) -> Callable[[], object]:
+    stage.warm(Other)
+    return lambda: counterpunch.configure(max_threads=20)
 
 
 @scene("readings: stats(), jobs(), find(), result()")

@@ -94,7 +94,7 @@ def main() -> int:
     wanted = [one.lower() for one in given.calls.split("|")] if given.calls else [""]
     scenes = [one for one in SCENES if any(text in f"={one.name}=".lower() for text in wanted)]
     if given.second and not given.calls:
-        scenes = [one for one in scenes if one.stop]
+        scenes = [one for one in scenes if one.stop or one.name.startswith("Batch: exit")]
     title = f"{platform.python_implementation()} {platform.python_version()}, {given.kind}"
     print(f"{title:49} places  tried  broken  what", flush=True)
     rows = {one.name: _row(one, given) for one in scenes}
@@ -120,7 +120,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--place", type=int, metavar="N", help="this place only, in full")
     parser.add_argument("--kind", choices=KINDS, default="KeyboardInterrupt")
     parser.add_argument("--deep", action="store_true", help="the standard library below us too")
-    parser.add_argument("--second", action="store_true", help="the stops, interrupted twice")
+    parser.add_argument(
+        "--second", action="store_true", help="the stops and batches, interrupted twice"
+    )
     parser.add_argument("--signals", type=float, nargs="?", const=60.0, metavar="SECONDS")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="of --signals")
     parser.add_argument("--parallel", type=int, default=6, metavar="N", help="processes; 6")
@@ -254,7 +256,14 @@ def _try(scene: Scene, numbers: Numbers, given: argparse.Namespace, writer: int)
     before = set(sys.modules)
     instrument = Instrument(OURS, numbers, KINDS[given.kind], waits=scene.waits, deep=given.deep)
     unraisable: list[Any] = []
-    sys.unraisablehook = lambda hint: unraisable.append(hint.exc_value)
+    of_ours: list[Any] = []  # else out of a weak reference's callback, say: the interpreter kept it
+
+    def hook(hint: Any) -> None:
+        unraisable.append(hint.exc_value)
+        if getattr(hint.object, "__module__", "").startswith("counterpunch"):
+            of_ours.append(hint.exc_value)
+
+    sys.unraisablehook = hook
 
     def finish(words: list[str]) -> None:
         outcome = Outcome(
@@ -276,7 +285,7 @@ def _try(scene: Scene, numbers: Numbers, given: argparse.Namespace, writer: int)
         def at_last() -> None:
             instrument.stop()
             took = time.monotonic() - start
-            got_out = any(exc in unraisable for exc in instrument.raised)
+            got_out = any(exc in of_ours for exc in instrument.raised)
             words = ["raised"] if got_out and not instrument.entry else []
             checks = interrupt_checks.checked_stop
             finish(words + interrupt_checks.safely(lambda: checks(stage, took, leaving=True)))

@@ -7,6 +7,7 @@ import contextvars
 import gc
 import threading
 import weakref
+from typing import Any
 
 import pytest
 
@@ -477,3 +478,28 @@ def test_callbacks_see_the_context_variables_of_who_opened_the_batch() -> None:
     assert batch.wait(WAIT)
     batch.callbacks[0].result(WAIT)
     assert seen == ["request 7"]
+
+
+def test_a_block_whose_end_is_interrupted_twice_is_complete(
+    callbacks: Callbacks, ended: Ended
+) -> None:
+    """The exception is the caller's; the callback is enqueued, once."""
+    called, _ = callbacks
+    times: list[type[BaseException]] = [KeyboardInterrupt, KeyboardInterrupt]
+
+    def interrupting(handle: Handle[Any]) -> contextlib.AbstractContextManager[None]:
+        if times:
+            raise times.pop()
+        return contextlib.nullcontext()
+
+    batch = Batch(on_complete=called)
+    batch.__enter__()
+    remove = counterpunch.around_enqueue(interrupting)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            batch.__exit__(None, None, None)
+        assert batch.wait(WAIT)
+    finally:
+        remove()
+    assert [handle.exception(WAIT) for handle in batch.callbacks] == [None]
+    assert ended == [("success", batch.id)]

@@ -16,7 +16,7 @@ from ..values.commit import Deferral, Scope
 from ..values.config import config
 from ..values.current import current_batch
 from ..values.error_text import message_of
-from ..values.errors import Discard
+from ..values.errors import Discard, interrupts
 from ..values.handle import Call, Handle, new_handle
 from ..values.hooks import context_for, enter_around, process, report
 from ..values.mode import Mode
@@ -285,7 +285,8 @@ class Admission:
                 call, DISCARDED, message_of(exc) or "refused at the enqueue", "refused"
             )
         except BaseException as exc:
-            reason = f"refused at the enqueue: {type(exc).__name__}"
+            refused = f"refused at the enqueue: {type(exc).__name__}"
+            reason = INTERRUPTED if interrupts(exc) else refused
             self._endings.end(call, DISCARDED, reason, "refused")
             raise
         finally:
