@@ -210,7 +210,7 @@ class Model:
         self.ticks = [job for job in self.ticks if job.ended is None]
         if any(job.ready or not job.attempt for job in self.ticks):
             return
-        job = self.enqueue(-self.now, 0, 0.0, 0, self.options.expires_in, fails)
+        job = self.enqueue(-self.now, 0, 0.0, 0, None, fails)
         if isinstance(job, Modelled) and job not in self.ticks:
             self.ticks.append(job)
             if job.number == -self.now:
@@ -244,7 +244,8 @@ class Model:
 
     def last(self, job: Modelled) -> float:
         """The last instant at which it may start for the first time."""
-        return math.inf if job.expires is None or job.attempt else job.due + job.expires
+        expires = self.options.expires_in if job.expires is None else job.expires
+        return math.inf if expires is None or job.attempt else job.due + expires
 
     def free_at(self) -> float:
         """When the rate lets the next one start."""
@@ -253,6 +254,15 @@ class Model:
         limit, per = self.rate
         recent = [start for start in self.starts if start + per > self.now]
         return self.now if len(recent) < limit else recent[-limit] + per
+
+    def expire(self, patience: float) -> None:
+        """End those that have waited too long, for their start or for room."""
+        for job in self.live():
+            if (job.ready or job.held < math.inf) and self.now > self.last(job):
+                self.end(job, "discarded", "expired")
+            elif self.now >= job.held + patience:
+                self.end(job, "discarded", "queue_full")
+        self.made_room()
 
     def crowded(self) -> bool:
         """True if those that may start are as many as the rate allows."""
@@ -332,12 +342,7 @@ class Model:
             if then > end + ROUNDING:
                 break
             self.now = max(self.now, then)
-            for job in ready + held:
-                if self.now > self.last(job):
-                    self.end(job, "discarded", "expired")
-                elif self.now >= job.held + (self.options.block_timeout or math.inf):
-                    self.end(job, "discarded", "queue_full")
-            self.made_room()
+            self.expire(self.options.block_timeout or math.inf)
             if self.now >= self.next_tick:
                 self.tick(fails)
             due = [job for job in self.live() if not job.ready and job.held == math.inf]
@@ -473,7 +478,17 @@ class History:
             for job in model.live():
                 model.cancel(job)
             return "cancel_all"
-        if chance < 0.745 and model.rate is not None:
+        if chance < 0.725:
+            self.options.expires_in = random.choice([None, 5.0, 60.0, 900.0])
+            self.subject.expires_in = self.options.expires_in
+            model.expire(math.inf)
+            return f"expires_in {self.options.expires_in}"
+        if chance < 0.735 and self.options.attempts == 1 and self.options.overflow != "caller_runs":
+            model.rate = None if model.rate is not None else (random.randint(1, 4), 11.0)
+            self.subject.rate = None if model.rate is None else Rate(*model.rate)
+            model.starts.clear()
+            return f"rate {model.rate}"
+        if chance < 0.76 and model.rate is not None:
             model.rate = (random.randint(1, 4), model.rate[1])
             self.subject.rate = Rate(*model.rate)
             return f"rate {model.rate}"
@@ -495,7 +510,7 @@ class History:
         key, priority = random.randrange(4), random.choice(self.options.priorities)
         delay = random.choice([0.0, 0.0, 0.0, 1.0, 10.0, 500.0])
         own: dict[str, Any] = {} if random.random() < 0.8 else {"expires_in": 20.0}
-        expires = own.get("expires_in", self.options.expires_in)
+        expires = own.get("expires_in")
         expected = model.enqueue(number, key, delay, priority, expires, self.fails)
         using = self.subject.using(priority=priority, **own, **({"delay": delay} if delay else {}))
         try:

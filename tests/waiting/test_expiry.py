@@ -207,3 +207,28 @@ def test_a_full_queue_of_a_stuck_class_empties_itself() -> None:
     assert gone.wait(WAIT)
     assert [handle.status for handle in handles] == [Status.DISCARDED] * 5
     go_on.set()
+
+
+@pytest.mark.parametrize("before", [None, 3600.0])
+def test_a_changed_expires_in_counts_for_those_that_wait(before: float | None) -> None:
+    """From then on: who has waited longer gives up its room, others do so at their instant."""
+
+    class Changed(Job):
+        max_jobs, expires_in = 2, before
+
+        def perform(self) -> None: ...
+
+    with fake() as recorder:
+        Changed.pause()
+        old = Changed.perform_async()
+        recorder.advance(100)
+        new = Changed.perform_async()
+        Changed.expires_in = 60
+        assert (old.status, new.status) == (Status.DISCARDED, Status.QUEUED)
+        recorder.advance(30)
+        newest = Changed.perform_async()
+        recorder.advance(31)
+        assert new.status is Status.DISCARDED
+        Changed.expires_in = None
+        recorder.advance(3600)
+        assert newest.status is Status.QUEUED

@@ -78,9 +78,10 @@ class Expiry:
     def ask(self, lane: Lane) -> None:
         """The queue is full: some of those that wait may have expired."""
         if lane.expiry.over(self._clock.monotonic()):
-            self._look(lane)
+            self.look(lane)
 
-    def _look(self, lane: Lane) -> None:
+    def look(self, lane: Lane) -> None:
+        """End those that have expired, and come back when the next one does."""
         now, usual = self._clock.monotonic(), lane.options.expires_in
         overdue = [call for call, _ in entries(lane.overdue)]
         calls = [*lane.queued_calls(), *lane.lineup.calls(), *overdue]
@@ -99,4 +100,4 @@ class Expiry:
 
     def _look_at(self, lane: Lane, instant: float) -> None:
         if instant < lane.expiry.due:
-            lane.expiry.set(instant, partial(self._look, lane))
+            lane.expiry.set(instant, partial(self.look, lane))

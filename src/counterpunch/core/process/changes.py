@@ -42,7 +42,10 @@ def redefined(job: type) -> None:
             allowed = f"{lane.options.loop!r}: the class is in use; set it before the first enqueue"
             raise InvalidOption(job.__qualname__, "loop", plan.options.loop, allowed)
         lane.gate.lane = None
+        expires_in = lane.options.expires_in
         lane.adopt(plan)
+        if plan.options.expires_in != expires_in:
+            runtime.expiry.look(lane)
         runtime.rating.advance(lane)  # there may be more of everything
         runtime.waiting.made_room(lane)
         if not lane.pool.shared and lane.pool.size != plan.options.workers:

@@ -125,7 +125,7 @@ class Runtime:
             waiting,
             self.watchdog.wake,
         )
-        expiry = Expiry(site, endings, rating, waiting, self.steering)
+        self.expiry = expiry = Expiry(site, endings, rating, waiting, self.steering)
         overrun = Overrun(site, self.stacks)
         self.performing = Performing(site, taking, endings, expiry, rating, waiting, overrun)
         room = Room(site, self.here, endings, waiting)
