@@ -88,9 +88,11 @@ MUTANTS: dict[str, Mutant] = {
     "state-after-queue": Mutant(
         STATE, "resize", "moves.queueing", "Queueing.push",
         (("""        call.state = state
-        queue += one
-""", """        queue += one
-        call.state = state
+        if turn is None:
+            queue += one
+""", """        if turn is None:
+            queue += one
+            call.state = state
 """),),
     ),
     "state-after-token": Mutant(
@@ -133,7 +135,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "accepted-twice": Mutant(
         ONCE, "hand-over", "moves.admission", "Admission.enqueue",
-        (("            if new:", "            if call.outcome is NOT_ACCEPTED:"),),
+        (("hand) if new else made", "hand) if made.outcome is NOT_ACCEPTED else made"),),
     ),
     "token-dropped-early": Mutant(
         ONCE, "cancel", "workers.attempt", "execute_plain",

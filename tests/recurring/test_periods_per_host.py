@@ -174,7 +174,7 @@ def test_as_processes_come_and_go_each_period_is_run_once(tmp_path: Path, option
             serving.append(stack.enter_context(made))
 
         another()
-        for _ in range(40):  # half an hour
+        for _ in range(27):  # twenty minutes
             clock.move(45)
             if source.random() < 0.15:
                 another()
@@ -187,8 +187,8 @@ def test_as_processes_come_and_go_each_period_is_run_once(tmp_path: Path, option
                 worker.look()
         runs += [run for worker in serving for run in worker.runs]
     periods = sorted((run - MIDNIGHT) // 300 for run in runs)
-    last = len(periods) > 5  # the sixth may still be held back
-    assert periods == list(range(1, 6 + last)), (seed, sorted(run - MIDNIGHT for run in runs))
+    last = len(periods) > 3  # the fourth may still be held back
+    assert periods == list(range(1, 4 + last)), (seed, sorted(run - MIDNIGHT for run in runs))
 
 
 # One that really waits

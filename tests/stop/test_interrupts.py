@@ -1,7 +1,7 @@
 """An exception may come out of any call, as Ctrl-C does: a sample of the places it comes from.
 
 ``tests/benchmarks/interrupts.py`` tries all places of all calls; this is a handful of calls,
-and eight places of each. It is a script of its own, since its children are forked from a
+and four places of each. It is a script of its own, since its children are forked from a
 process that has no threads.
 """
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs fork and POSIX ti
 
 SWEEP = Path(__file__).parents[1] / "benchmarks" / "interrupts.py"
 #: Places of each call.
-MOST = 8
+MOST = 4
 #: As the sweep names them.
 CALLS = (
     "perform_async, busy",
