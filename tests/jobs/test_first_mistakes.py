@@ -73,6 +73,24 @@ def test_a_word_from_elsewhere_in_a_call_names_ours(options: Any, ours: str) -> 
         job(retries=3)  # type: ignore[call-overload]
 
 
+def test_an_option_among_the_arguments_is_told_its_place() -> None:
+    class Mail(Job):
+        def perform(self, user_id: int, *, lang: str = "en") -> None: ...
+
+    calls: list[Any] = [
+        Mail.perform_async, lambda *args, **kw: Mail.perform_in(5, *args, **kw),
+        Mail.using(priority=1).perform_async,
+    ]  # fmt: skip
+    for call in calls:
+        for word in ("delay", "priority", "after_commit"):
+            way = rf"'{word}'.*; an option of one call goes into .*Mail\.using\({word}=\.\.\.\)"
+            with pytest.raises(TypeError, match=way):
+                call(1, **{word: 3})
+        with pytest.raises(TypeError, match=r"'language'") as told:
+            call(1, language="sv")
+        assert "using" not in str(told.value)
+
+
 def test_python_adds_no_other_word_to_ours() -> None:
     """ "here it is perform_now. Did you mean: 'perform_in'?" would be two."""
 

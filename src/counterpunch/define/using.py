@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 from ..core.values.errors import InvalidOption
 from ..core.values.handle import Handle
 from ..core.values.hiding import argument_text
-from ..core.values.per_call import PER_CALL
+from ..core.values.per_call import OF_A_CALL, PER_CALL
 from ..core.values.plan import plan_of
 from ..core.values.times import due_at, due_in
 from ..integrations import after_commit
@@ -88,10 +88,6 @@ class Using(Generic[P, R], TakesRows):
             return bulk(self.job, rows, self.options)
 
 
-#: What a call has besides.
-_OF_A_CALL = ("delay", "at", "after_commit")
-
-
 def check_calls(owner: str, given: Mapping[str, Any], way: str = ".using") -> dict[str, Any]:
     """The options of ``using(...)`` and ``delay(...)``, checked.
 
@@ -110,7 +106,7 @@ def check_calls(owner: str, given: Mapping[str, Any], way: str = ".using") -> di
         elif name in PER_CALL:
             checked[name] = PER_CALL[name](owner, name, value)
         else:
-            raise InvalidOption(owner + way, name, value, meant(name, (*PER_CALL, *_OF_A_CALL)))
+            raise InvalidOption(owner + way, name, value, meant(name, (*PER_CALL, *OF_A_CALL)))
     if "delay" in checked and "at" in checked:
         raise InvalidOption(owner + way, "at", checked["at"], "nothing, beside delay")
     return checked

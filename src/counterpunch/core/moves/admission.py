@@ -20,6 +20,7 @@ from ..values.errors import Discard, interrupts
 from ..values.handle import Call, Handle, new_handle
 from ..values.hooks import context_for, enter_around, process, report
 from ..values.mode import Mode
+from ..values.per_call import misfit
 from ..values.plan import identity_of
 from ..values.record import NO_KWARGS
 from ..values.status import CANCELLED, DISCARDED, QUEUED, RUNNING, TERMINAL
@@ -213,7 +214,10 @@ class Admission:
         needs_room = scope is None and not inside
         if plan.check is None:
             raise TypeError(f"{owner} cannot be enqueued: {plan.lacks}")
-        plan.check(*args, **kwargs)
+        try:
+            plan.check(*args, **kwargs)
+        except TypeError as exc:
+            raise misfit(exc, owner) from None
         if config.strict_args is not None:
             args, kwargs = strict.round_trip(owner, args, kwargs, plan.options, options)
         due, when, rest = self._due(lane, options)

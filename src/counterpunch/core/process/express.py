@@ -15,6 +15,7 @@ from typing import Any
 from ..places.lane import Gate
 from ..values.handle import Handle
 from ..values.hooks import process
+from ..values.per_call import misfit
 from ..values.plan import Plan
 from ..values.record import NO_KWARGS
 from ..values.stage import OPEN
@@ -56,7 +57,10 @@ def express_async(cls: Any, gate: Gate, plan: Plan) -> Callable[..., Handle[Any]
         if lane is None or not lane.here[0] or len(lane.queue) >= lane.max_jobs:
             return accepting().enqueue(cls, args, kwargs)
         if kwargs:
-            check(*args, **kwargs)  # type: ignore[misc]  # a class with an open gate has one
+            try:
+                check(*args, **kwargs)  # type: ignore[misc]  # a class with an open gate has one
+            except TypeError as exc:
+                raise misfit(exc, cls.__qualname__) from None
         else:
             kwargs = NO_KWARGS
             if len(args) != usual:
@@ -110,7 +114,10 @@ def express_in(cls: Any, gate: Gate, plan: Plan) -> Callable[..., Handle[Any]]:
             options = {"delay": due_in(f"{cls.__qualname__}.perform_in", delay)}
             return accepting().enqueue(cls, args, kwargs, options)
         if kwargs:
-            check(*args, **kwargs)  # type: ignore[misc]  # as above
+            try:
+                check(*args, **kwargs)  # type: ignore[misc]  # as above
+            except TypeError as exc:
+                raise misfit(exc, cls.__qualname__) from None
         else:
             kwargs = NO_KWARGS
             if len(args) != usual:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from .checks import Check, flag, integer, named_by, of_type, one_of, seconds, tags
 from .retry import Retry, exception_types
 
-__all__ = ["PER_CALL"]
+__all__ = ["OF_A_CALL", "PER_CALL", "misfit"]
 
 #: Each replaces an option of the class.
 PER_CALL: Mapping[str, Check] = {
@@ -22,3 +22,13 @@ PER_CALL: Mapping[str, Check] = {
     "log_args": flag,
     "redact": named_by,
 }
+#: What a call has besides.
+OF_A_CALL = ("delay", "at", "after_commit")
+
+
+def misfit(exc: TypeError, owner: str) -> TypeError:
+    """What a call raises that does not fit ``perform``: of an option, with its place."""
+    name = str(exc).partition("unexpected keyword argument '")[2].partition("'")[0]
+    if name not in PER_CALL and name not in OF_A_CALL:
+        return exc
+    return TypeError(f"{exc}; an option of one call goes into {owner}.using({name}=...)")
