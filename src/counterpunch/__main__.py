@@ -166,8 +166,8 @@ def tour(board: Board) -> None:
     waiting = BuildReport.perform_async("report B")
     deadline = time.monotonic() + 0.4 * pace
     board.until(lambda seconds: wait_idle(seconds) or time.monotonic() > deadline)
-    notes.append(f"report B will never start: {waiting.cancel()}")
-    notes.append(f"report A will never start: {running.cancel()}, it runs and is asked to stop")
+    notes.append(f"report B waits, cancel() gives {waiting.cancel()}: it will never start")
+    notes.append(f"report A runs, cancel() gives {running.cancel()}: it is asked to stop")
     board.until(idle)
 
     board.part("5. Drained: the process stops, queued jobs still run, the rest is reported")

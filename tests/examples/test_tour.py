@@ -90,8 +90,8 @@ def test_the_tour_shows_each_part(tours: Tours) -> None:
     assert parts == ["Immediate", "Delayed", "Retried", "Cancelled", "Drained"]
     assert "user 42 reminded" in process.output
     assert "attempt 3 got through" in process.output
-    assert "report B will never start: True" in process.output
-    assert "report A will never start: False" in process.output
+    assert "report B waits, cancel() gives True: it will never start" in process.output
+    assert "report A runs, cancel() gives False: it is asked to stop" in process.output
     assert "not run: SendReminder(43)" in process.output
     assert process.matches(r"\| ResizeImage .* 12 succeeded$")
     assert process.matches(r"\| SendReceipt .* 8 succeeded$")

@@ -45,6 +45,7 @@ _HOOKS = {
     "on_start": "before", "retries_exhausted": "on_failure",
     "sidekiq_retries_exhausted": "on_failure",
 }  # fmt: skip
+_LIKE_A_HOOK = ("on_", "befor", "after")
 #: A value of another type is no option's either: the attribute is somebody's own.
 _PLAIN = (bool, int, float, str, timedelta)
 #: As of difflib: "worker" and "max_job" are near enough, "content" and "context" are not.
@@ -62,7 +63,8 @@ def warn_of_lookalikes(owner: str, namespace: Mapping[str, object], stacklevel: 
             said = f"{name}={value!r} is no option and changes nothing"
             text = ours and f"{said}; did you mean {ours}?"
         elif isinstance(value, FunctionType) and name not in HOOKS:
-            ours = _HOOKS.get(name) or _nearest(name, HOOKS)
+            near = _nearest(name, HOOKS) if name.startswith(_LIKE_A_HOOK) else None
+            ours = _HOOKS.get(name) or near
             text = ours and f"{name}() is no hook, and nobody calls it; did you mean {ours}()?"
         if text:
             own = "(An attribute of your own can have any other name.)"
