@@ -12,8 +12,8 @@ from .tables import Row
 
 __all__ = [
     "arguments", "attempt", "breaking", "buttons", "class_link", "code", "count", "details",
-    "empty", "ended", "error", "identity", "items", "job_link", "paused", "pausing", "progress",
-    "small", "state", "text_block",
+    "empty", "ended", "error", "facts", "identity", "items", "job_link", "paused", "pausing",
+    "progress", "small", "state", "text_block",
 ]  # fmt: skip
 
 
@@ -40,6 +40,10 @@ def items(kind: str | None, lines: Iterable[object]) -> Html:
 
 def count(number: int, kind: str | None = None) -> Html:
     return tag("span", f"{number:,}", class_=kind if number else "zero")
+
+
+def facts(rows: Iterable[tuple[str, object]]) -> Html:
+    return tag("dl.facts", [tag("div", tag("dt", name), tag("dd", value)) for name, value in rows])
 
 
 def details(key: str, summary: object, text: str | None) -> Html:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-from .cells import arguments, code, ended, error, identity, paused, pausing
+from .cells import arguments, code, ended, error, facts, identity, paused, pausing
 from .chart import histogram, large
 from .failures_page import KINDS
 from .frame import Frame, document
@@ -88,23 +88,19 @@ def _tiles(frame: Frame, row: Row) -> Html:
 
 def _options(data: Mapping[str, Any]) -> list[Html]:
     """Those that the class has set, and the others for who wants to see them."""
-    facts: list[tuple[str, object]] = [("class", tag("code", data["class"]))]
+    about: list[tuple[str, object]] = [("class", tag("code", data["class"]))]
     if data["async"]:
-        facts.append(("runs", "on an event loop (async def)"))
+        about.append(("runs", "on an event loop (async def)"))
     options = data["options"]
-    facts += [(one["name"], code(one["value"])) for one in options if one["set"]]
+    about += [(one["name"], code(one["value"])) for one in options if one["set"]]
     rest = [(one["name"], code(one["value"])) for one in options if not one["set"]]
     more = tag(
         "details",
         tag("summary", "Options as they are by default"),
-        _facts(rest),
+        facts(rest),
         data_key="options",
     )
-    return [_facts(facts), more]
-
-
-def _facts(rows: Sequence[tuple[str, object]]) -> Html:
-    return tag("dl.facts", [tag("div", tag("dt", n), tag("dd", v)) for n, v in rows])
+    return [facts(about), more]
 
 
 _FAILED: dict[str, Cell] = {

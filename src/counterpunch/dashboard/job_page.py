@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from .cells import arguments, attempt, buttons, class_link, code, progress, small, state, text_block
+from . import cells
 from .frame import Frame, document
 from .markup import NONE, Html, duration, tag, when
 
@@ -14,34 +14,36 @@ __all__ = ["job_page"]
 
 def job_page(frame: Frame, data: Mapping[str, Any]) -> str:
     content: list[object] = [
-        tag("p.lead", progress(frame, data)) if data["progress"] or data["cancelling"] else None,
-        buttons(frame, data),
+        tag("p.lead", cells.progress(frame, data))
+        if data["progress"] or data["cancelling"]
+        else None,
+        cells.buttons(frame, data),
         tag("h2", "Timings"),
         _story(data),
     ]
     if data["stack"]:
-        content += [tag("h2", "Where it is"), text_block(data["stack"])]
+        content += [tag("h2", "Where it is"), cells.text_block(data["stack"])]
     if data["traceback"]:
         title = "Error" if data["status"] in ("failed", "retrying") else "Reason"
-        content += [tag("h2", title), text_block(data["traceback"])]
+        content += [tag("h2", title), cells.text_block(data["traceback"])]
     if data["full_arguments"] and len(data["full_arguments"]) > len(data["arguments"] or ""):
-        content += [tag("h2", "Arguments"), text_block(data["full_arguments"])]
+        content += [tag("h2", "Arguments"), cells.text_block(data["full_arguments"])]
     if data["data"]:
-        shown = ((name, code(value)) for name, value in data["data"].items())
-        content += [tag("h2", "Status data"), _facts(shown)]
-    content += [tag("h2", "About"), _facts(_about(frame, data))]
-    return document(frame, data["job"], *content, beside=state(frame, data))
+        shown = ((name, cells.code(value)) for name, value in data["data"].items())
+        content += [tag("h2", "Status data"), cells.facts(shown)]
+    content += [tag("h2", "About"), cells.facts(_about(frame, data))]
+    return document(frame, data["job"], *content, beside=cells.state(frame, data))
 
 
 def _about(frame: Frame, data: Mapping[str, Any]) -> list[tuple[str, object]]:
     options, again = data["options"], data["retried_as"]
     policy, limit = options["retry"], options["timeout"]
-    facts: list[tuple[str, object]] = [
+    about: list[tuple[str, object]] = [
         ("Id", tag("code", data["id"])),
-        ("Class", class_link(frame, data["class"], data["class"])),
+        ("Class", cells.class_link(frame, data["class"], data["class"])),
         ("Process", f"{data['process']['host']}, pid {data['process']['pid']}"),
-        ("Attempt", attempt(frame, data) if data["attempt"] else "not started"),
-        ("Arguments", arguments(frame, data)),
+        ("Attempt", cells.attempt(frame, data) if data["attempt"] else "not started"),
+        ("Arguments", cells.arguments(frame, data)),
         ("Priority", data["priority"]),
         ("Tags", [tag("span.tag", name) for name in data["tags"]] or NONE),
         ("Pool", options["pool"] or "its own"),
@@ -49,10 +51,10 @@ def _about(frame: Frame, data: Mapping[str, Any]) -> list[tuple[str, object]]:
         ("Timeout", NONE if limit is None else duration(limit)),
     ]
     if data["result"] is not None:
-        facts.append(("Result", code(data["result"])))
+        about.append(("Result", cells.code(data["result"])))
     if again:
-        facts.append(("Retried as", frame.link(f"/job/{again}", again)))
-    return facts
+        about.append(("Retried as", frame.link(f"/job/{again}", again)))
+    return about
 
 
 def _story(data: Mapping[str, Any]) -> Html:
@@ -76,10 +78,6 @@ def _story(data: Mapping[str, Any]) -> Html:
     for name, moment, more in steps:
         at = "now" if name == "Running" else when(moment)
         kind = None if moment or more else "open"
-        note = small(more) if more else None
+        note = cells.small(more) if more else None
         lines.append(tag("li", tag("b", name), " ", at, " ", note, class_=kind))
     return tag("ol.story", lines)
-
-
-def _facts(rows: Iterable[tuple[str, object]]) -> Html:
-    return tag("dl.facts", [tag("div", tag("dt", name), tag("dd", value)) for name, value in rows])

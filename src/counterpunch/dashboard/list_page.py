@@ -126,60 +126,48 @@ def _bulk(frame: Frame, data: Mapping[str, Any], filtered: bool) -> Html | None:
     return tag("p.bulk", parts)
 
 
-def _ran(frame: Frame, row: Row) -> str:
-    return duration(row["ran"])
-
-
-def _waited(frame: Frame, row: Row) -> str:
-    return duration(row["waited"])
-
-
-def _running(frame: Frame, row: Row) -> Html:
-    return when(row["started_at"], duration(row["ran"]))
-
-
-def _queued(frame: Frame, row: Row) -> Html:
-    return when(row["enqueued_at"], duration(row["waited"]))
-
-
-def _due(frame: Frame, row: Row) -> Html:
-    return when(row["run_at"], "in " + duration(row["due_in"]))
-
-
-def _stack(frame: Frame, row: Row) -> Html:
-    return cells.details(f"stack-{row['id']}", "Stack", row.get("stack"))
-
-
-def _failure(frame: Frame, row: Row) -> Html:
-    return tag("span.error", row["error"] or row["status"])
-
-
 def _ended_and_retried(frame: Frame, row: Row) -> Html:
     again = row["retried_as"]
     link = tag("small", " retried as ", frame.link(f"/job/{again}", again)) if again else None
     return join(cells.ended(frame, row), link)
 
 
+def _ran(frame: Frame, row: Row) -> str:
+    return duration(row["ran"])
+
+
 _COLUMNS: dict[str, dict[str, Cell]] = {
     "running": {
-        "Arguments": cells.arguments, "Attempt": cells.attempt, "For": _running,
-        "Progress": cells.progress, "Stack": _stack,
+        "Arguments": cells.arguments,
+        "Attempt": cells.attempt,
+        "For": lambda frame, row: when(row["started_at"], duration(row["ran"])),
+        "Progress": cells.progress,
+        "Stack": lambda frame, row: cells.details(f"stack-{row['id']}", "Stack", row.get("stack")),
     },
     "waiting": {
-        "Arguments": cells.arguments, "For": _queued,
-        "Priority": lambda frame, row: row["priority"], "Attempts": cells.attempt,
+        "Arguments": cells.arguments,
+        "For": lambda frame, row: when(row["enqueued_at"], duration(row["waited"])),
+        "Priority": lambda frame, row: row["priority"],
+        "Attempts": cells.attempt,
     },
     "scheduled": {
-        "Status": cells.state, "Arguments": cells.arguments, "Due": _due,
-        "Attempts": cells.attempt, "Error": cells.error,
+        "Status": cells.state,
+        "Arguments": cells.arguments,
+        "Due": lambda frame, row: when(row["run_at"], "in " + duration(row["due_in"])),
+        "Attempts": cells.attempt,
+        "Error": cells.error,
     },
     "failed": {
-        "Error": _failure, "Arguments": cells.arguments, "Attempts": cells.attempt,
-        "Ran": _ran, "Ended": _ended_and_retried,
+        "Error": lambda frame, row: tag("span.error", row["error"] or row["status"]),
+        "Arguments": cells.arguments,
+        "Attempts": cells.attempt,
+        "Ran": _ran,
+        "Ended": _ended_and_retried,
     },
     "finished": {
         "Status": cells.state, "Arguments": cells.arguments, "Attempts": cells.attempt,
-        "Waited": _waited, "Ran": _ran, "Ended": cells.ended, "Error": cells.error,
+        "Waited": lambda frame, row: duration(row["waited"]), "Ran": _ran, "Ended": cells.ended,
+        "Error": cells.error,
     },
 }  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from heapq import merge
 from typing import Any
@@ -40,10 +41,10 @@ def page_of(fleet: Fleet, name: str, query: Mapping[str, str]) -> dict[str, Any]
     """
     page = _page(query.get("page", ""))
     asked: dict[str, Any] = {"name": name, "query": filter_of(query)}
-    found = _first(fleet, asked) if page == 1 else _later(fleet, asked, page)
+    found = _found(fleet, asked, page)
     if not found.rows and found.total and page > 1:  # beyond the last one
         page = min(-(-found.total // PAGE), DEEPEST if len(found.told) > 1 else page)
-        found = _first(fleet, asked) if page == 1 else _later(fleet, asked, page)
+        found = _found(fleet, asked, page)
     told = found.told
     titles = shown(pair for one in told for pair in one.answer["names"])
     for row in found.rows:
@@ -75,40 +76,29 @@ class _Found:
         self.total = sum(one.answer["total"] for one in told)
 
 
-def _first(fleet: Fleet, asked: Mapping[str, Any]) -> _Found:
-    """Each one's first rows are enough."""
-    told = fleet.ask("listing", **asked, first=0, count=PAGE, keys=PAGE)
-    order = merge(*(_numbered(place, one) for place, one in enumerate(told)))
-    rows = [told[place].answer["jobs"][number] for _, place, number in [*order][:PAGE]]
-    return _Found(told, rows)
-
-
-def _later(fleet: Fleet, asked: Mapping[str, Any], page: int) -> _Found:
-    """Which of their rows are on the page is found out first."""
+def _found(fleet: Fleet, asked: Mapping[str, Any], page: int) -> _Found:
+    """Which of the rows of each process are on the page is found out first; one needs no asking."""
     first = (page - 1) * PAGE
     if fleet.single:
         told = fleet.ask("listing", **asked, first=first, count=PAGE, keys=0)
         return _Found(told, [row for one in told for row in one.answer["jobs"]])
-    if page > DEEPEST:
-        return _Found(fleet.ask("listing", **asked, first=0, count=0, keys=0), [])
-    told = fleet.ask("listing", **asked, first=0, count=0, keys=first + PAGE)
+    keys = first + PAGE if page <= DEEPEST else 0
+    told = fleet.ask("listing", **asked, first=0, count=PAGE if page == 1 else 0, keys=keys)
     order = [*merge(*(_numbered(place, one) for place, one in enumerate(told)))]
-    before = [0] * len(told)
-    for _, place, _ in order[:first]:
-        before[place] += 1
-    after = before.copy()
-    for _, place, _ in order[first : first + PAGE]:
-        after[place] += 1
+    if page == 1:
+        return _Found(
+            told, [told[place].answer["jobs"][number] for _, place, number in order[:PAGE]]
+        )
+    before, after = (Counter(place for _, place, _ in order[:end]) for end in (first, first + PAGE))
     wanted = {
         one.name: {**asked, "first": before[n], "count": after[n] - before[n], "keys": 0}
         for n, one in enumerate(told)
     }
-    rows = {one.name: one for one in fleet.ask_each("listing", wanted)}
+    rows = {one.name: one.answer["jobs"] for one in fleet.ask_each("listing", wanted)}
     shown = []
     for _, place, number in order[first : first + PAGE]:
-        one = rows.get(told[place].name)
-        if one is not None and number - before[place] < len(one.answer["jobs"]):
-            shown.append(one.answer["jobs"][number - before[place]])
+        there = rows.get(told[place].name, [])  # fewer than a moment ago, if jobs have left it
+        shown += there[number - before[place] :][:1]
     return _Found(told, shown)
 
 

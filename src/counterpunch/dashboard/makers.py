@@ -12,6 +12,8 @@ from contextvars import copy_context
 from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, TypeVar
 
+from ..core.values.blocking import running_loop
+
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
@@ -41,12 +43,10 @@ class Makers:
         Raises:
             Busy: If ``MOST`` are at it or wait.
         """
+        if running_loop() is None:
+            return fn()  # another kind of loop (trio): right here
         import asyncio
 
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            return fn()  # another kind of loop (trio): right here
         executor, room = self._begun(), self._room
         if not room.acquire(blocking=False):
             raise Busy

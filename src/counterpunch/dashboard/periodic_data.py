@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from ..core.port import current
 from ..core.values.plan import plan_of
@@ -47,12 +47,9 @@ def _row(entry: Entry, now: float) -> dict[str, Any]:
     }
 
 
-def _local(run: datetime, zone: str) -> str | None:
-    """As the clock shows it in the zone of the class."""
-    try:
-        return run.astimezone(ZoneInfo(zone)).isoformat(timespec="seconds")
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return None
+def _local(run: datetime, zone: str) -> str:
+    """As the clock shows it in the zone of the class; UTC there is without time zone data, too."""
+    return run.astimezone(UTC if zone == "UTC" else ZoneInfo(zone)).isoformat(timespec="seconds")
 
 
 def joined_periodic(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

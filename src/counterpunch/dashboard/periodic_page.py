@@ -35,21 +35,19 @@ def _schedule(frame: Frame, row: Row) -> Html:
 
 def _next(frame: Frame, row: Row) -> Html:
     """In words, by the clock of the class's zone, and by the browser's where scripts run."""
-    zone = row["timezone"] if row["local_runs"][0] else "UTC"
     return join(
         tag("b", "in " + duration(row["next_in"])),
-        tag("small.line", f"{_clock(row, 0)} {zone}"),
+        tag("small.line", f"{_clock(row['local_runs'][0])} {row['timezone']}"),
         tag("small.line", when(row["next_runs"][0])),
     )
 
 
-def _clock(row: Row, index: int) -> str:
-    local = row["local_runs"][index] or row["next_runs"][index]
-    return f"{local[:10]} {local[11:19].removesuffix(':00')}"
+def _clock(moment: str) -> str:
+    return f"{moment[:10]} {moment[11:19].removesuffix(':00')}"
 
 
 def _then(frame: Frame, row: Row) -> Html:
-    return items("plain", (_clock(row, n) for n in range(1, len(row["next_runs"]))))
+    return items("plain", map(_clock, row["local_runs"][1:]))
 
 
 def _runs_in(frame: Frame, row: Row) -> str:
