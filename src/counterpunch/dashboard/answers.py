@@ -21,6 +21,8 @@ __all__ = [
     "wants_json",
 ]  # fmt: skip
 
+#: Where a page's data has rows of a class each, or of a job.
+_ROWS = ("classes", "failed", "failures", "groups", "jobs", "periodic")
 LENGTH = 200  # characters of an id, a class or a page in an address
 
 
@@ -48,6 +50,10 @@ def page(
 ) -> Response:
     """The data of a page as it was asked for: as JSON, or rendered."""
     data = {"process": process(), **data, "scope": fleet.scope}
+    titles = fleet.titles
+    for row in (data, data.get("numbers"), *(row for name in _ROWS for row in data.get(name, ()))):
+        if isinstance(row, dict) and "class" in row:
+            row["job"] = titles.get(row["class"], row["job"])
     if asked.wants_json:
         return as_json(data)
     request, token, extra = asked.request, None, []

@@ -54,7 +54,6 @@ def one_class(name: str, arguments: bool) -> dict[str, Any] | None:
         "options": shown,
         "failed": listing("failed", query, arguments, 0, FAILED, FAILED),
         "failures": failures(arguments, query),
-        "names": [[long, cls.__qualname__]],
     }
 
 
@@ -67,7 +66,7 @@ def _set(name: str, value: object) -> bool:
 def joined_class(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The same of several processes; at least one."""
     rows = [[one["row"]] for one in found if one["row"] is not None]
-    joined = joined_classes(rows, [one["names"] for one in found])
+    joined = joined_classes(rows)
     failed = sorted(
         (row for one in found for row in one["failed"]["jobs"]),
         key=lambda row: float(row["finished_ago"] or 0.0),

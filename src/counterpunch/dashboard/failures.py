@@ -8,7 +8,7 @@ from typing import Any
 from ..core.port import current
 from .job_data import iso
 from .list_data import chosen
-from .names import known, pairs, shown
+from .names import known
 from .search import error_line, kind_of
 
 __all__ = ["failures", "joined_failures"]
@@ -52,26 +52,22 @@ def failures(arguments: bool, query: Mapping[str, str]) -> dict[str, Any]:
             }
             for (job, kind), (count, last, first) in most
         ],
-        "names": pairs(known()),
     }
 
 
 def joined_failures(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The same of several processes, the latest first."""
-    titles = shown(pair for one in found for pair in one["names"])
     groups: dict[tuple[str, str], dict[str, Any]] = {}
     for one in found:
         for row in one["groups"]:
             key = row["class"], row["kind"]
             known = groups.get(key)
             if known is None:
-                title = titles.get(row["class"], row["job"])
-                groups[key] = {**row, "job": title, "processes": 1}
+                groups[key] = {**row, "processes": 1}
                 continue
             later = row if row["last_ago"] < known["last_ago"] else known
             groups[key] = {
                 **later,
-                "job": known["job"],
                 "count": known["count"] + row["count"],
                 "first_at": min(known["first_at"], row["first_at"]),
                 "processes": known["processes"] + 1,
@@ -79,5 +75,4 @@ def joined_failures(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {
         "total": sum(one["total"] for one in found),
         "groups": sorted(groups.values(), key=lambda row: float(row["last_ago"])),
-        "classes": sorted([title, long] for long, title in titles.items()),
     }

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from . import local
+from .names import Pair, shown
 from .peers import PATIENCE, gather
 from .process import birth
 from .settings import Settings
@@ -39,7 +40,12 @@ class Told(NamedTuple):
     name: str  # of its socket: no other process has it
     process: Mapping[str, Any]
     badges: Mapping[str, int]
+    names: list[Pair]  # of the classes that it knows
     answer: Any
+
+
+def _said(name: str, told: Mapping[str, Any]) -> Told:
+    return Told(name, told["process"], told["badges"], told["names"], told["answer"])
 
 
 class Fleet:
@@ -149,7 +155,7 @@ class Fleet:
 
     def _self(self, word: str, arguments: Mapping[str, Any]) -> Told:
         told = local.told(self._ground, word, arguments)
-        return Told(self._own, told["process"], told["badges"], told["answer"])
+        return _said(self._own, told)
 
     def _gather(
         self,
@@ -169,8 +175,7 @@ class Fleet:
         told = []
         for address, answer in found.answers:
             if local.fits(answer, address.pid):
-                name = os.path.basename(address.path)
-                told.append(Told(name, answer["process"], answer["badges"], answer["answer"]))
+                told.append(_said(os.path.basename(address.path), answer))
             else:
                 why = "it runs another version, or its answer is none"
                 self.silent.append({"pid": address.pid, "reason": why})
@@ -179,6 +184,11 @@ class Fleet:
         gone = {one.pid for one in others} - known
         self.pids = [pid for pid in self.pids if pid not in gone]
         return told
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """What a page calls each class, by its long name."""
+        return shown(pair for one in self._told for pair in one.names)
 
     def is_own(self, one: Told) -> bool:
         """Whether this process has said it."""

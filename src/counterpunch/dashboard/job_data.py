@@ -14,7 +14,7 @@ from ..core.values.plan import plan_of
 from ..core.values.status import TERMINAL, Status
 from ..observe.dump import stacks
 from .full import Full
-from .names import known, pairs
+from .names import known
 from .plain import clip, plain, show
 from .process import process
 from .search import error_line
@@ -32,14 +32,12 @@ def job(id: str, arguments: bool) -> dict[str, Any] | None:
     call = runtime.whereabouts.find(id)
     if call is None:
         return None
-    classes = known()
-    shown = row(runtime, call, arguments, {cls: name for name, cls in classes.items()})
+    shown = row(runtime, call, arguments, {cls: name for name, cls in known().items()})
     hidden = shown["arguments"] is None
     policy = call.option("retry")
     return {
         **shown,
         "process": process(),
-        "names": pairs(classes),
         "full_arguments": shown_arguments(call, Full(), 200, ",\n") if arguments else None,
         "data": plain(call.data),
         "traceback": call.error,

@@ -16,7 +16,7 @@ from ..core.values.status import Status
 from ..observe.dump import stacks
 from ..observe.queries import stats
 from .job_data import row
-from .names import known, pairs
+from .names import known
 from .search import Search
 
 __all__ = ["LISTS", "SORTS", "badges", "chosen", "listing"]
@@ -131,8 +131,7 @@ def listing(
         # Sorted only as far as shown: of 100,000 nobody turns to the last page.
         calls = nsmallest(needed, calls, key=key)
     shown = calls[first : first + count]
-    classes = known()
-    names = {cls: long for long, cls in classes.items()}
+    names = {cls: long for long, cls in known().items()}
     rows = [row(runtime, call, arguments, names) for call in shown]
     if name == "running":
         frames = stacks()
@@ -144,7 +143,6 @@ def listing(
         "looked": looked,
         "keys": [key(c) for c in calls[:keys]] if key else _keys(name, calls[:keys]),
         "jobs": rows,
-        "names": pairs(classes),
     }
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from .fleet import Fleet, Told
 from .list_data import SORTS
-from .names import shown
 from .plain import clip
 from .search import FILTER
 
@@ -46,16 +45,13 @@ def page_of(fleet: Fleet, name: str, query: Mapping[str, str]) -> dict[str, Any]
         page = min(-(-found.total // PAGE), DEEPEST if len(found.told) > 1 else page)
         found = _found(fleet, asked, page)
     told = found.told
-    titles = shown(pair for one in told for pair in one.answer["names"])
-    for row in found.rows:
-        row["job"] = titles.get(row["class"], row["job"])
     looked = [one.answer["looked"] for one in told if one.answer["looked"] is not None]
     pages = max(1, -(-found.total // PAGE))
     return {
         "list": name,
         "filter": {field: clip(query.get(field, ""), 200) for field in FILTER},
         "sort": asked["query"].get("sort", ""),
-        "classes": sorted(([title, long] for long, title in titles.items())),
+        "classes": sorted(([title, long] for long, title in fleet.titles.items())),
         "total": found.total,
         "looked": sum(looked) if looked else None,
         "whole": sum(one.answer["whole"] for one in told),

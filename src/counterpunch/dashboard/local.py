@@ -19,6 +19,7 @@ from .class_data import one_class
 from .failures import failures
 from .job_data import job
 from .list_data import badges, listing
+from .names import known
 from .overview_data import overview
 from .periodic_data import periodic
 from .process import process
@@ -60,7 +61,13 @@ QUESTIONS: Mapping[str, Callable[..., Any]] = {
 def told(ground: Ground, word: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The answer, and who gives it."""
     answer = QUESTIONS[word](ground, **arguments)
-    return {"version": VERSION, "process": process(), "badges": badges(), "answer": answer}
+    return {
+        "version": VERSION,
+        "process": process(),
+        "badges": badges(),
+        "names": [[name, cls.__qualname__] for name, cls in known().items()],
+        "answer": answer,
+    }
 
 
 def answer_to(ground: Ground, question: bytes) -> bytes | None:
@@ -94,6 +101,7 @@ def fits(answer: Any, pid: int) -> bool:
             and process["pid"] == pid
             and all(type(process[name]) is kind for name, kind in _PROCESS.items())
             and all(type(number) is int for number in badges.values())
+            and all(type(long) is type(short) is str for long, short in answer["names"])
         )
     except (LookupError, TypeError, ValueError, AttributeError):
         return False

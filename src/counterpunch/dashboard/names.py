@@ -17,7 +17,7 @@ from ..define.job_class import Job
 from ..observe.queries import long_names
 from ..recurring.periodic import periodic
 
-__all__ = ["Pair", "class_of", "defined", "known", "pairs", "shown"]
+__all__ = ["Pair", "class_of", "defined", "known", "shown"]
 
 #: The long name of a class, and its short one.
 Pair = list[str]
@@ -66,11 +66,6 @@ def _below(cls: type) -> list[type]:
     for one in below:
         found += [one, *_below(one)]
     return found
-
-
-def pairs(classes: dict[str, Any]) -> list[Pair]:
-    """What is told of the names of classes, for ``shown``."""
-    return [[name, cls.__qualname__] for name, cls in classes.items()]
 
 
 def shown(told: Iterable[Pair]) -> dict[str, str]:

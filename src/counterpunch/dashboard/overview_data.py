@@ -15,7 +15,6 @@ from ..core.values.status import Status
 from ..observe import chart
 from ..observe.health import Health
 from ..observe.queries import long_names, total_of
-from .names import known, pairs, shown
 from .plain import clip
 
 __all__ = ["class_row", "delayed", "joined", "joined_classes", "overview", "percentiles", "times"]
@@ -45,7 +44,6 @@ def overview(health: Health) -> dict[str, Any]:
         "health": {"ok": health.ok, "reasons": [clip(text) for text in health.reasons]},
         "total": total,
         "classes": rows,
-        "names": pairs(known()),
     }
 
 
@@ -115,7 +113,7 @@ def joined(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     ]
     total = _added([one["total"] for one in found])
     total["failed_recently"] = sum(one["total"]["failed_recently"] for one in found)
-    rows = joined_classes([one["classes"] for one in found], [one["names"] for one in found])
+    rows = joined_classes([one["classes"] for one in found])
     both = [[row[name] for row in rows] for name in ("chart", "day")]
     return {
         "health": {"ok": all(one["health"]["ok"] for one in found), "reasons": reasons},
@@ -129,25 +127,24 @@ def joined(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def joined_classes(
-    found: Sequence[Sequence[Mapping[str, Any]]], names: Sequence[list[list[str]]]
+    found: Sequence[Sequence[Mapping[str, Any]]],
 ) -> list[dict[str, Any]]:
     """A row for each class, by name; what stands for several processes is added up."""
     same: dict[str, list[Mapping[str, Any]]] = {}
     for rows in found:
         for row in rows:
             same.setdefault(row["class"], []).append(row)
-    titles = shown(pair for told in names for pair in told)
-    joined = [_class(titles.get(name, name), rows) for name, rows in same.items()]
-    return sorted(joined, key=lambda row: str(row["job"]))
+    joined = map(_class, same.values())
+    return sorted(joined, key=lambda row: (str(row["job"]), str(row["class"])))
 
 
-def _class(title: str, rows: list[Mapping[str, Any]]) -> dict[str, Any]:
+def _class(rows: list[Mapping[str, Any]]) -> dict[str, Any]:
     first, recents = rows[0], [row["recent"] for row in rows]
     waits, runs = (_sum([times(one[name]) for one in recents]) for name in ("waits", "runs"))
     paused = sum(row["paused"] for row in rows)
     return {
         "class": first["class"],
-        "job": title,
+        "job": first["job"],
         "processes": len(rows),
         "paused": paused == len(rows),
         "paused_in": paused,

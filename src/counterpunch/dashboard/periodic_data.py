@@ -12,7 +12,7 @@ from ..core.values.plan import plan_of
 from ..recurring.periodic import Entry
 from ..recurring.periodic import periodic as armed_entries
 from .job_data import iso
-from .names import known, pairs, shown
+from .names import known
 from .plain import clip
 
 __all__ = ["joined_periodic", "periodic"]
@@ -20,14 +20,13 @@ __all__ = ["joined_periodic", "periodic"]
 
 def periodic() -> dict[str, Any]:
     """What comes again in this process."""
-    classes = known()
-    names = {cls: name for name, cls in classes.items()}
+    names = {cls: name for name, cls in known().items()}
     now = current().clock.time()
     rows = [
         {"class": names.get(e.job, plan_of(e.job).name), "job": e.job.__qualname__, **_row(e, now)}
         for e in armed_entries()
     ]
-    return {"periodic": rows, "names": pairs(classes)}
+    return {"periodic": rows}
 
 
 def _row(entry: Entry, now: float) -> dict[str, Any]:
@@ -54,19 +53,17 @@ def _local(run: datetime, zone: str) -> str:
 
 def joined_periodic(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The same of several processes, a row for each class, the next to run first."""
-    titles = shown(pair for one in found for pair in one["names"])
     same: dict[str, list[Mapping[str, Any]]] = {}
     for one in found:
         for row in one["periodic"]:
             same.setdefault(row["class"], []).append(row)
     joined = []
-    for name, rows in same.items():
+    for rows in same.values():
         paused = sum(row["paused"] for row in rows)
         ran = [row for row in rows if row["latest"]]
         joined.append(
             {
                 **min(rows, key=lambda row: float(row["next_in"])),
-                "job": titles.get(name, rows[0]["job"]),
                 "processes": len(rows),
                 "paused": paused == len(rows),
                 "paused_in": paused,

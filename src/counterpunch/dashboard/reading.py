@@ -23,7 +23,6 @@ from .list_data import LISTS
 from .list_page import list_page
 from .lists import filter_of, page_of
 from .message import Response
-from .names import shown
 from .overview_data import joined
 from .overview_page import overview_page
 from .periodic_data import joined_periodic
@@ -91,9 +90,7 @@ def _job(asked: Asked, fleet: Fleet) -> Response:
     found = fleet.find("job", alone=asked.wants_json, id=asked.parts[1][:LENGTH])
     if found is None:
         return failure(asked.request, 404, NO_JOB)
-    data = dict(found.answer)
-    data["job"] = shown(data.pop("names")).get(data["class"], data["job"])
-    return page(asked, fleet, data, job_page)
+    return page(asked, fleet, found.answer, job_page)
 
 
 def find(asked: Asked) -> Response:
