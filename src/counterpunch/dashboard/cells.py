@@ -13,7 +13,7 @@ from .tables import Row
 __all__ = [
     "arguments", "attempt", "breaking", "buttons", "class_link", "code", "count", "details",
     "empty", "ended", "error", "facts", "identity", "items", "job_link", "paused", "pausing",
-    "progress", "small", "state", "text_block",
+    "progress", "small", "state", "text_block", "tiles",
 ]  # fmt: skip
 
 
@@ -40,6 +40,16 @@ def items(kind: str | None, lines: Iterable[object]) -> Html:
 
 def count(number: int, kind: str | None = None) -> Html:
     return tag("span", f"{number:,}", class_=kind if number else "zero")
+
+
+def tiles(rows: Iterable[tuple[str, object, str]]) -> Html:
+    """Large figures, each with its name and what more there is to say; failed ones are red."""
+    shown = []
+    for name, figure, more in rows:
+        kind = "bad" if name == "Failed" and figure != "0" else None
+        figures = tag("dd", tag("b", figure), " ", tag("span", more))
+        shown.append(tag("div", tag("dt", name), figures, class_=kind))
+    return tag("dl.tiles", shown)
 
 
 def facts(rows: Iterable[tuple[str, object]]) -> Html:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-from .cells import arguments, code, ended, error, facts, identity, paused, pausing
+from .cells import arguments, code, ended, error, facts, identity, paused, pausing, tiles
 from .chart import histogram, large
 from .failures_page import KINDS
 from .frame import Frame, document
@@ -65,25 +65,21 @@ def _tiles(frame: Frame, row: Row) -> Html:
     status, recent = row["status"], row["recent"]
     query = urlencode({"job": row["class"]})
     wait, run = recent["wait_seconds"], recent["run_seconds"]
-    tiles = [
+    rows: list[tuple[str, object, str]] = []
+    for name, path, number, more in (
         ("Waiting", "waiting", status["queued"], f"oldest {duration(row['oldest_wait'])}"),
         ("Running", "running", status["running"], f"of {row['size']} workers"),
         ("Scheduled", "scheduled", delayed(status), f"{status['retrying']:,} to be retried"),
         ("Succeeded", "finished", status["succeeded"], f"{row['per_minute']:,} per minute"),
         ("Failed", "failed", status["failed"] + status["lost"],
          f"{recent['failed']:,} in 10 min, {recent['retries']:,} retried"),
-    ]  # fmt: skip
-    shown = []
-    for name, path, number, more in tiles:
-        link = frame.link(f"/{path}?{query}", f"{number:,}")
-        kind = "bad" if name == "Failed" and number else None
-        figures = tag("dd", tag("b", link), " ", tag("span", more))
-        shown.append(tag("div", tag("dt", name), figures, class_=kind))
+    ):  # fmt: skip
+        figure = f"{number:,}"
+        rows.append((name, frame.link(f"/{path}?{query}", figure) if number else figure, more))
     for name, times in (("Wait, 10 min", wait), ("Run, 10 min", run)):
         p95 = f"one of twenty over {duration(times['p95'])}" if times["p50"] is not None else ""
-        figures = tag("dd", tag("b", duration(times["p50"])), " ", tag("span", p95))
-        shown.append(tag("div", tag("dt", name), figures))
-    return tag("dl.tiles", shown)
+        rows.append((name, duration(times["p50"]), p95))
+    return tiles(rows)
 
 
 def _options(data: Mapping[str, Any]) -> list[Html]:

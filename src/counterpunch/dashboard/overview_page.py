@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-from .cells import class_link, empty, items, paused, pausing, small
+from .cells import class_link, empty, items, paused, pausing, small, tiles
 from .chart import chart, depth_chart, large
 from .frame import Frame, document
 from .markup import NONE, Html, duration, join, tag
@@ -42,19 +42,15 @@ def overview_page(frame: Frame, data: Mapping[str, Any]) -> str:
 def _tiles(total: Mapping[str, Any]) -> Html:
     status, failed = total["status"], total["failed_recently"]
     lost = status["failed"] + status["lost"]
-    tiles = [
-        ("Waiting", status["queued"], f"oldest {duration(total['oldest_wait'])}"),
-        ("Running", status["running"], f"of {total['workers']['total']} workers"),
-        ("Scheduled", delayed(status), f"{status['retrying']:,} to be retried"),
-        ("Done per minute", total["per_minute"], f"{status['succeeded']:,} succeeded"),
-        ("Failed", failed, f"in 10 min, {lost:,} in all"),
-    ]
-    shown = []
-    for name, number, more in tiles:
-        figures = tag("dd", tag("b", f"{number:,}"), " ", tag("span", more))
-        kind = "bad" if name == "Failed" and failed else None
-        shown.append(tag("div", tag("dt", name), figures, class_=kind))
-    return tag("dl.tiles", shown)
+    return tiles(
+        [
+            ("Waiting", f"{status['queued']:,}", f"oldest {duration(total['oldest_wait'])}"),
+            ("Running", f"{status['running']:,}", f"of {total['workers']['total']} workers"),
+            ("Scheduled", f"{delayed(status):,}", f"{status['retrying']:,} to be retried"),
+            ("Done per minute", f"{total['per_minute']:,}", f"{status['succeeded']:,} succeeded"),
+            ("Failed", f"{failed:,}", f"in 10 min, {lost:,} in all"),
+        ]
+    )
 
 
 def _legend() -> Html:

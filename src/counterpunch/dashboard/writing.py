@@ -11,7 +11,7 @@ from ..core.values.errors import shorten
 from ..core.values.hooks import report
 from . import security
 from .answers import Asked, as_json, failure, fleet_of, redirect
-from .fleet import ACTING, Fleet
+from .fleet import ACTING, Fleet, Told
 from .lists import filter_of
 from .message import Response
 from .notes import NOTE, noted
@@ -32,8 +32,7 @@ def on_job(asked: Asked, own: Own) -> Response:
     found = fleet.find("on_job", patience=ACTING, id=id[:200], action=action)
     outcome = None if found is None else found.answer
     if outcome is None:
-        silent = _silent(fleet)
-        return failure(asked.request, 404, f"{NO_JOB} {silent}" if silent else NO_JOB)
+        return failure(asked.request, 404, f"{NO_JOB} {_silent(fleet)}".strip())
     if "refused" in outcome:
         _log(asked, id, "refused")
         again = outcome.get("again")
@@ -50,8 +49,7 @@ def on_class(asked: Asked, own: Own) -> Response:
         return _run(asked, own, name)
     fleet = fleet_of(asked)
     told = fleet.ask("on_class", patience=ACTING, name=name[:200], action=action)
-    outcomes = [one.answer for one in told if one.answer is not None]
-    return _of_all(asked, own, fleet, outcomes, len(told), _NO_CLASS, name)
+    return _of_all(asked, own, fleet, told, name)
 
 
 def _run(asked: Asked, own: Own, name: str) -> Response:
@@ -70,34 +68,23 @@ def on_process(asked: Asked, own: Own) -> Response:
     """In the one that the button stands by, or in all."""
     fleet = fleet_of(asked)
     told = fleet.ask("on_process", patience=ACTING, action=asked.parts[1])
-    outcomes = [one.answer for one in told]
-    subject = fleet.chosen or "all"
-    return _of_all(asked, own, fleet, outcomes, len(told), "There is no such process.", subject)
+    return _of_all(asked, own, fleet, told, fleet.chosen or "all")
 
 
-def _of_all(
-    asked: Asked,
-    own: Own,
-    fleet: Fleet,
-    outcomes: list[Any],
-    asked_of: int,
-    nobody: str,
-    subject: str,
-) -> Response:
+def _of_all(asked: Asked, own: Own, fleet: Fleet, told: list[Told], subject: str) -> Response:
     """Done in some of them at least, or refused by all of them, for one reason or another."""
+    outcomes = [one.answer for one in told if one.answer is not None]
     done = [outcome["done"] for outcome in outcomes if "done" in outcome]
-    silent = _silent(fleet)
     if not done:
-        refused = [str(outcome["refused"]) for outcome in outcomes if "refused" in outcome]
-        status = 409 if refused else 404
-        if refused:
+        text = str(outcomes[0]["refused"]) if outcomes else _NO_CLASS
+        if outcomes:
             _log(asked, subject, "refused")
-        return failure(asked.request, status, " ".join([*(refused[:1] or [nobody]), silent]))
-    note = {"note": done[0]}
-    where = ""
+        return failure(asked.request, 409 if outcomes else 404, f"{text} {_silent(fleet)}".strip())
+    note, where = {"note": done[0]}, ""
     if fleet.together:
-        note["in"] = f"{len(done)}.{asked_of + len(fleet.silent)}"
-        where = f" in {len(done)} of {asked_of + len(fleet.silent)} processes"
+        places = len(told) + len(fleet.silent)
+        note["in"] = f"{len(done)}.{places}"
+        where = f" in {len(done)} of {places} processes"
     _log(asked, subject, done[0] + where)
     return _done(asked, own, note)
 
@@ -134,9 +121,8 @@ def _log(asked: Asked, subject: str, outcome: str) -> None:
 
 
 def _silent(fleet: Fleet) -> str:
-    if not fleet.silent:
-        return ""
-    return "Not asked: " + "; ".join(f"pid {one['pid']}, {one['reason']}" for one in fleet.silent)
+    silent = "; ".join(f"pid {one['pid']}, {one['reason']}" for one in fleet.silent)
+    return silent and f"Not asked: {silent}"
 
 
 def _done(asked: Asked, own: Own, note: Mapping[str, str], **more: Any) -> Response:
