@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -37,7 +38,8 @@ class _Sigterm:
     def __init__(self) -> None:
         self.installed = False
         self.previous: Any = None
-        self.seen: float | None = None
+        #: When, and in which process: a forked child has its own end.
+        self.seen: tuple[int, float] | None = None
 
     def install(self) -> None:
         if self.installed:
@@ -64,9 +66,11 @@ class _Sigterm:
             self.previous(number, frame)
             return
         now = monotonic()
+        if self.seen is not None and self.seen[0] != os.getpid():
+            self.seen = None
         if self.under_way(now):
             return
-        first, self.seen = self.seen is None, now
+        first, self.seen = self.seen is None, (os.getpid(), now)
         loop = _running_loop() if first else None
         if loop is None:
             raise SystemExit(128 + number)
@@ -85,8 +89,8 @@ class _Sigterm:
             return True
         if self.seen is None:
             return False
-        began, ended = installed.drain
-        latest = max(self.seen, ended) if began >= self.seen else self.seen
+        (began, ended), (_, seen) = installed.drain, self.seen
+        latest = max(seen, ended) if began >= seen else seen
         return now - latest < REPEAT_SECONDS
 
 

@@ -7,7 +7,7 @@ import os
 from ..values.current import current as current_call
 from ..values.hooks import process
 from ..values.stage import STOPPED
-from .installed import installed
+from .installed import NEVER, installed
 from .runtime import Runtime
 
 __all__ = ["accepting", "after_fork", "current"]
@@ -50,9 +50,10 @@ def _replace(old: Runtime | None) -> Runtime:
 
 
 def after_fork() -> None:
-    """In a forked child: forget the parent's jobs, threads and counters."""
+    """In a forked child: forget the parent's jobs, threads and counters, and that it ends."""
     old: Runtime | None = installed.runtime
     installed.runtime, installed.heirs = None, {}
+    installed.ending, installed.drain = False, NEVER
     if old is not None:
         old.registry.close_gates()
         if old.clockwork is not None:

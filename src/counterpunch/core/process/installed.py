@@ -18,7 +18,10 @@ from ..workers.crew import Watch
 from ..workers.registry import Registry
 from ..workers.stacks import Stacks
 
-__all__ = ["Serving", "again", "installed", "open_gate"]
+__all__ = ["NEVER", "Serving", "again", "installed", "open_gate"]
+
+#: When a drain began and ended that there has not been.
+NEVER = (-inf, -inf)
 
 
 class Nobody:
@@ -52,7 +55,7 @@ class _Installed:
         #: The interpreter has begun to end: what is stopped stays stopped.
         self.ending = False
         #: When the last drain began and ended (monotonic); of one that goes on, its deadline.
-        self.drain = (-inf, -inf)
+        self.drain = NEVER
 
     def all(self) -> list[Any]:
         """Every runtime there is."""
