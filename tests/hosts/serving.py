@@ -208,5 +208,9 @@ class Server:
     def end(self, limit: float = LONG) -> int:
         """Wait until no process of it is left; the exit status of the first one."""
         assert self._closed.wait(limit), f"still there after {limit:g} s:\n{self.output}"
+        return self.wait(limit)
+
+    def wait(self, limit: float = LONG) -> int:
+        """Wait for the first process alone; its exit status."""
         self.status = self._process.wait(limit)
         return self.status

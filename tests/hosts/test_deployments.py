@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -60,6 +62,27 @@ def test_process_1_without_a_handler_is_deaf_and_says_so(ledger: Ledger) -> None
         eventually(lambda: len(ledger.of("ran")) == 6, "the short jobs")
         assert server.get("/")["pid"] == 1
         assert "knows nothing of SIGTERM" in server.output
+
+
+@pytest.mark.parametrize(
+    "name", ["gunicorn-sync-2", "uvicorn-workers", "hypercorn-2-signals", "granian-asgi"]
+)
+def test_the_main_process_alone_and_then_the_rest_is_killed(name: str, ledger: Ledger) -> None:
+    """systemd with ``Type=notify`` and ``KillMode=mixed``: TERM to the main process, and SIGKILL to
+    what is left once that has gone."""
+    notified = str(ledger.path.parent / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(notified)
+        with start(name, ledger, NOTIFY_SOCKET=notified) as server:
+            ids = load(server, "mixed", HOSTS[name].processes)
+            server.send(TERM)
+            server.wait()
+            with suppress(ProcessLookupError):
+                server.send(signal.SIGKILL, group=True)
+            server.end()
+            assert sorted(ledger.of("ran") + ledger.of("lost")) == sorted(ids), server.output
+        if name.startswith("gunicorn"):
+            assert manager.recv(100).startswith(b"READY=1")
 
 
 @pytest.mark.parametrize("name", ["gunicorn-sync", "gunicorn-gthread", "uvicorn", "granian-asgi"])
