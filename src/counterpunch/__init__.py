@@ -37,7 +37,7 @@ from .define.job_function import job
 from .integrations import unsaved as _unsaved  # noqa: F401  (gives its hints)
 from .observe import watchdog as _watchdog  # noqa: F401  (looks after the queues)
 from .observe.queries import find, jobs, stats
-from .recurring.periodic import periodic
+from .recurring import arming as _arming  # noqa: F401  (start() arms what comes again)
 
 if TYPE_CHECKING:
     from . import dashboard as dashboard
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from .observe.health import Health, health
     from .observe.log_filter import JobLogFilter
     from .observe.metrics import metrics
+    from .recurring.periodic import periodic
 
 __version__ = "0.1.0"
 
@@ -70,6 +71,7 @@ _ON_REQUEST = {
     "dump": "observe.dump",
     "health": "observe.health",
     "metrics": "observe.metrics",
+    "periodic": "recurring.periodic",
     "testing": "testing",
 }
 

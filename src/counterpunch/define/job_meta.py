@@ -47,7 +47,7 @@ class JobMeta(_Meta):
             _redefine(cls)  # what ``__init_subclass__`` has used was not all of it yet
         else:
             _prepare(cls)
-        if bases:
+        if any(isinstance(base, JobMeta) for base in bases):  # not Job itself
             check_names(cls)
             from .lookalikes import warn_of_lookalikes
 

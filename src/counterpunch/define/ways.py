@@ -11,7 +11,7 @@ What already has its arguments does not go through it: ``handle.retry()``, the c
 a job that an engine hands to a worker.
 """
 
-from __future__ import annotations
+# No "from __future__ import annotations" here: see ``values.counts``.
 
 from contextvars import ContextVar
 from typing import Any, NamedTuple

@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from ..core.port import Runtime, accepting, current, entries, on_start
+from ..core.port import Runtime, accepting, current, entries
 from ..core.values.clock import moment
 from ..core.values.errors import CounterpunchError
 from ..core.values.handle import Handle
@@ -85,6 +85,3 @@ def run_now(job: Any) -> Handle[Any]:
     if (call := clocks.enqueue(job)) is None:
         raise CounterpunchError(f"perform_async of {job.__qualname__} has left this run out")
     return call
-
-
-on_start.append(arm)

@@ -5,7 +5,7 @@ what is no plain function; it is long to import, and most are. Proxies, as wrapt
 that they are of the class of what they are around, hence ``type(...) is``.
 """
 
-from __future__ import annotations
+# No "from __future__ import annotations" here: see ``counts``.
 
 from collections.abc import Callable, Iterator
 from functools import partial

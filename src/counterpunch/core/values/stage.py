@@ -1,6 +1,6 @@
 """Which part of its life a process is in: the one place that says so, and may change it."""
 
-from __future__ import annotations
+# No "from __future__ import annotations" here: see ``counts``.
 
 from collections import deque
 from collections.abc import Mapping

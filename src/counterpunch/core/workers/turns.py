@@ -1,6 +1,6 @@
 """Whose turn it is after an attempt: the job's hooks, then the ``on_error`` handlers."""
 
-from __future__ import annotations
+# No "from __future__ import annotations" here: see ``values.counts``.
 
 import contextlib
 import logging
