@@ -90,7 +90,10 @@ HIDDEN = {
     "descriptor": Late(),
     "bound method": Own().send,
     "partialmethod": functools.partialmethod(lambda self, kind, to: send(kind, to), "mail"),
+    "singledispatchmethod": functools.singledispatchmethod(lambda self, to: send("single", to)),
 }
+if sys.version_info < (3, 14):  # from then on it is a method
+    HIDDEN["partial in the class"] = functools.partial(send, "mail")
 
 
 @pytest.mark.parametrize("shape", HIDDEN)
@@ -410,6 +413,7 @@ def test_an_object_put_in_front_is_seen() -> None:
         (Sender(), (), "missing 1 required positional argument: 'to'"),
         (Own().send, ("a", "b"), "takes 1 positional argument but 2 were given"),
         (functools.lru_cache(of_session), (1,), "positional argument: 'user_id'"),
+        (functools.singledispatchmethod(of_session), (1,), "positional argument: 'user_id'"),
     ],
 )
 def test_what_does_not_fit_is_refused(perform: Any, args: tuple[Any, ...], complaint: str) -> None:

@@ -416,6 +416,32 @@ def test_dataclasses_are_jobs() -> None:
     assert [cls.stats().accepted for cls in made] == [1, 1, 1, 1]
 
 
+def test_an_option_that_became_a_slot_is_refused_by_name() -> None:
+    """Its value is in each instance then, and none is asked."""
+    with pytest.raises(InvalidOption, match=r"Slotted: workers=.* write it without an annotation"):
+
+        @dataclasses.dataclass(slots=True)
+        class Slotted(Job):
+            workers: int = 3
+
+            def perform(self) -> None: ...
+
+
+def test_a_metaclass_with_an_answer_to_every_name() -> None:
+    """What it makes up is neither a hook nor an option."""
+
+    class Answers(type(Job)):  # type: ignore[misc]
+        def __getattr__(cls, name: str) -> str:
+            return name
+
+    class Answering(Job, metaclass=Answers):
+        def perform(self, number: int) -> int:
+            return number
+
+    assert Answering.perform_async(7).result(LONG) == 7
+    assert Answering.options["workers"] == 2
+
+
 def test_attrs_classes_are_jobs() -> None:
     attrs = pytest.importorskip("attrs")
     for decorate in (attrs.define, attrs.frozen, attrs.define(slots=False)):

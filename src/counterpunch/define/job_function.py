@@ -141,7 +141,7 @@ def job(function: Any = None, /, **options: Any) -> Any:
         check_function(function)
         namespace = {
             "perform": staticmethod(function),
-            "__module__": function.__module__,
+            "__module__": function.__module__ or "builtins",  # a method of an object in C
             "__qualname__": function.__qualname__,
             "__doc__": function.__doc__,
             **options,

@@ -6,6 +6,7 @@ One table, ``CHECKS``: an option exists if it has a line there. ``resolve`` read
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MemberDescriptorType
 from typing import Any
 
 from ..core.values.backend import HERE, check_backend
@@ -108,9 +109,16 @@ def resolve(cls: type, owner: str) -> Options:
         InvalidOption: For a value that is not allowed, or for two that exclude each other.
     """
     written = set().union(*(base.__dict__ for base in cls.__mro__))
-    values = {
-        name: CHECKS[name](owner, name, getattr(cls, name)) for name in DEFAULTS if name in written
-    }
+    values = {}
+    for name in DEFAULTS:
+        if name in written:
+            value = getattr(cls, name)
+            if type(value) is MemberDescriptorType:
+                allowed = (
+                    "the class's own, not a slot of its instances: write it without an annotation"
+                )
+                raise InvalidOption(owner, name, value, allowed)
+            values[name] = CHECKS[name](owner, name, value)
     options = Options(**{**_CHECKED_DEFAULTS, **values})
     if options.unique is not None and options.identity is None:
         allowed = "None, unless the class has an identity to compare by"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import singledispatchmethod
 from types import FunctionType
 from typing import Any
 
@@ -18,6 +19,7 @@ from .shapes import (
     check_instances,
     check_perform,
     check_redact,
+    written_in,
 )
 
 __all__ = ["plan_for", "signature_check"]
@@ -33,7 +35,7 @@ def plan_for(job: type) -> Plan:
     plan.name = f"{job.__module__}.{job.__qualname__}"
     plan.options = resolve(job, job.__qualname__)
     for hook in HOOKS:
-        method = getattr(job, hook, None)
+        method = None if written_in(job, hook) is None else getattr(job, hook)
         if method is not None and not callable(method):
             raise InvalidOption(job.__qualname__, hook, method, "a method: it is a hook")
         setattr(plan, hook, method is not None)
@@ -88,6 +90,8 @@ def _perform_of(job: type) -> tuple[Any, bool]:
     if not raws:
         return None, False
     raw = raws[0]
+    if isinstance(raw, singledispatchmethod):
+        raw = raw.func  # its others take the same, but for the class of the first argument
     if isinstance(raw, (staticmethod, classmethod)):
         return raw.__func__, isinstance(raw, classmethod)
     if callable(raw):

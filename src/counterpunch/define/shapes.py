@@ -18,7 +18,7 @@ from ..core.values.plan import POSITIONAL_REST
 
 __all__ = [
     "HOOKS", "check_function", "check_hooks", "check_identity", "check_instances", "check_names",
-    "check_perform", "check_redact", "check_redacted",
+    "check_perform", "check_redact", "check_redacted", "written_in",
 ]  # fmt: skip
 
 #: The optional methods of a job class that the runtime calls, in the order of one attempt.
@@ -73,10 +73,12 @@ def check_hooks(job: type, perform: Any) -> None:
     """A hook that nobody awaits, or that cannot be called as it will be, would fail each time."""
     awaited = any(map(awaits, layers(perform)))
     for hook in HOOKS:
-        method = getattr(job, hook, None)
+        raw = written_in(job, hook)
+        if raw is None:
+            continue
+        method = getattr(job, hook)
         if generates(method) or (awaits(method) and not (awaited and hook != "on_enqueue")):
             raise InvalidOption(job.__qualname__, hook, method, "a def: nobody awaits it here")
-        raw = _raw(job, hook)
         told = _TOLD.get(hook)
         if type(raw) is FunctionType and not receives(raw, 2 if told else 1):
             allowed = f"{hook}(self, {told})" if told else f"{hook}(self)"
@@ -86,7 +88,7 @@ def check_hooks(job: type, perform: Any) -> None:
 def check_instances(job: type) -> None:
     """A fresh instance is made for each attempt, without arguments."""
     for name in ("__init__", "__new__"):
-        raw = _raw(job, name)
+        raw = written_in(job, name)
         function = raw.__func__ if isinstance(raw, staticmethod) else raw
         if type(function) is FunctionType and not receives(function, 1):
             allowed = (
@@ -115,8 +117,9 @@ def check_names(job: type) -> None:
             raise InvalidOption(job.__qualname__, name, raw, allowed)
 
 
-def _raw(job: type, name: str) -> Any:
-    """What stands in a class by a name, as it is written; None if nothing does."""
+def written_in(job: type, name: str) -> Any:
+    """What stands in a class by a name, as it is written; None if nothing does: its metaclass may
+    have an answer to every name."""
     return next((vars(base)[name] for base in job.__mro__ if name in vars(base)), None)
 
 
@@ -172,7 +175,7 @@ class _Shape:
 def check_identity(job: type, check: Any) -> None:
     """It is called on the class with the job's own arguments: one that wants ``self`` too, or
     that no call of perform fits, would fail each enqueue. In doubt it is accepted."""
-    raw = _raw(job, "identity")
+    raw = written_in(job, "identity")
     identity = raw.__func__ if isinstance(raw, staticmethod) else raw
     if type(identity) is not FunctionType:
         return  # a classmethod, a partial, a callable object: the first enqueue will tell

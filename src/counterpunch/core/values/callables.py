@@ -7,6 +7,7 @@ that they are of the class of what they are around, hence ``type(...) is``.
 
 # No "from __future__ import annotations" here: see ``counts``.
 
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from types import CodeType, FunctionType, MethodType
@@ -97,6 +98,8 @@ def is_bound(raw: Any) -> bool:
     """True if what stands so in a class gets the instance, or the class, as its first argument."""
     if type(raw) is FunctionType or isinstance(raw, classmethod):
         return True
+    if isinstance(raw, partial) and sys.version_info < (3, 14):
+        return False  # 3.13 has given it a __get__ that only warns
     return hasattr(type(raw), "__get__") and not isinstance(raw, (staticmethod, MethodType))
 
 
