@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -75,6 +76,41 @@ class UnclassedGroup(ExceptionGroup):
     __class__ = Unclassed.__class__  # type: ignore[assignment]
 
 
+class Hiding(ExceptionGroup):
+    """Has an answer of its own, and none, to what is in it."""
+
+    @property
+    def exceptions(self) -> Any:
+        raise RuntimeError("not told")
+
+    message = exceptions  # type: ignore[assignment]
+
+
+class Unequal(type):
+    """Its classes cannot be hashed; they do not tell their names."""
+
+    def __eq__(cls, other: object) -> bool:
+        return NotImplemented
+
+    @property
+    def __name__(cls) -> str:
+        raise RuntimeError("not told")
+
+
+class Unhashed(Exception, metaclass=Unequal):
+    """As such a class has it."""
+
+
+class Value(metaclass=Unequal):
+    """The same, and no exception."""
+
+
+def oddly_noted(notes: object) -> BaseException:
+    exc = Boom()
+    exc.__dict__["__notes__"] = notes
+    return exc
+
+
 def chained(exc: BaseException, link: str) -> BaseException:
     """One that has ``exc`` behind it."""
     try:
@@ -97,6 +133,9 @@ ODD: dict[str, Callable[[], BaseException]] = {
     "an unclassed cause": lambda: chained(Unclassed("expired"), "cause"),
     "as a cause": lambda: chained(Frozen("expired"), "cause"),
     "as a context": lambda: chained(Refusing(1, two=2), "context"),
+    "a group that hides": lambda: Hiding("both", [Boom(), Frozen("expired")]),
+    "unhashed": lambda: Unhashed("expired"),
+    "notes that are none": lambda: oddly_noted(7),
     "in a group": lambda: ExceptionGroup("both", [Frozen("expired"), Refusing(1, two=2)]),
 }
 
@@ -246,7 +285,7 @@ def test_one_that_is_discarded_by_its_type(make: Callable[[], BaseException]) ->
 
     handle = Dropped.perform_async()
     assert isinstance(handle.exception(LONG), counterpunch.Discarded)
-    assert type(make()).__name__ in (handle.error or "")
+    assert vars(type)["__name__"].__get__(type(make())) in (handle.error or "")
 
 
 def test_a_refusal_at_the_enqueue_that_cannot_be_shown_is_one() -> None:
@@ -283,6 +322,37 @@ def test_one_that_cannot_be_copied_is_kept_without_frames() -> None:
     assert kept is handle.exception()
     assert isinstance(kept, Kept)
     assert kept.__traceback__ is None
+
+
+def test_groups_in_groups_without_end() -> None:
+    """More of them than there may be calls within calls."""
+
+    def perform(self: Any) -> None:
+        exc: Exception = Boom()
+        for _ in range(sys.getrecursionlimit() + 100):
+            exc = ExceptionGroup("one", [exc])
+        raise exc
+
+    job: Any = type("Deep", (Job,), {"perform": perform})
+    assert type(job.perform_async().exception(LONG)) is ExceptionGroup
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_values_of_a_class_that_cannot_be_hashed(is_async: bool) -> None:
+    """As argument and result; and nobody else's job hears of it."""
+
+    async def perform_async(self: Any, value: Any) -> Any:
+        return value
+
+    body = {"perform": perform_async if is_async else lambda self, value: value, "workers": 1}
+    job: Any = type("Echo", (Job,), body)
+    value = Value()
+    for given in (value, [value], {"key": value}, Value):
+        handle = job.perform_async(given)
+        assert handle.result(LONG) is given
+        assert job.perform_now(given) is given
+    assert job.perform_now(7) == 7  # what ended before is weighed then
+    assert job.stats().workers.total == 1
 
 
 def test_a_note_is_added_to_ones_own_copy() -> None:

@@ -43,7 +43,7 @@ def plain(value: object, depth: int = DEPTH) -> Any:
         return value if abs(value) < 2**53 else show(value)  # type: ignore[arg-type]
     if kind is float:
         return value if math.isfinite(value) else show(value)  # type: ignore[arg-type]
-    if kind in (list, tuple) and depth:
+    if (kind is list or kind is tuple) and depth:
         items = [plain(item, depth - 1) for item in value[:ITEMS]]  # type: ignore[index]
         return items if len(value) <= ITEMS else [*items, "…"]  # type: ignore[arg-type]
     if kind is dict and depth:

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import NotKept
 from .handle import Call, Handle
+from .matching import is_a
 from .more import More
 from .record import Record
 from .status import FAILED
-from .weight import LIGHT, PLAIN, weigh, weigh_arguments
+from .twin import FRAMES
+from .weight import LIGHT, is_plain, weigh, weigh_arguments
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -139,7 +141,7 @@ def describe(call: Call) -> Described:
             args += (Sketch(f"… and {len(call.args) - NAMED:,} more"),)
     given = weigh(outcome)
     # An exception on its way to a caller of perform_now has frames that must not be kept.
-    if given > LIGHT or (issubclass(type(outcome), BaseException) and outcome.__traceback__):
+    if given > LIGHT or (is_a(outcome, BaseException) and FRAMES.__get__(outcome)):
         twin.gone["result"] = given
         outcome = _sketched(outcome, keep=False)
     for name, shown in (("args", args), ("named", named), ("outcome", outcome)):
@@ -183,14 +185,14 @@ def _shortened(text: str | None) -> str | None:
 def _sketched(value: Any, keep: bool = True) -> Any:
     """What stands for a value: itself, if it is plain and small."""
     kind, weight = type(value), weigh(value)
-    if kind in PLAIN and weight <= SMALL and keep:
+    if weight <= SMALL and keep and is_plain(value):
         return value
     if kind is str:
         return Sketch(f"{value[:BEGINNING]!r}… ({len(value):,} characters)")
     if kind is bytes or kind is bytearray:
         return Sketch(f"{value[:BEGINNING]!r}… ({len(value):,} bytes)")
     name = type.__getattribute__(kind, "__name__")
-    if kind in (list, tuple, dict, set, frozenset):
+    if any(kind is each for each in (list, tuple, dict, set, frozenset)):
         return Sketch(f"<{name} of {len(value):,}, about {_bytes(weight)}>")
     return Sketch(f"<{str(name)[:100]}, about {_bytes(weight)}>")
 

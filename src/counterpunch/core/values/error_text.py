@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from itertools import islice
 
-from .matching import is_a, leaves
+from .matching import is_a, leaves, name_of
 from .twin import FRAMES, linked
 
 __all__ = [
@@ -19,6 +19,7 @@ MOST_LINKED, MOST_NAMED = 1_000, 3
 
 _TRACEBACK = "Traceback (most recent call last):"
 _BEGINNINGS = (f"\n\n{_TRACEBACK}", f"\n\n  + Exception Group {_TRACEBACK}")
+_MODULE = vars(type)["__module__"]
 _LINKS = frozenset({"__cause__", "__class__", "__context__", "__suppress_context__", "exceptions"})
 
 
@@ -30,7 +31,7 @@ def error_text(exc: BaseException) -> str:
     try:
         text = traceback_of(exc)
     except BaseException as broken:  # an exception may bring anything with it
-        text = f"{_TRACEBACK} (formatting it raised {type(broken).__name__})"
+        text = f"{_TRACEBACK} (formatting it raised {name_of(broken)})"
     room = ERROR_TEXT - len(head)
     if len(text) > room:
         text = f"{_TRACEBACK}\n..." + text[-room:]
@@ -57,7 +58,7 @@ def printable(exc: BaseException) -> bool:
     """False if Python should not follow what it is linked to: there is too much of it, or its class
     makes it up each time it is asked."""
     for count, one in enumerate(linked(exc)):
-        kinds = (kind for kind in type(one).__mro__ if kind.__module__ != "builtins")
+        kinds = (kind for kind in type(one).__mro__ if _MODULE.__get__(kind) != "builtins")
         if count >= MOST_LINKED or any(_LINKS & vars(kind).keys() for kind in kinds):
             return False
     return True
@@ -66,7 +67,7 @@ def printable(exc: BaseException) -> bool:
 def headline(exc: BaseException) -> str:
     """Type and message, whole; of a group, its first members as well."""
     text = message_of(exc).strip()
-    head = f"{type(exc).__name__}: {text}" if text else type(exc).__name__
+    head = f"{name_of(exc)}: {text}" if text else name_of(exc)
     if not is_a(exc, BaseExceptionGroup):
         return head
     found = list(islice(leaves(exc), MOST_NAMED + 1))

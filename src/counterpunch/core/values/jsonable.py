@@ -17,20 +17,20 @@ BITS = 10_000
 
 def jsonable(value: Any, depth: int = DEPTH) -> Any:
     """What ``json.dumps(..., allow_nan=False)`` takes, made of new lists and dicts."""
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, str):
-        return str.__str__(value)
-    if isinstance(value, int) and value.bit_length() <= BITS:
-        return int(value)
-    if isinstance(value, float) and math.isfinite(value):
-        return float(value)
     try:
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, str):
+            return str.__str__(value)
+        if isinstance(value, int) and value.bit_length() <= BITS:
+            return int(value)
+        if isinstance(value, float) and math.isfinite(value):
+            return float(value)
         if isinstance(value, (list, tuple)) and depth:
             return [jsonable(each, depth - 1) for each in list(value)]
         if isinstance(value, dict) and depth:
             return {_key(key): jsonable(value[key], depth - 1) for key in list(value)}
-    except Exception:  # it changes just now, or is a container in name only
+    except Exception:  # it changes just now, or is such a value in name only
         pass
     return _text(value)
 

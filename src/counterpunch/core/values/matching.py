@@ -9,18 +9,30 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TypeGuard, TypeVar
 
-__all__ = ["is_a", "leaves", "matches", "touches"]
+__all__ = ["is_a", "leaves", "matches", "members", "name_of", "touches"]
 
 T = TypeVar("T")
 
 Kinds = type[BaseException] | tuple[type[BaseException], ...]
 
 _MEMBERS = vars(BaseExceptionGroup)["exceptions"]
+_NAME = vars(type)["__name__"]
 
 
 def is_a(value: object, kind: type[T] | tuple[type[T], ...]) -> TypeGuard[T]:
     """``isinstance``, without asking the value: what it says of its own class is its own code."""
     return issubclass(type(value), kind)
+
+
+def name_of(exc: BaseException) -> str:
+    """The name of its class, without asking that, which may have an answer of its own."""
+    name: str = _NAME.__get__(type(exc))
+    return name
+
+
+def members(exc: BaseException) -> tuple[BaseException, ...]:
+    """Those of a group, as it was made; of any other exception, none."""
+    return _MEMBERS.__get__(exc) if is_a(exc, BaseExceptionGroup) else ()
 
 
 def leaves(exc: BaseException) -> Iterator[BaseException]:
@@ -29,7 +41,7 @@ def leaves(exc: BaseException) -> Iterator[BaseException]:
     while pending:
         one = pending.pop()
         if is_a(one, BaseExceptionGroup):
-            pending += reversed(_MEMBERS.__get__(one))
+            pending += reversed(members(one))
         else:
             yield one
 

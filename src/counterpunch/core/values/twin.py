@@ -16,7 +16,7 @@ from contextlib import suppress
 from types import BuiltinFunctionType, MemberDescriptorType, WrapperDescriptorType
 from typing import Any
 
-from .matching import is_a
+from .matching import is_a, members
 
 __all__ = ["CONTEXT", "FRAMES", "linked", "without_frames"]
 
@@ -28,6 +28,7 @@ CONTEXT, FRAMES = _base.__context__, _base.__traceback__
 _BUILTIN = {kind for kind in vars(builtins).values() if isinstance(kind, type)}
 _IN_C = (BuiltinFunctionType, WrapperDescriptorType)
 _UNSET = object()
+_MESSAGE = vars(BaseExceptionGroup)["message"]
 
 Twins = dict[int, Any]
 
@@ -46,8 +47,7 @@ def linked(exc: BaseException, handled: BaseException | None = None) -> list[Any
         found.append(one)
         pending += (_CAUSE.__get__(one), CONTEXT.__get__(one))
         pending += (*_ARGS.__get__(one), *_ATTRIBUTES.__get__(one).values())
-        if is_a(one, BaseExceptionGroup):
-            pending += one.exceptions
+        pending += members(one)
     return found
 
 
@@ -62,8 +62,14 @@ def without_frames(exc: BaseException, handled: BaseException | None = None) -> 
     """
     everything = linked(exc, handled)
     twins: Twins = {}
-    for one in everything:
-        _twin(one, twins)
+    pending = everything.copy()
+    while pending:  # a group after its members, for it cannot be given them later
+        missing = [each for each in members(pending[-1]) if id(each) not in twins]
+        pending += missing
+        if not missing:
+            one = pending.pop()
+            if id(one) not in twins:
+                twins[id(one)] = _copied(one, twins)
     for one in everything:
         twin = twins[id(one)]
         if twin is not one:
@@ -74,27 +80,22 @@ def without_frames(exc: BaseException, handled: BaseException | None = None) -> 
     return made
 
 
-def _twin(one: Any, twins: Twins) -> Any:
-    """The copy of one of them, not yet linked to others; of anything else, itself."""
-    if id(one) not in twins and is_a(one, BaseException):
-        members = None
-        if is_a(one, BaseExceptionGroup):  # it cannot be given them later
-            members = [_twin(each, twins) for each in one.exceptions]
-        try:
-            twins[id(one)] = _copy(one, members)
-        except Exception:  # of its own way to be copied
-            twins[id(one)] = one
-    return twins.get(id(one), one)
+def _copied(one: Any, twins: Twins) -> Any:
+    """The copy of one of them, not yet linked to others; itself if it cannot be copied."""
+    try:
+        return _copy(one, [twins[id(each)] for each in members(one)])
+    except Exception:  # of its own way to be copied
+        return one
 
 
-def _copy(one: Any, members: list[Any] | None) -> Any:
+def _copy(one: Any, its: list[Any]) -> Any:
     kind: Any = type(one)
     base = kind
     while base not in _BUILTIN:
         if any(type(vars(base).get(name)) in _IN_C for name in ("__new__", "__init__")):
             return _copy_of_an_extension(one)
         base = base.__base__
-    args = _ARGS.__get__(one) if members is None else (one.message, members)
+    args = _ARGS.__get__(one) if not its else (_MESSAGE.__get__(one), its)
     twin = base.__new__(kind, *args)
     base.__init__(twin, *args)
     for cls in kind.__mro__:
@@ -117,12 +118,13 @@ def _copy_of_an_extension(one: Any) -> Any:
 
 
 def _link(one: Any, twin: Any, handled: BaseException | None, twins: Twins) -> None:
-    args = tuple(_twin(each, twins) for each in _ARGS.__get__(one))
+    args = tuple(twins.get(id(each), each) for each in _ARGS.__get__(one))
     if not is_a(one, BaseExceptionGroup):
         _ARGS.__set__(twin, args)
     attributes = _ATTRIBUTES.__get__(twin)
     for name, value in _ATTRIBUTES.__get__(one).items():
-        attributes[name] = list(value) if name == "__notes__" else _twin(value, twins)
+        notes = name == "__notes__" and type(value) is list
+        attributes[name] = value.copy() if notes else twins.get(id(value), value)
     for link in (_CAUSE, CONTEXT):
         other = link.__get__(one)
         if other is not None and other is not handled:

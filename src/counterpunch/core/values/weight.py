@@ -21,7 +21,7 @@ from typing import Any
 from .interpreter import LOCKED
 from .record import Record
 
-__all__ = ["LIGHT", "PLAIN", "weigh", "weigh_arguments", "weight_of"]
+__all__ = ["LIGHT", "is_plain", "weigh", "weigh_arguments", "weight_of"]
 
 #: A job that weighs no more than this many bytes is held as it is: a description would be no
 #: lighter.
@@ -36,7 +36,7 @@ PADDING = 8
 LONG = 0x10000
 
 #: Types of which ``getsizeof`` says everything.
-PLAIN = frozenset(
+_PLAIN = frozenset(
     {
         type(None), bool, int, float, complex, str, bytes, bytearray, range, date, datetime, time,
         timedelta,
@@ -60,7 +60,7 @@ def weight_of(call: Record) -> int:
     """Of what a job that has ended holds."""
     total, outcome, more = weigh_arguments(call), call.outcome, call.more
     if outcome is not None:
-        total += getsizeof(outcome) if type(outcome) in PLAIN else weigh(outcome)
+        total += weigh(outcome)
     if more is not None:
         total += len(more.error or "")  # a reason is short
         for value in (more.data, more.progress, more.key):
@@ -75,22 +75,28 @@ def weigh_arguments(call: Record) -> int:
     values: Any = args if not call.named else [*args, *call.named.values()]
     count = len(values)
     for value in values if count <= FEW else values[:FEW]:
-        total += getsizeof(value) if type(value) in PLAIN else weigh(value)
+        total += weigh(value)
     return total if count <= FEW else total * count // FEW
 
 
 def weigh(value: object) -> int:
     """One value. What cannot be measured weighs nothing."""
     try:
-        return _weigh(value, DEPTH, [LOOKS])
-    except Exception:  # another thread changes it, or there is no memory left
+        return getsizeof(value) if type(value) in _PLAIN else _weigh(value, DEPTH, [LOOKS])
+    except Exception:  # another thread changes it, its class cannot be hashed, no memory is left
         return 0
+
+
+def is_plain(value: object) -> bool:
+    """True for a value of which ``getsizeof`` says everything."""
+    try:
+        return type(value) in _PLAIN
+    except Exception:  # as above
+        return False
 
 
 def _weigh(value: Any, depth: int, left: list[int]) -> int:
     kind = type(value)
-    if kind in PLAIN:
-        return getsizeof(value)
     if kind is dict:
         own, count = getsizeof(value), len(value)
         some: Any = value.values()
@@ -122,7 +128,7 @@ def _weigh(value: Any, depth: int, left: list[int]) -> int:
         return own
     left[0] -= len(some)
     sizes = [
-        getsizeof(one) + PADDING if type(one) in PLAIN else _weigh(one, depth - 1, left)
+        getsizeof(one) + PADDING if type(one) in _PLAIN else _weigh(one, depth - 1, left)
         for one in some
     ]
     if count <= FEW or count == len(some):

@@ -91,7 +91,11 @@ def run(attempt: Generator[Any, Any, Any], call: Call, thrown: BaseException | N
     try:
         value = next(attempt) if thrown is None else attempt.throw(thrown)
         while True:
-            if type(value) not in _FINISHED and unfinished(value):
+            try:
+                look = type(value) not in _FINISHED
+            except Exception:  # its metaclass does not let it be hashed
+                look = True
+            if look and unfinished(value):
                 value = call.lane.moves.finish(call, value)
             value = attempt.send(value)
     except StopIteration as end:
@@ -252,9 +256,14 @@ def perform(call: Call, lane: Lane) -> Any:
         value = direct(job, args[0])
     else:
         value = direct(job, *args)
-    if value is not None and type(value) not in _FINISHED and unfinished(value):
-        value = lane.moves.finish(call, value)
-    return value
+    if value is None:
+        return None
+    try:
+        if type(value) in _FINISHED:
+            return value
+    except Exception:  # as in ``run``
+        pass
+    return lane.moves.finish(call, value) if unfinished(value) else value
 
 
 def _conclude(call: Call, lane: Lane, failure: BaseException) -> Status:

@@ -109,7 +109,8 @@ def broken(call: Call, exc: BaseException) -> Status:
         report(logging.ERROR, "%r: the runtime itself failed", call, exc_info=exc)
         call.extra().error = error_text(exc)
         call.outcome = exc
-        remember(call, exc, None)
+        with contextlib.suppress(Exception):  # it may be this very step that has failed
+            remember(call, exc, None)
         return FAILED
     return CANCELLED
 
