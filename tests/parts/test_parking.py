@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from making import Bed
 
@@ -141,3 +143,18 @@ def test_a_nudge_that_comes_too_late_is_none() -> None:
     parking = Parking()
     with pytest.raises(IndexError):
         parking.wake_one()
+
+
+def test_wake_all_ends_though_all_lie_down_again_at_once() -> None:
+    """Each of those that slept is woken, once."""
+    parking, woken = Parking(), list[int]()
+
+    def sleeper(number: int) -> None:
+        woken.append(number)
+        if len(woken) < 10:
+            parking.sleepers.append(partial(sleeper, number))
+
+    parking.sleepers.extend(partial(sleeper, number) for number in range(3))
+    parking.wake_all()
+    assert woken == [0, 1, 2]
+    assert len(parking.sleepers) == 3

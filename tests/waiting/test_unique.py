@@ -13,6 +13,7 @@ from unique_jobs import WAIT, unique_class
 import counterpunch
 from counterpunch import (
     CounterpunchError,
+    Discarded,
     Duplicate,
     Handle,
     InvalidOption,
@@ -21,6 +22,7 @@ from counterpunch import (
     Retry,
     Status,
 )
+from counterpunch.core.places.keys import Keys
 from counterpunch.testing import fake
 
 
@@ -550,3 +552,25 @@ def test_a_discarded_replacement_leaves_the_old_job_alone() -> None:
         assert Kept.in_progress(1)
         recorder.advance(100)
         assert old.status is Status.SUCCEEDED
+
+
+def test_a_duplicate_of_what_was_not_accepted_after_all_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Another thread was given the first one's handle before that was interrupted."""
+    job, others, claim = unique_class("existing"), list[Handle[Any]](), Keys.claim
+
+    def interrupted(keys: Keys, call: Handle[Any]) -> None:
+        claim(keys, call)
+        monkeypatch.undo()
+        others.append(job.perform_async("a"))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Keys, "claim", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        job.perform_async("a")
+    with pytest.raises(Discarded, match="interrupted"):
+        others[0].result(WAIT)
+    assert job.perform_async("a").exception(WAIT) is None
+    counts = job.stats()
+    assert (counts.accepted, counts.succeeded) == (1, 1)

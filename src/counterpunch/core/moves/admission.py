@@ -186,6 +186,8 @@ class Admission:
         lane.announced.discard(call)
         if call.outcome is NOT_ACCEPTED:
             self._keys.free(call)
+            # Not counted; but another enqueue may have been given it, as what it is a duplicate of.
+            call.extra().reason, call.outcome, call.state = INTERRUPTED, None, DISCARDED
         elif self._whereabouts.nowhere(call, QUEUED):
             lane.left_queue(call)
             self._endings.end(call, DISCARDED, INTERRUPTED, "refused")
@@ -285,9 +287,8 @@ class Admission:
                         message = "on_enqueue of %r raised; it is enqueued all the same"
                         report(logging.ERROR, message, call, exc_info=exc)
         except Discard as exc:
-            self._endings.end(
-                call, DISCARDED, message_of(exc) or "refused at the enqueue", "refused"
-            )
+            said = message_of(exc) or "refused at the enqueue"
+            self._endings.end(call, DISCARDED, said, "refused")
         except BaseException as exc:
             refused = f"refused at the enqueue: {type(exc).__name__}"
             reason = INTERRUPTED if interrupts(exc) else refused

@@ -65,10 +65,13 @@ class Parking:
                 pass  # another thread was faster, and woke it
 
     def wake_all(self) -> None:
-        """Wake every sleeper."""
+        """Wake every sleeper there is by now: so many, and the oldest first, for who lies down
+        meanwhile looks by himself, and would be woken in place of another, without end.
+        """
+        wake_oldest = map(call, iter(self.sleepers.popleft, None))  # as ``wake_one``
         try:
-            while True:
-                self.wake_one()
+            for _ in range(len(self.sleepers)):
+                next(wake_oldest)
         except IndexError:
             pass
 
