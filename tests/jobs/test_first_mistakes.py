@@ -128,6 +128,15 @@ def test_a_mode_without_its_block_says_how_it_is_entered() -> None:
         counterpunch.testing.fake().drain()  # type: ignore[attr-defined]
 
 
+def test_a_page_under_the_wrong_kind_of_server_says_which_is_right() -> None:
+    wsgi: Any = counterpunch.dashboard.wsgi()
+    asgi: Any = counterpunch.dashboard.asgi()
+    with pytest.raises(TypeError, match=r"under ASGI it is dashboard.asgi"):
+        wsgi({"type": "http"}, print, print)
+    with pytest.raises(TypeError, match=r"under WSGI it is dashboard.wsgi"):
+        asgi({"PATH_INFO": "/"}, print)
+
+
 def test_an_error_is_shown_by_the_name_that_one_imports() -> None:
     class Own(counterpunch.CounterpunchError):
         pass

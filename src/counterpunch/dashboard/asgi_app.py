@@ -52,6 +52,11 @@ def asgi(**options: Unpack[Options]) -> Callable[[Scope, Receive, Send], Awaitab
         else:
             raise ValueError(f"dashboard: there is nothing here for {scope['type']!r}")
 
+    # Python's error for a wrong mount begins with it.
+    app.__qualname__ = (
+        "dashboard.asgi(...) (under WSGI it is dashboard.wsgi, in a URLconf of Django "
+        "counterpunch.integrations.django.dashboard.urls)"
+    )
     return app
 
 

@@ -40,6 +40,11 @@ def wsgi(**options: Unpack[Options]) -> WSGIApp:
         start_response(f"{response.status} {PHRASES[response.status]}", response.all_headers)
         return [b"" if request.method == "HEAD" else response.body]
 
+    # Python's error for a wrong mount begins with it.
+    app.__qualname__ = (
+        "dashboard.wsgi(...) (under ASGI it is dashboard.asgi, in a URLconf of Django "
+        "counterpunch.integrations.django.dashboard.urls)"
+    )
     return app
 
 
