@@ -453,7 +453,7 @@ def test_a_default_directory_that_is_too_deep_is_said(tmp_path, monkeypatch):
     assert os.listdir(deep) == []
 
 
-@pytest.mark.parametrize("value", [1, "sockets", "", None, "/" + "d" * sockets.ROOM])
+@pytest.mark.parametrize("value", [1, "sockets", "", None, "/a\0b", "/" + "d" * sockets.ROOM])
 def test_a_bad_directory_is_refused_at_the_mount(value):
     """Relative to what? And too deep for a socket's path."""
     with pytest.raises(InvalidOption, match="dashboard: processes="):

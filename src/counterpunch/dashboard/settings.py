@@ -107,6 +107,7 @@ class Settings:
         if self.processes is not False:
             where = self.processes
             path = isinstance(where, str) and os.path.isabs(where) and not too_long(where)
+            path = path and "\0" not in str(where)
             if where is not True and not path:
                 raise InvalidOption("dashboard", "processes", where, _DIRECTORY)
             if not hasattr(socket, "AF_UNIX"):
