@@ -104,7 +104,7 @@ def test_perform_now_keeps_no_frames_in_the_history(fail: bool) -> None:
 
 
 @pytest.mark.usefixtures("no_logs")
-@pytest.mark.parametrize("way", ["result", "await", "perform_now"])
+@pytest.mark.parametrize("way", ["result", "future", "await", "perform_now"])
 def test_a_failure_goes_with_the_one_who_was_told(way: str) -> None:
     """Exception, frames and handle hold no circle: no garbage collection is needed."""
 
@@ -118,6 +118,8 @@ def test_a_failure_goes_with_the_one_who_was_told(way: str) -> None:
         with contextlib.suppress(Boom):
             if way == "result":
                 Failing.perform_async().result(LONG)
+            elif way == "future":
+                Failing.perform_async().future().result(LONG)
             elif way == "perform_now":
                 Failing.perform_now()
             else:

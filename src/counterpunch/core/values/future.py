@@ -39,8 +39,11 @@ class _Follows(Future[Any]):
         self._handle = handle
 
     def result(self, timeout: float | None = None) -> Any:
-        self._look(timeout)
-        return super().result(timeout)
+        try:
+            self._look(timeout)
+            return super().result(timeout)
+        finally:
+            del self  # a frame that the exception holds, which the future holds
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         self._look(timeout)
