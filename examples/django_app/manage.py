@@ -1,6 +1,6 @@
 """A sign-up site in Django: rows and jobs that belong together.
 
-    pip install counterpunch "django>=6.0"
+    pip install path/to/counterpunch "django>=6.0"
     python examples/django_app/manage.py migrate
     python examples/django_app/manage.py runserver
 

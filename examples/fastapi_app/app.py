@@ -1,6 +1,6 @@
 """Reports in FastAPI: async jobs on the app's loop, progress as JSON and as server-sent events.
 
-pip install -r requirements.txt
+pip install path/to/counterpunch -r requirements.txt
 uvicorn app:app --workers 2
 
 curl -X POST 'http://127.0.0.1:8000/reports?url=http://127.0.0.1:8000/ping'

@@ -1,7 +1,9 @@
+import os
+
 import counterpunch
 
 wsgi_app = "shop:create_app()"
-bind = "0.0.0.0:8000"
+bind = f"0.0.0.0:{os.environ.get('PORT', '8000')}"
 workers, threads = 2, 8
 # Longer than shutdown_timeout (8 s): past it gunicorn kills, and nothing is reported.
 graceful_timeout = 20

@@ -1,6 +1,6 @@
 """A small shop in Flask: sign up, and everything slow happens afterwards.
 
-pip install -r requirements.txt
+pip install path/to/counterpunch -r requirements.txt
 flask --app shop run                  # for development
 gunicorn                              # as gunicorn.conf.py says
 

@@ -104,7 +104,7 @@ def unarmed(runtime: Runtime) -> str | None:
     return (
         f"{jobs[0].__qualname__} has {period}{more}, but nothing has armed it in this process: "
         f"call counterpunch.start() where the server begins to serve, or use "
-        f"integrations.asgi.lifespan or flask.Counterpunch(app)"
+        f"integrations.asgi.lifespan, flask.Counterpunch(app) or Django's INSTALLED_APPS"
     )
 
 
