@@ -3,7 +3,7 @@ thread or the loop that a job runs in."""
 
 from __future__ import annotations
 
-from .matching import leaves
+from .matching import leaves, name_of
 
 __all__ = ["advice"]
 
@@ -43,7 +43,7 @@ def advice(exc: BaseException, age: float) -> str:
         age: Seconds since the enqueue.
     """
     for one in leaves(exc):
-        kinds = {kind.__name__ for kind in type(one).__mro__}
+        kinds = {name_of(kind) for kind in type(one).__mro__}
         if age < _SOON and kinds & _MISSING:
             return f" ({_UNCOMMITTED})"
         if kinds & _SPEAK:

@@ -31,7 +31,7 @@ def error_text(exc: BaseException) -> str:
     try:
         text = traceback_of(exc)
     except BaseException as broken:  # an exception may bring anything with it
-        text = f"{_TRACEBACK} (formatting it raised {name_of(broken)})"
+        text = f"{_TRACEBACK} (formatting it raised {name_of(type(broken))})"
     room = ERROR_TEXT - len(head)
     if len(text) > room:
         text = f"{_TRACEBACK}\n..." + text[-room:]
@@ -67,7 +67,7 @@ def printable(exc: BaseException) -> bool:
 def headline(exc: BaseException) -> str:
     """Type and message, whole; of a group, its first members as well."""
     text = message_of(exc).strip()
-    head = f"{name_of(exc)}: {text}" if text else name_of(exc)
+    head = f"{name_of(type(exc))}: {text}" if text else name_of(type(exc))
     if not is_a(exc, BaseExceptionGroup):
         return head
     found = list(islice(leaves(exc), MOST_NAMED + 1))

@@ -24,9 +24,9 @@ def is_a(value: object, kind: type[T] | tuple[type[T], ...]) -> TypeGuard[T]:
     return issubclass(type(value), kind)
 
 
-def name_of(exc: BaseException) -> str:
-    """The name of its class, without asking that, which may have an answer of its own."""
-    name: str = _NAME.__get__(type(exc))
+def name_of(kind: type) -> str:
+    """The name of a class, without asking its metaclass, which may have an answer of its own."""
+    name: str = _NAME.__get__(kind)
     return name
 
 
