@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import pytest
 
-from counterpunch import Batch, CounterpunchError, Handle, Job, Retry, Status
+from counterpunch import Batch, CounterpunchError, Handle, Job, Rate, Retry, Status
 from counterpunch.testing import Fake, fake
 
 
@@ -108,3 +110,32 @@ def test_so_is_that_for_a_batch() -> None:
             batch.wait()
         recorder.drain()
         assert batch.wait(1)
+
+
+@pytest.mark.parametrize("limit", [None, Rate(1, per=100), Rate(2, per=10)])
+@pytest.mark.parametrize("seed", range(4))
+def test_jobs_are_in_the_order_in_which_they_run(seed: int, limit: Rate | None) -> None:
+    """By priority where they are due at one instant, by the rate, and after a retry as well."""
+    random, ran = Random(seed), list[Handle[Any]]()
+
+    class Ordered(Job):
+        rate = limit
+        retry = Retry(2, wait=30, jitter=0)
+
+        def perform(self, number: int) -> None:
+            ran.append(self.handle)
+            if failing and number % 3 == 0:
+                raise OSError
+
+    failing = True
+    with fake() as recorder:
+        for number in range(12):
+            delay, priority = random.choice([0, 0, 50, 60, 60, 120]), random.choice([0, 0, 1, 5])
+            Ordered.using(delay=delay, priority=priority).perform_async(number)
+            if random.random() < 0.2:
+                with contextlib.suppress(OSError):
+                    recorder.advance(random.choice([0, 5, 30]))
+        ran.clear()
+        failing, expected = False, recorder.jobs
+        recorder.advance(10_000)
+        assert ran == expected

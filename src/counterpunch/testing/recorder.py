@@ -19,6 +19,7 @@ from ..core.values.status import FAILED, QUEUED
 from ..core.values.times import due_in
 from ..define.job_function import job_class
 from .modes import UNCOMMITTED, Recording, reraise
+from .order import starts_of
 
 __all__ = ["DRAIN_LIMIT", "Fake"]
 
@@ -44,24 +45,10 @@ class Fake:
         the block, those that still waited as it ended."""
         if self._kept is not None:
             return list(self._kept)
-        runtime = self._runtime
-        queued = sorted(
-            (call for lane in runtime.registry.all() for call in lane.queued_calls()),
-            key=self._order,
-        )
-        expected = dict[Handle[Any], float]()
-        for lane in runtime.registry.all():
-            expected.update(lane.forecast())
-        delayed = sorted(
-            (
-                call
-                for lane in runtime.registry.all()
-                for table in (lane.scheduled, lane.retrying)
-                for call in entries(table)
-            ),
-            key=lambda call: (expected.get(call, call.due), *self._order(call)),
-        )
-        return queued + delayed
+        starts = dict[Handle[Any], float]()
+        for lane in self._runtime.registry.all():
+            starts.update(starts_of(lane, self._order))
+        return sorted(starts, key=lambda call: (starts[call], *self._order(call)))
 
     @property
     def now(self) -> datetime:

@@ -112,14 +112,22 @@ class TokenBucket:
 
     def forecast(self, now: float, count: int) -> list[float]:
         """When the next ``count`` jobs may start, if those who have a place do so now."""
-        limit, per = self.rate.limit, self.rate.per
-        with self._lock:
-            self._forget(now)
-            starts = [*self._starts.copy(), *([now] * len(self.places))]
+        starts = [*self.starts(now), *([now] * len(self.places))]
         known = len(starts)
         for _ in range(count):
-            starts.append(now if len(starts) < limit else max(now, starts[-limit] + per))
+            starts.append(self.after(starts, now))
         return starts[known:]
+
+    def starts(self, now: float) -> list[float]:
+        """Those of the last period."""
+        with self._lock:
+            self._forget(now)
+            return [*self._starts.copy()]
+
+    def after(self, starts: list[float], now: float) -> float:
+        """When another job may start, ``now`` or later, if those before start then."""
+        limit = self.rate.limit
+        return now if len(starts) < limit else max(now, starts[-limit] + self.rate.per)
 
     def _next(self, now: float) -> float:
         self._forget(now)
