@@ -177,3 +177,23 @@ def test_what_is_too_old_is_let_go_at_the_next_ending(door: Door) -> None:
     assert counterpunch.wait_idle(LONG)
     gc.collect()
     assert gone() is None
+
+
+def test_the_newest_of_an_identity_is_known_though_unique_was_switched() -> None:
+    """Jobs that were enqueued while it was on are no newer than those that came after."""
+
+    class Switched(Job):
+        identity = staticmethod(lambda number: number)
+        unique: Any = "active"
+
+        def perform(self, number: int) -> None: ...
+
+    with testing.fake() as recorder:
+        for unique in ("active", None, "queued", None):
+            Switched.unique = unique
+            recorder.advance(1)
+            newest = Switched.perform_async(1)
+            assert Switched.latest(1) is newest
+            assert Switched.status(1) is Status.QUEUED
+            recorder.drain()
+            assert Switched.latest(1) is newest

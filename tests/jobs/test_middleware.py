@@ -380,3 +380,37 @@ def test_strict_args_refuse_at_the_enqueue(mode: str, value: object) -> None:
     with pytest.raises(TypeError, match=rf"StrictRefusedJob.*strict_args='{mode}'"):
         StrictRefusedJob.perform_async(value)
     assert StrictRefusedJob.stats().accepted == 1
+
+
+@pytest.mark.parametrize(
+    ("raises", "leaves", "ended", "attempts"),
+    [(True, None, "succeeded", 1), (False, OSError, "failed", 2), (False, Discard, "discarded", 1)],
+)
+def test_a_middleware_decides_what_comes_of_the_attempt(
+    raises: bool, leaves: type[Exception] | None, ended: str, attempts: int
+) -> None:
+    """One that swallows the exception lets it succeed; what one raises on leaving counts."""
+
+    @contextlib.contextmanager
+    def around(handle: Handle[Any]) -> Iterator[None]:
+        with contextlib.suppress(ValueError):
+            yield
+        if leaves is not None:
+            raise leaves
+
+    class Work(Job):
+        retry = Retry(2, wait=0)
+
+        def perform(self) -> int:
+            if raises:
+                raise ValueError
+            return 1
+
+    remove = counterpunch.around_perform(around)
+    try:
+        with fake() as recorder, contextlib.suppress(OSError):
+            handle = Work.perform_async()
+            recorder.advance(1)
+    finally:
+        remove()
+    assert (handle.status, handle.attempt) == (ended, attempts)

@@ -19,6 +19,7 @@ from counterpunch.core.places.scheduler import Scheduler, Timer
 from counterpunch.core.process.in_force import current
 from counterpunch.core.process.installed import installed
 from counterpunch.core.process.runtime import Runtime
+from counterpunch.testing import fake
 
 LONG = 10.0  # seconds; a bound that turns a hang into a failure, never reached otherwise
 
@@ -525,3 +526,25 @@ def test_what_a_user_has_done_as_a_job_overruns_or_expires_holds_up_no_other(
     finally:
         blocked.opened.set()
     assert counterpunch.wait_idle(LONG)
+
+
+def test_a_job_that_enqueues_its_next_run_is_unique_while_it_waits() -> None:
+    """``"queued"`` is for those; with ``"active"`` it is given its own handle, as it runs still."""
+    given: list[bool] = []
+
+    class Poll(Job):
+        identity = staticmethod(lambda number: number)
+        unique: Any = "queued"
+
+        def perform(self, number: int) -> None:
+            given.append(Poll.perform_in(60, number) is self.handle)
+
+    with fake() as recorder:
+        Poll.perform_async(1)
+        recorder.advance(599)
+        assert given == [False] * 10
+        assert len(recorder.jobs) == 1
+        Poll.unique = "active"
+        recorder.advance(600)
+        assert given == [False] * 10 + [True]
+        assert recorder.jobs == []

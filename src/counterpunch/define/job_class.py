@@ -170,7 +170,7 @@ class Job(OptionWords, metaclass=JobMeta):
             CounterpunchError: If the class has no ``identity``.
         """
         found = of_identity(cls, identity)
-        return max(found, key=attrgetter("number"), default=None)
+        return max(found, key=attrgetter("enqueued", "number"), default=None)
 
     @classmethod
     def in_progress(cls, *identity: Hashable) -> bool:

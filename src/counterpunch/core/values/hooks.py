@@ -133,8 +133,9 @@ def around_perform(cm: Around) -> Remove:
 
     The first added is the outermost. It is entered before the ``before`` hook and left
     after ``perform``, with the exception if there is one; it runs on the job's thread and
-    in its context. Raising on entry counts as the attempt failing, raising ``Discard``
-    ends the job as discarded.
+    in its context. Raising on entry or on leaving counts as the attempt failing, raising
+    ``Discard`` ends the job as discarded; one that swallows the exception lets the attempt
+    succeed, with None.
 
     Returns:
         A function that removes it. Usable as a decorator.

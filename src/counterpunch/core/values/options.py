@@ -21,8 +21,8 @@ class Options(SimpleNamespace):
         max_jobs: Jobs waiting in the queue, those that wait for the rate included; running,
             scheduled and retry-waiting ones are not counted. None is unlimited. Default 100_000.
         overflow: When the queue is full: ``"raise"`` ``QueueFull``; ``"discard"`` the new job;
-            ``"discard_oldest"``; ``"caller_runs"``: on the caller's thread; ``"block"`` the caller.
-            Default ``"raise"``.
+            ``"discard_oldest"``; ``"caller_runs"``: on the caller's thread, or ``QueueFull`` where
+            the rate lets nobody start; ``"block"`` the caller. Default ``"raise"``.
         block_timeout: Seconds for which ``"block"`` waits before it raises ``QueueFull``. None has
             no limit, and jobs that then enqueue their own class can block all its workers.
             Default 5.0.
@@ -42,7 +42,8 @@ class Options(SimpleNamespace):
             ``in_progress``, ``status`` and ``latest`` are asked by. Default None.
         unique: ``"queued"``: one waiting per identity; the key is free once the job starts, and its
             again while it waits for a retry, unless another job has it by then. ``"active"``: one
-            waiting or running. Default None.
+            waiting or running, so that a job which enqueues its own next run is given itself.
+            Default None.
         on_duplicate: ``"existing"`` returns the first one's handle; ``"replace"`` cancels a waiting
             one (a running one stays, and its handle is returned); ``"discard"`` the new one;
             ``"raise"`` ``Duplicate``. Default ``"existing"``.
