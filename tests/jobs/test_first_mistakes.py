@@ -42,19 +42,19 @@ def test_a_method_of_its_own_is_nobody_elses_business() -> None:
             def on_failure(self, exc: BaseException) -> None: ...
 
 
-@pytest.mark.parametrize(
-    ("call", "there"),
-    [
-        (lambda: Retry(max_retries=3), "Retry: .*'max_retries'; there are max_attempts, on, "),
-        (lambda: Rate(3, period=1), "Rate: .*'period'; there are limit, per"),
-        (lambda: Batch(on_done=job), "Batch: .*'on_done'; there are on_success, on_complete"),
-        (lambda: configure(timeout=3), "configure: .*'timeout'; there are shutdown_timeout, "),
-    ],
-    ids=["Retry", "Rate", "Batch", "configure"],
-)
-def test_a_wrong_option_is_told_the_right_ones(call: Any, there: str) -> None:
+WRONG: dict[Any, tuple[dict[str, Any], str]] = {
+    Retry: ({"max_retries": 3}, "Retry: .*'max_retries'; there are max_attempts, on, "),
+    Rate: ({"limit": 3, "period": 1}, "Rate: .*'period'; there are limit, per"),
+    Batch: ({"on_done": job}, "Batch: .*'on_done'; there are on_success, on_complete"),
+    configure: ({"timeout": 3}, "configure: .*'timeout'; there are shutdown_timeout, "),
+}
+
+
+@pytest.mark.parametrize("call", WRONG)
+def test_a_wrong_option_is_told_the_right_ones(call: Any) -> None:
+    options, there = WRONG[call]
     with pytest.raises(TypeError, match=there):
-        call()
+        call(**options)
 
 
 @pytest.mark.parametrize(
