@@ -47,8 +47,10 @@ def say(*words):
 """
 
 
-# Without the lock one run in four did not end: not explained yet.
-@pytest.mark.skipif(not LOCKED, reason="forks beside running threads may hang without the lock")
+# Without the lock each dict has one of its own, and a fork beside a thread that is in
+# `sys.modules.get(...)` leaves that dict locked in the child for ever, also in a program of nothing
+# but threads that do this: CPython 3.13's, and nothing that a library could let go of.
+@pytest.mark.skipif(not LOCKED, reason="a fork leaves dicts locked that other threads look into")
 @script(
     PRELUDE
     + """
