@@ -285,7 +285,7 @@ class Model:
         return bool(job.attempt) and limit is not None and self.now > job.first + limit
 
     def drain(self, fails: Any) -> None:
-        for job in self.live():
+        for job in self.live() if self.rate is not None else ():  # else when its turn comes
             if job.ready and self.spent(job) and self.given_up(job) <= self.now:
                 self.end(job, "failed")
                 self.made_room()
