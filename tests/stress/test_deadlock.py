@@ -7,6 +7,7 @@ import contextlib
 import random
 import sys
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -146,9 +147,11 @@ def test_a_rate_and_a_pause_are_kept() -> None:
         def perform(self, parent: bool) -> None:
             if parent:
                 child = RatedWaitJob.perform_async(False)
-                assert child.status is Status.SCHEDULED
+                late = time.monotonic() - began >= 0.05  # a busy machine: it may start at once
+                assert child.status is Status.SCHEDULED or late
                 child.result()
 
+    began = time.monotonic()
     RatedWaitJob.perform_async(True).result(WAIT)
 
     class PausedWaitJob(Job):
