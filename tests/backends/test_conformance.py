@@ -161,7 +161,8 @@ def test_a_delay(place: Place, jobs: Any, key: str, ledger: Ledger, how: str) ->
     }
     handle = place.enqueue(ways[how])
     if place.name != "inline":  # which waits for nothing
-        assert handle.status is Status.SCHEDULED
+        status = handle.status
+        assert status is Status.SCHEDULED or time.time() - before >= delay  # a busy machine
         assert handle.run_at - handle.enqueued_at > timedelta(seconds=0.9 * delay)
     place.end(handle)
     ((_, _, ran),) = ledger.lines(key)
