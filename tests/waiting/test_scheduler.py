@@ -19,6 +19,7 @@ from counterpunch.core.places.scheduler import Scheduler, Timer
 from counterpunch.core.process.in_force import current
 from counterpunch.core.process.installed import installed
 from counterpunch.core.process.runtime import Runtime
+from counterpunch.core.values.hooks import logger
 from counterpunch.testing import fake
 
 LONG = 10.0  # seconds; a bound that turns a hang into a failure, never reached otherwise
@@ -498,13 +499,13 @@ class Crowded(Job):
 
 def overruns(blocked: Blocked, monkeypatch: pytest.MonkeyPatch) -> None:
     Crowded.perform_async(busy := Blocked())
-    monkeypatch.setattr(counterpunch.core.values.hooks.logger, "log", blocked)
+    monkeypatch.setattr(logger, "log", blocked)
     assert blocked.reached.wait(LONG)
     busy.opened.set()
 
 
 def is_called_back(blocked: Blocked, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counterpunch.core.values.hooks.logger, "disabled", True)
+    monkeypatch.setattr(logger, "disabled", True)
     Crowded.perform_async(busy := Blocked())
     assert busy.reached.wait(LONG)
     Crowded.using(expires_in=0.001).perform_async().add_done_callback(blocked)

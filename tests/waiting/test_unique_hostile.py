@@ -11,6 +11,7 @@ from unique_jobs import WAIT
 
 import counterpunch
 from counterpunch import Batch, Handle, Job, Retry, Status
+from counterpunch.core.values.hooks import logger
 
 wrong: list[Callable[[], object]] = []
 
@@ -47,7 +48,7 @@ Harm = Callable[[], None]
 
 @pytest.fixture(params=[raising, leaving, recursing])
 def harm(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Harm]:
-    monkeypatch.setattr(counterpunch.core.values.hooks.logger, "disabled", True)
+    monkeypatch.setattr(logger, "disabled", True)
     yield lambda: wrong.append(request.param)
     wrong.clear()
 

@@ -83,10 +83,10 @@ class JobMeta(_Meta):
             super().__setattr__(name, value)
             _redefine(cls)
         except BaseException:
-            if before is missing:
-                super().__delattr__(name)
-            else:
+            if before is not missing:
                 super().__setattr__(name, before)
+            elif name in cls.__dict__:  # else it was not even set
+                super().__delattr__(name)
             _redefine(cls)
             raise
 
