@@ -185,7 +185,7 @@ class Drain(Scene):
         #: When the drain began, and what had been enqueued by then.
         self.began: float | None = None
         self.before: list[Any] = []
-        self.paused = self.chance(0.2)
+        self.paused = classes[0] if self.chance(0.2) else None
         # What is stopped stays so; else who comes later starts another process, as it were.
         installed.ending = self.chance(0.7)
         if self.chance(0.5):
@@ -193,8 +193,8 @@ class Drain(Scene):
         if self.chance(0.5):
             for step in self.produce(classes, 1):
                 step()
-        if self.paused:
-            classes[0].pause()
+        if self.paused is not None:
+            self.paused.pause()
         if self.chance(0.4):
             self.world.late, self.world.lates = 0.1, self.random.randint(1, 4)
         for number in range(self.random.randint(1, 2)):
@@ -221,6 +221,9 @@ class Drain(Scene):
             if not world.time_passes():
                 yield "the drain waits for ever"
                 break
+            world.run()
+        if self.paused is not None:  # which outlives the stop
+            self.paused.resume()
             world.run()
         yield from self.checked()
         if world.endless:
