@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from engine_processes import Ledger
+from eventually import eventually
 from list_engine import ListEngine, _fields, deliver
 from list_engine import engine as engine
 from list_engine import jobs as jobs
@@ -314,6 +315,7 @@ def test_the_report_of_an_overrun_has_the_stack(
     """From the job's own first frame on, whatever the engine has below it; or its awaits."""
     getattr(jobs, name).using(timeout=0.05).perform_async("over")
     deliver(engine, engine.take())
+    eventually(lambda: "timeout=0.05" in caplog.text)  # it is written on a thread of its own
     (said,) = (one.getMessage() for one in caplog.records if "timeout=0.05" in one.getMessage())
     first = said.splitlines()[1]
     assert "engine_jobs.py" in first
