@@ -77,12 +77,12 @@ class Modelled:
         self.attempt, self.first = 0, 0.0
         self.ready = False  # it is due, and was admitted
         self.held = math.inf  # since when it is due and waits for room
-        self.place = 0  # among those that wait for room
+        self.place = 0  # among those that wait for room, and then in the queue
         self.ended: str | None = None
 
     @property
-    def turn(self) -> tuple[Any, ...]:
-        return -self.priority, self.due, self.enqueued, self.number
+    def since(self) -> tuple[float, ...]:
+        return self.due, self.enqueued, self.number
 
 
 class Model:
@@ -122,10 +122,15 @@ class Model:
         bound = self.options.max_jobs
         return bound is not None and sum(job.ready for job in self.live()) >= bound
 
+    def over(self) -> bool:
+        """True if retries, which have always room, made it more than full."""
+        bound = self.options.max_jobs
+        return bound is not None and sum(job.ready for job in self.live()) > bound
+
     def drop_oldest(self) -> None:
         new = [job for job in self.live() if job.ready and not job.attempt]
         if new:
-            self.end(min(new, key=lambda job: job.turn), "discarded", "queue_full")
+            self.end(min(new, key=lambda job: job.since), "discarded", "queue_full")
 
     def made_room(self) -> None:
         """Those that are due and found no room come first."""
@@ -133,8 +138,21 @@ class Model:
             held = [job for job in self.live() if job.held < math.inf]
             if not held:
                 return
-            first = min(held, key=lambda job: job.place)
-            first.ready, first.held = True, math.inf
+            self.queue(min(held, key=lambda job: job.place))
+
+    def queue(self, job: Modelled) -> None:
+        self.places += 1
+        job.ready, job.held, job.place = True, math.inf, self.places
+
+    def queue_again(self) -> None:
+        """After a pause, and without the rate: by when they were due."""
+        for job in sorted(self.live(), key=lambda job: job.since):
+            if job.ready:
+                self.queue(job)
+
+    def turn(self, job: Modelled) -> tuple[float, ...]:
+        """The lowest is next: due first, if they wait for the rate, else queued first."""
+        return -job.priority, *((job.place,) if self.rate is None else job.since)
 
     def enqueue(
         self,
@@ -154,8 +172,8 @@ class Model:
             if options.on_duplicate == "raise":
                 return "duplicate"
             if options.on_duplicate == "replace":
-                # Its room is the new one's, unless others wait for room.
-                waits = waits or any(job.held < math.inf for job in self.live())
+                # Its room is the new one's, unless others wait for room or retries fill it.
+                waits = waits or any(job.held < math.inf for job in self.live()) or self.over()
                 if waits and not delay and self.full():
                     if refuses:
                         return "full"
@@ -189,7 +207,8 @@ class Model:
             return job
         if full:
             self.drop_oldest()
-        job.ready = not delay
+        if not delay:
+            self.queue(job)
         return job
 
     def fall_due(self, job: Modelled) -> None:
@@ -202,7 +221,7 @@ class Model:
                 job.held, job.place = self.now, self.places
                 return
             self.drop_oldest()
-        job.ready = True
+        self.queue(job)
 
     def tick(self, fails: Any) -> None:
         """A run of the class is due: one job, unless the last one has not had its attempt."""
@@ -293,7 +312,7 @@ class Model:
             ready = [job for job in self.live() if job.ready]
             if not ready or self.free_at() > self.now:
                 return
-            self.run(min(ready, key=lambda job: job.turn), fails)
+            self.run(min(ready, key=self.turn), fails)
             self.made_room()
 
     def run(self, job: Modelled, fails: Any, counts: bool = True, final: bool = False) -> None:
@@ -347,7 +366,7 @@ class Model:
                 self.tick(fails)
             due = [job for job in self.live() if not job.ready and job.held == math.inf]
             due = [job for job in due if job.due <= self.now]
-            for job in sorted(due, key=lambda job: (job.due, job.enqueued, job.number)):
+            for job in sorted(due, key=lambda job: job.since):
                 if job.ended is None:
                     self.fall_due(job)
             self.drain(fails)
@@ -470,6 +489,7 @@ class History:
         if chance < 0.7:
             model.paused = not model.paused
             (self.subject.pause if model.paused else self.subject.resume)()
+            model.queue_again()
             return f"paused {model.paused}"
         if chance < 0.71:
             return self.perform_now()
@@ -487,6 +507,7 @@ class History:
             model.rate = None if model.rate is not None else (random.randint(1, 4), 11.0)
             self.subject.rate = None if model.rate is None else Rate(*model.rate)
             model.starts.clear()
+            model.queue_again()
             return f"rate {model.rate}"
         if chance < 0.76 and model.rate is not None:
             model.rate = (random.randint(1, 4), model.rate[1])

@@ -534,6 +534,33 @@ def test_a_refused_replacement_leaves_the_old_job_alone() -> None:
     assert old.cancel()
 
 
+def test_a_replacement_refused_because_of_retries_leaves_the_old_job_alone() -> None:
+    """A retry has always room, so a queue may hold more than ``max_jobs``: one job less, and it is
+    full all the same."""
+
+    class Beside(Job):
+        max_jobs, retry = 1, Retry(2, wait=1, jitter=0)
+        unique, on_duplicate = "queued", "replace"
+        identity = staticmethod(lambda number: number)
+
+        def perform(self, number: int) -> None:
+            if number == 0 and self.attempt == 1:
+                raise ValueError
+
+    with fake() as recorder:
+        Beside.perform_async(0)
+        recorder.advance(0)
+        Beside.pause()
+        old = Beside.perform_async(1)
+        recorder.advance(1)
+        with pytest.raises(QueueFull):
+            Beside.perform_async(1)
+        assert old.status is Status.QUEUED
+        Beside.resume()
+        recorder.advance(0)
+        assert old.status is Status.SUCCEEDED
+
+
 def test_a_discarded_replacement_leaves_the_old_job_alone() -> None:
     """``overflow="discard"`` is a refusal as well: the newer job is discarded, the older one runs
     when it is due."""

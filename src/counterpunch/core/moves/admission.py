@@ -23,7 +23,7 @@ from ..values.mode import Mode
 from ..values.per_call import misfit
 from ..values.plan import identity_of
 from ..values.record import NO_KWARGS
-from ..values.status import CANCELLED, DISCARDED, QUEUED, RUNNING, TERMINAL
+from ..values.status import CANCELLED, DISCARDED, QUEUED, TERMINAL
 from ..values.times import due_at, due_in
 from ..workers.registry import Registry
 from ..workers.whereabouts import Whereabouts
@@ -41,14 +41,6 @@ __all__ = ["Admission"]
 NOT_ACCEPTED: Any = object()
 #: Why a job was discarded of which nothing was to remain.
 INTERRUPTED = "its enqueue was interrupted"
-
-
-def _needs_other_room(holder: Call) -> bool:
-    """True for a job that makes no room for the one that is to replace it."""
-    lane: Lane = holder.lane
-    queued = holder.state is QUEUED or holder in lane.lineup.table
-    replaces = lane.options.on_duplicate == "replace" and holder.state is not RUNNING
-    return replaces and (not queued or bool(lane.overdue))
 
 
 class Admission:
@@ -230,7 +222,8 @@ class Admission:
         if plan.options.unique is not None and key is not None and not inside:
             name = Key(lane.job, key)
             holder = self._duplicates.in_the_way(lane, name, scope)
-            if holder is not None and at_once and needs_room and _needs_other_room(holder):
+            makes_none = self._duplicates.makes_no_room
+            if holder is not None and at_once and needs_room and makes_none(holder):
                 # A refusal must come before the old job goes, or both are gone.
                 name = None if self._room.ask(lane) == "discard" else name
             if holder is not None and name is not None:

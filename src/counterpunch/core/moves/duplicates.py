@@ -56,6 +56,16 @@ class Duplicates:
                 holder = self._keys.holder(key, scope[:length])
         return holder
 
+    @staticmethod
+    def makes_no_room(holder: Call) -> bool:
+        """True for a job that is to be replaced without room for the newer one."""
+        lane: Lane = holder.lane
+        if lane.options.on_duplicate != "replace" or holder.state is RUNNING:
+            return False
+        counted = holder.state is QUEUED or holder in lane.lineup.table
+        # Its room may be somebody else's; and retries, which have always room, take more than all.
+        return not counted or bool(lane.overdue) or lane.waiting() > lane.max_jobs
+
     def answer(
         self,
         holder: Call,
@@ -168,7 +178,7 @@ class Duplicates:
     def _would_be_refused(self, call: Call, due: float | None, holder: Call) -> bool:
         """True if the queue has no room for the newer one: then the older one is to stay."""
         lane = call.lane
-        if holder.state is QUEUED or holder in lane.lineup.table or not lane.full():
-            return False  # a queued one makes the room itself
+        if not self.makes_no_room(holder) or not lane.full():
+            return False
         at_once = due is None or due <= self._clock.monotonic()
         return at_once and lane.options.overflow in ("raise", "discard")
