@@ -199,6 +199,12 @@ def test_a_deferred_job_replaces_when_its_transaction_has_committed() -> None:
         assert (old.status, newer.status) == (Status.SCHEDULED, Status.DISCARDED)
         assert recorder.advance(60) == 2
         assert old.status is Status.SUCCEEDED
+        job.max_jobs = 2
+        old, newer = job.perform_async("k"), job.using(after_commit=transaction).perform_async("k")
+        job.perform_async("other")
+        job.max_jobs = 1  # more wait than that: without the older one it is full all the same
+        transaction.commit()
+        assert (old.status, newer.status) == (Status.QUEUED, Status.DISCARDED)
 
 
 def test_a_transaction_that_cannot_be_compared_is_shared_by_none() -> None:
