@@ -21,11 +21,12 @@ def test_it_is_done_in_order_by_one_thread_and_who_waits_is_told() -> None:
     aside.do(lambda: seen.append(threading.current_thread().name))
     aside.do(seen.clear)
     aside.do(lambda: seen.append(threading.current_thread().name))
+    aside.do(lambda: seen.append(aside.resting()))
     assert not aside.resting()
     opened.set()
     assert rested.wait(LONG)
     aside.join(LONG)
-    assert seen == ["aside"]
+    assert seen == ["aside", True]  # what asks does not wait for itself
     assert aside.resting()
 
 

@@ -426,6 +426,16 @@ class Stuck(Job):
     def perform(self, *args):
         pause()
 
+class Done(Job):
+    def perform(self, event): event.wait(9)
+
+def call_back_with_a_failure():
+    logging.getLogger().addHandler(Blocking())
+    job, called = Done.perform_async(event := threading.Event()), threading.Event()
+    job.add_done_callback(lambda _: called.set() or 1 / 0)
+    event.set()
+    called.wait(9)
+
 mark("end")
 """
 
@@ -436,6 +446,7 @@ mark("end")
     [
         "Stuck.perform_async()",
         "logging.getLogger().addHandler(Blocking()); Stuck.perform_async(Shy())",
+        "call_back_with_a_failure()",
     ],
 )
 def test_nobody_waits_for_a_log_that_takes_nothing(what: str) -> None:

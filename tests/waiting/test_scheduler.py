@@ -511,6 +511,7 @@ def is_called_back(blocked: Blocked, monkeypatch: pytest.MonkeyPatch) -> None:
     Crowded.using(expires_in=0.001).perform_async().add_done_callback(blocked)
     assert blocked.reached.wait(LONG)
     assert not counterpunch.wait_idle(0)
+    Crowded.using(expires_in=0.001).perform_async().wait(LONG)
     busy.opened.set()
 
 
@@ -518,7 +519,7 @@ def is_called_back(blocked: Blocked, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_a_user_has_done_as_a_job_overruns_or_expires_holds_up_no_other(
     harm: Callable[[Blocked, pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither a log handler nor a done callback that blocks."""
+    """Neither a log handler nor a done callback that blocks; nor those who wait for another."""
     blocked = Blocked()
     try:
         harm(blocked, monkeypatch)
@@ -549,3 +550,19 @@ def test_a_job_that_enqueues_its_next_run_is_unique_while_it_waits() -> None:
         recorder.advance(600)
         assert given == [False] * 10 + [True]
         assert recorder.jobs == []
+
+
+def test_a_done_callback_told_aside_may_wait_until_all_is_idle() -> None:
+    """It is not waited for, as on a worker."""
+    Crowded.perform_async(busy := Blocked())
+    assert busy.reached.wait(LONG)
+    idle, told = list[bool](), threading.Event()
+
+    def callback(_: object) -> None:
+        busy.opened.set()
+        idle.append(counterpunch.wait_idle(LONG))
+        told.set()
+
+    Crowded.using(expires_in=0.001).perform_async().add_done_callback(callback)
+    assert told.wait(LONG)
+    assert idle == [True]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from functools import partial
 from typing import Any
 
 from ..places.lane import Lane
@@ -81,8 +80,7 @@ class Endings:
         else:
             self._history.tidy()  # no worker of ours falls asleep after it
         if call in self._watchers.table:
-            tell = partial(self._watchers.tell, call)
-            tell() if here.calls is None else here.calls(tell)
+            self._watchers.tell(call, here.calls)
         if reason is not None and self._resting.sleepers:
             self._resting.wake_all()  # it ended where no worker falls asleep afterwards
 

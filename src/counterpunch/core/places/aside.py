@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable
-from threading import Thread
+from threading import Thread, current_thread
 
 from ..values.hooks import report
 from ..values.interpreter import start
+from .parking import Sleeper
 from .permits import Permits
 
 __all__ = ["Aside"]
@@ -30,7 +31,7 @@ class Aside:
         self._name, self._rested = name, rested
         self._todo: deque[Callable[[], object]] = deque()
         self._right = Permits(1)
-        self._thread: Thread | None = None
+        self._thread: Thread | None = None  # whoever has the right, or had it last
 
     def do(self, act: Callable[[], object]) -> None:
         self._todo.append(act)
@@ -38,11 +39,11 @@ class Aside:
             thread = Thread(target=self._run, name=self._name, daemon=True)
             try:
                 start(thread)
-                self._thread = thread
             except RuntimeError:  # none can be had
                 self._run()
 
     def _run(self) -> None:
+        self._thread = current_thread()
         while True:
             while self._todo:  # whoever has the right is alone here
                 try:
@@ -55,10 +56,12 @@ class Aside:
                 return
 
     def resting(self) -> bool:
-        """True if nothing is left to do."""
-        return not self._todo and bool(self._right)
+        """True if nothing is left to do, but for what asks."""
+        return self._thread is current_thread() or (not self._todo and bool(self._right))
 
     def join(self, seconds: float) -> None:
         """Wait so long at most until what there is to do is done."""
-        if self._thread is not None and not self.resting():
-            self._thread.join(seconds)
+        if not self.resting():
+            sleeper = Sleeper()
+            self.do(sleeper.wake)
+            sleeper.lock.acquire(True, seconds)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
 from itertools import repeat, starmap
 from typing import Any, TypeVar
 
@@ -13,7 +15,7 @@ from ..values.hooks import complain
 from ..values.status import TERMINAL
 from .parking import Parking, Sleeper
 
-__all__ = ["Watcher", "Watchers", "again"]
+__all__ = ["Watcher", "Watchers", "again", "waker"]
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -27,9 +29,15 @@ def again(fn: F) -> F:
     return fn
 
 
+def waker(fn: F) -> F:
+    """The same, and all it does is to wake somebody: nobody need be spared the wait for it."""
+    fn.wakes = True  # type: ignore[attr-defined]
+    return again(fn)
+
+
 class Watchers:
     """The watchers of one runtime's jobs: each is called once, by the thread that ends the job
-    or by the one that comes too late for that."""
+    or aside of it, or by the one that comes too late for that."""
 
     __slots__ = ("table",)
 
@@ -58,11 +66,17 @@ class Watchers:
             except ValueError:
                 pass
 
-    def tell(self, call: Call) -> None:
-        """The job has ended."""
+    def tell(
+        self, call: Call, aside: Callable[[Callable[[], object]], object] | None = None
+    ) -> None:
+        """The job has ended. With ``aside``, on a thread that nothing interrupts, only those who
+        sleep are told here: nobody sleeps on because the callback of another job blocks."""
         watchers = self.table.get(call)
         if watchers is not None:
-            _tell(call, watchers)
+            if aside is None:
+                _tell(call, watchers)
+            else:
+                _tell_aside(call, watchers, aside)
             self.table.pop(call, None)  # last: an interruption leaves it to be told again
 
     def wait(self, call: Call, limit: float | None) -> bool:
@@ -70,7 +84,7 @@ class Watchers:
         parking, sleeper = Parking(), Sleeper()
         done: deque[None] = deque()
 
-        @again
+        @waker
         def ended(_: object) -> None:
             done.append(None)
             parking.nudge()
@@ -80,6 +94,21 @@ class Watchers:
             return parking.park(sleeper, lambda: done, limit)
         finally:  # who asks for a job again and again leaves nothing behind
             self.unwatch(call, ended)
+
+
+def _tell_aside(
+    call: Call, watchers: deque[Watcher], aside: Callable[[Callable[[], object]], object]
+) -> None:
+    others = deque[Watcher]()
+    with suppress(IndexError):
+        while True:
+            fn = watchers.popleft()
+            if getattr(fn, "wakes", False) is True:
+                fn(call)
+            else:
+                others.append(fn)
+    if others:
+        aside(partial(_tell, call, others))
 
 
 def _tell(call: Call, watchers: deque[Watcher]) -> None:
@@ -95,7 +124,7 @@ def _tell(call: Call, watchers: deque[Watcher]) -> None:
             if fn is not None:
                 fn(call)
         except BaseException as exc:
-            ours = getattr(fn, "again", False)
+            ours = getattr(fn, "again", False) is True  # and no mock, which has any attribute
             if ours and fn is not None:
                 one = (fn,)
                 watchers += one

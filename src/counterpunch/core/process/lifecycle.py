@@ -140,7 +140,8 @@ def _at_exit() -> None:
         else:
             runtime.stage.enter(STOPPED)
         told = runtime.stage.report
-        if (told and told.lost) or not runtime.scheduler.log.resting():
+        rests = runtime.idle() and runtime.scheduler.log.resting()
+        if (told and told.lost) or not rests:
             let_go_of_streams()
         spare_the_main_thread()
     except BaseException as exc:

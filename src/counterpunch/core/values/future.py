@@ -100,7 +100,7 @@ def woken(
         except RuntimeError:
             pass  # the loop was closed meanwhile; nobody waits any more
 
-    wake.again = True  # type: ignore[attr-defined]  # see ``watchers``
+    wake.again = wake.wakes = True  # type: ignore[attr-defined]  # see ``watchers``
     watch(wake)
     try:
         yield from sleep

@@ -24,7 +24,7 @@ from typing import Any
 from ..places.parking import Parking, Sleeper
 from ..places.site import Site
 from ..places.steps import entries
-from ..places.watchers import again
+from ..places.watchers import waker
 from ..values.blocking import blocking
 from ..values.current import current, current_job
 from ..values.errors import CounterpunchError
@@ -55,7 +55,7 @@ class Wait:
         #: Something may have changed: the thread is to look again.
         self.news: deque[None] = deque()
 
-    @again
+    @waker
     def wake(self, _: object = None) -> None:
         self.news.append(None)
         self.parking.nudge()
