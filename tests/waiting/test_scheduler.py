@@ -19,7 +19,6 @@ from counterpunch.core.places.scheduler import Scheduler, Timer
 from counterpunch.core.process.in_force import current
 from counterpunch.core.process.installed import installed
 from counterpunch.core.process.runtime import Runtime
-from counterpunch.core.values.hooks import logger
 from counterpunch.testing import fake
 
 LONG = 10.0  # seconds; a bound that turns a hang into a failure, never reached otherwise
@@ -476,60 +475,6 @@ def test_started_at_is_never_before_run_at() -> None:
         assert handle.started_at - handle.run_at > timedelta(milliseconds=-1)
 
 
-class Blocked:
-    """A user's code that takes its time on another thread."""
-
-    def __init__(self) -> None:
-        self.reached, self.opened = threading.Event(), threading.Event()
-
-    def __call__(self, *_: object, **__: object) -> None:
-        self.reached.set()
-        self.opened.wait(LONG)
-
-
-class Crowded(Job):
-    """Its second job expires behind the first, its third falls due on a full queue."""
-
-    workers, max_jobs, timeout = 1, 1, 0.001
-
-    def perform(self, blocked: Blocked | None = None) -> None:
-        if blocked is not None:
-            blocked()
-
-
-def overruns(blocked: Blocked, monkeypatch: pytest.MonkeyPatch) -> None:
-    Crowded.perform_async(busy := Blocked())
-    monkeypatch.setattr(logger, "log", blocked)
-    assert blocked.reached.wait(LONG)
-    busy.opened.set()
-
-
-def is_called_back(blocked: Blocked, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logger, "disabled", True)
-    Crowded.perform_async(busy := Blocked())
-    assert busy.reached.wait(LONG)
-    Crowded.using(expires_in=0.001).perform_async().add_done_callback(blocked)
-    assert blocked.reached.wait(LONG)
-    assert not counterpunch.wait_idle(0)
-    Crowded.using(expires_in=0.001).perform_async().wait(LONG)
-    busy.opened.set()
-
-
-@pytest.mark.parametrize("harm", [overruns, is_called_back])
-def test_what_a_user_has_done_as_a_job_overruns_or_expires_holds_up_no_other(
-    harm: Callable[[Blocked, pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Neither a log handler nor a done callback that blocks; nor those who wait for another."""
-    blocked = Blocked()
-    try:
-        harm(blocked, monkeypatch)
-        Tick.perform_in(0.001).result(LONG)
-        assert not blocked.opened.is_set()
-    finally:
-        blocked.opened.set()
-    assert counterpunch.wait_idle(LONG)
-
-
 def test_a_job_that_enqueues_its_next_run_is_unique_while_it_waits() -> None:
     """``"queued"`` is for those; with ``"active"`` it is given its own handle, as it runs still."""
     given: list[bool] = []
@@ -550,19 +495,3 @@ def test_a_job_that_enqueues_its_next_run_is_unique_while_it_waits() -> None:
         recorder.advance(600)
         assert given == [False] * 10 + [True]
         assert recorder.jobs == []
-
-
-def test_a_done_callback_told_aside_may_wait_until_all_is_idle() -> None:
-    """It is not waited for, as on a worker."""
-    Crowded.perform_async(busy := Blocked())
-    assert busy.reached.wait(LONG)
-    idle, told = list[bool](), threading.Event()
-
-    def callback(_: object) -> None:
-        busy.opened.set()
-        idle.append(counterpunch.wait_idle(LONG))
-        told.set()
-
-    Crowded.using(expires_in=0.001).perform_async().add_done_callback(callback)
-    assert told.wait(LONG)
-    assert idle == [True]

@@ -54,6 +54,7 @@ heavy     what the history knows of a job that weighs something: itself, or its 
 hold      queued jobs of a paused class
 overdue   jobs that fell due on a full queue and wait for room
 away      jobs that ``using(pool=...)`` has put into another pool's queue
+aside     not on the scheduler's thread, which must not wait for it: the log, a done callback
 foreign   a job that runs on an engine's worker
 tick      the enqueue of a periodic class (``recurring``): like any other, without arguments
 mode      what a test mode does another way

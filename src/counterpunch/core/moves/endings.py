@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Any
 
 from ..places.lane import Lane
@@ -80,7 +81,10 @@ class Endings:
         else:
             self._history.tidy()  # no worker of ours falls asleep after it
         if call in self._watchers.table:
-            self._watchers.tell(call, here.calls)
+            if here.ended is None:
+                self._watchers.tell(call)
+            else:
+                here.ended(partial(self._watchers.tell, call, self._scheduler.calls.do))
         if reason is not None and self._resting.sleepers:
             self._resting.wake_all()  # it ended where no worker falls asleep afterwards
 

@@ -31,20 +31,24 @@ class Overrun:
         attempt = call.attempt + 1
 
         def look() -> None:
+            def runs() -> bool:
+                return call.state is RUNNING and call.attempt == attempt
+
             if call.attempt < attempt and call.state not in TERMINAL:
                 # Its thread was held up before it could begin: the time begins anew.
                 self._scheduler.add(timer, self._clock.monotonic() + timeout)
                 return
-            if call.state is not RUNNING or call.attempt != attempt:
+            if not runs():
                 return
-            stack = self._stacks.whole_of(call)  # first: a job that sees its token moves on
-            self._tokens.overruns.add(call)
-            if call.state is not RUNNING or call.attempt != attempt:  # over since the look
-                self._tokens.overruns.discard(call)
+            stack = self._stacks.whole_of(call)
             message = "%s %s attempt %d has been running for more than timeout=%g s\n%s"
             name = clean(call.job.__qualname__)
             extra = {"job_id": call.id, "job": name, "attempt": attempt}
             report(logging.WARNING, message, name, call.id, attempt, timeout, stack, extra=extra)
+            if runs():
+                self._tokens.overruns.add(call)  # last: a job that sees its token moves on
+            if not runs():  # over since the look
+                self._tokens.overruns.discard(call)
 
         timer = Timer(look)
         self._scheduler.add(timer, now + timeout)

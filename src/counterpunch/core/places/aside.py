@@ -18,6 +18,9 @@ from .permits import Permits
 
 __all__ = ["Aside"]
 
+#: What takes no longer is done as if it had been done here.
+MOMENT = 0.05
+
 
 class Aside:
     """One thread, which is there as long as there is something to do.
@@ -41,6 +44,14 @@ class Aside:
                 start(thread)
             except RuntimeError:  # none can be had
                 self._run()
+
+    def soon(self, act: Callable[[], object]) -> None:
+        """The same, and give it a moment, so that it comes before what follows; what blocks costs
+        one moment, and not one for each that comes after it."""
+        rested = self.resting()
+        self.do(act)
+        if rested:
+            self.join(MOMENT)
 
     def _run(self) -> None:
         self._thread = current_thread()

@@ -89,6 +89,8 @@ class Scheduler:
         #: of a job's end, which may lead to further jobs.
         self.log = Aside("counterpunch-log", _nothing)
         self.calls = Aside("counterpunch-callbacks", self.resters.wake_all)
+        #: Who is to be told of an end on its thread, once that is in the log.
+        self._endings: deque[Callable[[], object]] = deque()
         #: When the sleeping thread will look next; a due time before it must wake it.
         self.next_look = float("inf")
         self._unstarted = Permits(1 if threads else 0)
@@ -205,6 +207,8 @@ class Scheduler:
                 self._dead.take()
         except BaseException as exc:  # a defect must not stop every other delayed job
             report(logging.ERROR, "the scheduler failed at %r", entry, exc_info=exc)
+        while self._endings:
+            self._endings.popleft()()
 
     def _compaction_due(self) -> bool:
         dead, size = len(self._dead), len(self._heap) + len(self._wall)
@@ -246,7 +250,7 @@ class Scheduler:
             claim.pop()
         except IndexError:
             return  # an exception on the caller's thread took it back
-        sleeper, here.log, here.calls = Sleeper(), self.log.do, self.calls.do
+        sleeper, here.log, here.ended = Sleeper(), self.log.soon, self._endings.append
         while not self.closed:
             try:
                 wait = self.run_due()

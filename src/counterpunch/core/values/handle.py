@@ -182,8 +182,8 @@ class Handle(Record, Generic[R]):
     def add_done_callback(self, fn: Callable[[Handle[R]], object]) -> None:
         """Call ``fn(handle)`` once the job has ended; at once if it already has.
 
-        It runs on the thread that ended the job, most often a worker of its class: if it waits
-        for another job of that, it may wait for ever. An exception it raises is logged.
+        It runs on the thread that ended the job, mostly a worker of its class (which must not wait
+        for another job of that); or on one for this, if a time did. An exception is logged.
         """
         self.lane.keeper.watch(self, on_its_loop(fn))
 

@@ -36,10 +36,11 @@ logger = logging.getLogger("counterpunch")
 
 
 class _Here(threading.local):
-    """Who does what this thread must not wait for; None where it may."""
+    """What does that for this thread for which it must not wait; None where it may: a record for
+    the log, and telling who waits for a job that has ended."""
 
     log: Callable[[Callable[[], object]], None] | None = None
-    calls: Callable[[Callable[[], object]], None] | None = None
+    ended: Callable[[Callable[[], object]], None] | None = None
 
 
 here = _Here()
