@@ -22,7 +22,7 @@ import counterpunch
 from counterpunch.core.port import Runtime, installed
 
 class Clock:
-    now, wall = 1000.0, 0.0
+    now, wall = map(float, sys.argv[1:])
     def monotonic(self): return self.now
     def time(self): return self.wall
 
@@ -70,6 +70,9 @@ class Clock:
     def __init__(self, wall: float) -> None:
         self.now, self.wall = 1000.0, wall
 
+    def times(self) -> tuple[float, float]:
+        return self.now, self.wall
+
     def move(self, seconds: float) -> None:
         self.now += seconds
         self.wall += seconds
@@ -85,7 +88,8 @@ class Worker:
         source = Path(counterpunch.__file__).parent.parent
         env = {**os.environ, "PYTHONPATH": str(source), "XDG_RUNTIME_DIR": str(folder)}
         self.process = subprocess.Popen(
-            [sys.executable, "-c", SCRIPT.replace("<options>", options)],
+            # With the time from the first look on: else the clock was set before it serves.
+            [sys.executable, "-c", SCRIPT.replace("<options>", options), *map(repr, clock.times())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -93,7 +97,6 @@ class Worker:
             cwd=cwd,
         )
         self.tell(f"draw {draw}")
-        self.look()
         self.tell("start")
 
     def __enter__(self) -> Worker:
