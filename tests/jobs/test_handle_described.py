@@ -124,6 +124,13 @@ def test_however_they_end(way: str, left: Callable[[], int]) -> None:
     assert left() < MOST
 
 
+def test_nor_do_they_meanwhile(left: Callable[[], int]) -> None:
+    """In a burst, with no pause in which a worker could look after what has ended."""
+    Give.perform_bulk([("bytes",)] * 6 * JOBS)
+    left()
+    assert tracemalloc.get_traced_memory()[1] < 6 * JOBS * BIG / 5
+
+
 def test_by_default_eight_megabytes_are_kept() -> None:
     """Of forty: nobody has to set the bound."""
     for _ in range(40):

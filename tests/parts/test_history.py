@@ -263,6 +263,20 @@ def test_while_jobs_end_all_the_time_it_is_tidied_now_and_then(
     assert past.history.remembered() == calls[-5:]
 
 
+@pytest.mark.parametrize("before", [0, 2_000], ids=["at first", "after light ones"])
+def test_in_a_burst_heavy_ones_do_not_pile_up(monkeypatch: pytest.MonkeyPatch, before: int) -> None:
+    """What nobody has weighed yet is bounded as well, a moment after light ones at the latest."""
+    monkeypatch.setattr(config, "history_bytes", 64 * KB)
+    past, burst, most = Past(), list[weakref.ref[Call]](), 0
+    for number in range(before):
+        past.ends(after=0.0, given=number)
+    past.clock.move_to(past.clock.monotonic() + TIDY_SECONDS)
+    for _ in range(100):
+        burst.append(weakref.ref(past.ends(after=TIDY_SECONDS / 10, given=bytes(8 * KB))))
+        most = max(most, sum(one() is not None for one in burst))
+    assert most <= 24
+
+
 @pytest.mark.parametrize("step", ["enters", "leaves"])
 def test_two_that_tidy_at_once_lose_nothing(step: str) -> None:
     """The other one comes by before a job is taken, or put down."""

@@ -4,8 +4,9 @@ A job comes into ``ended`` or ``failed`` in the breath in which it ends (see ``r
 is all that is done for it there. Later ``tidy`` puts what has come in order: a job that weighs
 something becomes a ``Heavy`` entry, and as soon as all of these together weigh more than
 ``history_bytes``, the oldest let go of their jobs and keep a description; the failed ones last,
-since they can be retried. Who tidies: every ``TIDY_SECONDS`` the one that ends a job; if nobody
-does, a worker that has slept so long; whoever ends a job without a worker; who waits for idleness.
+since they can be retried. Who tidies: every ``TIDY_SECONDS`` the one that ends a job, and at once
+where the last ones were heavy; if nobody does, a worker that has slept so long; whoever ends a job
+without a worker; who waits for idleness.
 
 What ended too long ago is let go then as well, and in an idle process by a timer. One is set only
 while something is remembered that holds more than itself (an argument, a result, an error): so a
@@ -15,87 +16,35 @@ the oldest of its jobs is too old.
 
 from __future__ import annotations
 
-import weakref
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import partial
-from itertools import repeat, starmap
 from math import inf
+from sys import maxsize
 from typing import Any
 
 from ..values.clock import Clock
 from ..values.config import config
-from ..values.described import describe
 from ..values.handle import Call
 from ..values.stage import Stage
 from ..values.status import FAILED, Status
 from ..values.weight import LIGHT, weight_of
 from .scheduler import Scheduler, Timer
+from .shelf import Entry, Heavy, Shelf, ending, face_of
 from .steps import entries
 
 __all__ = ["History"]
 
 #: While jobs end all the time it is tidied this often, and for no more than this share of the
-#: time: what has come meanwhile and was pushed out by later ones need not be looked at.
+#: time, if they are light: what was pushed out by later ones need not be looked at.
 TIDY_SECONDS, TIDY_SHARE = 0.05, 0.005
+#: So many of the newest tell whether they are.
+SAMPLE = 3
+#: What may come in before it is weighed, by what the last ones weighed: one of so
+#: many parts of ``history_bytes``; and so many jobs of which nothing is known yet.
+FRESH_SHARE, FRESH = 8, 16
 #: The timer looks so much later than the oldest is too old: many go at once then.
 LATE_SECONDS, LATE_SHARE = 1.0, 0.01
-
-
-class Heavy:
-    """A job in the history that weighs something: itself, or its description."""
-
-    __slots__ = ("_call", "_ref", "_twin", "finished", "weight")
-
-    def __init__(self, call: Call, weight: int) -> None:
-        self.finished, self.weight = call.finished, weight
-        self._call: Call | None = call
-        self._ref: weakref.ref[Call] | None = None
-        self._twin: Call | None = None
-
-    @property
-    def held(self) -> bool:
-        """The history holds the job itself."""
-        return self._call is not None
-
-    def let_go(self) -> None:
-        """Keep a description of it. Begun again, or by two threads at once, it does no harm."""
-        call = self._call
-        if call is not None:
-            self._twin = describe(call)
-            self._ref = weakref.ref(call)
-            self._call = None  # last: who looks meanwhile finds one of the three
-
-    def face(self) -> Call:
-        """The handle to give: the job's own as long as anybody has it, then the description."""
-        call = self._call
-        if call is None and self._ref is not None:
-            call = self._ref()
-        if call is None:
-            call = self._twin
-        assert call is not None
-        return call
-
-
-Entry = Call | Heavy
-
-
-class Shelf:
-    """The jobs that ended one way: as they come, and in order, so many of each at most."""
-
-    __slots__ = ("fresh", "kept", "taker")
-
-    def __init__(self, fresh: Iterable[Call] = (), kept: Iterable[Entry] = ()) -> None:
-        self.fresh: deque[Call] = deque(entries(fresh), config.history)
-        self.kept: deque[Entry] = deque(entries(kept), config.history)
-        self.taker: Iterator[Call] = starmap(self.fresh.popleft, repeat(()))
-
-    def calls(self) -> list[Call]:
-        """The latest, as many as are to be remembered."""
-        fresh = entries(self.fresh)  # first: they go from here to there
-        calls = dict.fromkeys(map(_face, entries(self.kept)))
-        calls.update(dict.fromkeys(fresh))
-        return list(calls)[-config.history or len(calls) :]
 
 
 class History:
@@ -103,8 +52,8 @@ class History:
     succeed, they stay findable."""
 
     __slots__ = (
-        "_clock", "_heavy", "_scheduler", "_stage", "_timer", "_worth",
-        "done", "ended", "failed", "failures", "look_back",
+        "_clock", "_heavy", "_rested", "_scheduler", "_stage", "_timer", "_worth",
+        "done", "ended", "failed", "failures", "few", "look_back",
     )  # fmt: skip
 
     def __init__(self, clock: Clock, scheduler: Scheduler, stage: Stage) -> None:
@@ -114,8 +63,10 @@ class History:
         self.ended, self.failed = self.done.fresh, self.failures.fresh
         #: Bytes that the heavy ones hold together; too much where some were forgotten since.
         self._heavy = 0
-        #: The instant at which whoever ends a job is to tidy.
-        self.look_back = 0.0
+        #: Whoever ends a job is to tidy from this instant on, or if more than so many have come.
+        self.look_back, self.few = 0.0, FRESH
+        #: From when on light ones may be tidied again.
+        self._rested = 0.0
         self._timer: Timer | None = None
         #: Something was remembered that is worth a timer.
         self._worth = False
@@ -131,22 +82,28 @@ class History:
         ttl = config.history_ttl
         before = -inf if ttl is None else self._clock.monotonic() - ttl
         for shelf in (self.done, self.failures):
-            yield from (call for call in shelf.calls() if _ending(call) >= before)
+            yield from (call for call in shelf.calls() if ending(call) >= before)
 
     def remembered(self) -> list[Call]:
         """The same, oldest first."""
-        return sorted(self.each(), key=_ending)
+        return sorted(self.each(), key=ending)
 
     # Tidying; any number of threads may be at it
 
     def tend(self, now: float) -> None:
         """A job has ended: tidy, if it is time to."""
-        if now < self.look_back:
+        many = max(len(self.ended), len(self.failed)) > self.few
+        if now < self.look_back and not many:
             return
         self.look_back = now + TIDY_SECONDS  # first: the others need not come along
-        self.tidy()
-        after = self._clock.monotonic()
-        self.look_back = after + max(TIDY_SECONDS, (after - now) / TIDY_SHARE)
+        if now >= self._rested or many or self._heavy_ones_come():
+            self.tidy()
+            after = self._clock.monotonic()
+            self._rested = after + (after - now) / TIDY_SHARE
+
+    def _heavy_ones_come(self) -> bool:
+        newest = entries(self.ended)[-SAMPLE:] + entries(self.failed)[-SAMPLE:]
+        return any(weight_of(call) > LIGHT for call in newest)
 
     def tidy(self) -> None:
         """Weigh what has come, and let go of what is too much or too old."""
@@ -163,10 +120,15 @@ class History:
 
     def weigh(self) -> None:
         """Let go of what is too much."""
+        come, heavy = len(self.ended) + len(self.failed), self._heavy
         if self.ended:
             self._put_in_order(self.done)
         if self.failed:
             self._put_in_order(self.failures)
+        if come:
+            grown = self._heavy - heavy
+            some = config.history_bytes // FRESH_SHARE
+            self.few = some * come // grown if grown > 0 else maxsize
         if self._heavy > config.history_bytes:
             self._lighten()
         if self._worth and self._timer is None:
@@ -229,7 +191,7 @@ class History:
         timer = Timer(_nothing, vital=False)
         timer.action = partial(self._due, timer)
         late = min(LATE_SECONDS, ttl * LATE_SHARE) + 0.001
-        self._scheduler.add(timer, min(map(_ending, oldest)) + ttl + late)
+        self._scheduler.add(timer, min(map(ending, oldest)) + ttl + late)
         self._timer = timer  # last: one that was not entered, or twice, is not waited for
 
     def _due(self, timer: Timer) -> None:
@@ -247,7 +209,7 @@ class History:
             for call in gone.intersection(entries(shelf.fresh)):
                 _remove(shelf.fresh, call)  # first: it goes from here to there
             for entry in entries(shelf.kept):
-                if _face(entry) in gone:
+                if face_of(entry) in gone:
                     _remove(shelf.kept, entry)
 
     def reconfigured(self, names: frozenset[str]) -> None:
@@ -264,17 +226,9 @@ class History:
         self.tidy()
 
 
-def _face(entry: Entry) -> Call:
-    return entry.face() if isinstance(entry, Heavy) else entry
-
-
-def _ending(entry: Entry) -> float:
-    return entry.finished or 0.0
-
-
 def _forget_older(kept: deque[Entry], before: float) -> None:
     try:
-        while _ending(oldest := kept[0]) < before:
+        while ending(oldest := kept[0]) < before:
             kept.remove(oldest)
     except (IndexError, ValueError):
         pass  # there is none, or another thread has removed it

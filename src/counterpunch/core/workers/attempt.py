@@ -234,7 +234,7 @@ def execute_plain(call: Call, lane: Lane) -> None:
         tokens.cancels.discard(call)
     if not number & FOLD_MASK:
         timings.durations.fold()
-    if now >= history.look_back:
+    if now >= history.look_back or len(ended) > history.few:
         history.tend(now)
     if lane.watchers.table:
         lane.watchers.tell(call)
