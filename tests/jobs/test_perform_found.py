@@ -58,6 +58,18 @@ class Asked(Job):
         return "shown"
 
 
+class Makes(type(Job)):  # type: ignore[misc]
+    def __call__(cls) -> Any:
+        made = super().__call__()
+        made.perform = gives("made").__get__(made)
+        return made
+
+
+class Made(Job, metaclass=Makes):
+    def perform(self) -> str:
+        return "shown"
+
+
 class Static(Job):
     perform = staticmethod(lambda *args: "static")
 
@@ -78,9 +90,9 @@ def test_with_any_number_of_arguments(job: Any) -> None:
     assert run(job) == [words.get(job, job.__name__.lower())]
 
 
-@pytest.mark.parametrize("job", [Hides, Asked])
+@pytest.mark.parametrize("job", [Hides, Asked, Made])
 def test_an_instance_may_have_its_own(job: Any) -> None:
-    word = {Hides: "hidden", Asked: "asked"}[job]
+    word = {Hides: "hidden", Asked: "asked", Made: "made"}[job]
     assert job.perform_async().result(LONG) == word
 
 
@@ -96,5 +108,5 @@ def test_one_that_is_changed_in_between_is_the_next_to_run(
 
 
 def test_only_what_cannot_change_unseen_is_not_looked_up() -> None:
-    jobs = (Own, Below, Mixed, Covered, Hides, Asked, Static, OfTheClass)
+    jobs = (Own, Below, Mixed, Covered, Hides, Asked, Made, Static, OfTheClass)
     assert [job for job in jobs if plan_of(job).direct is not None] == [Own, Below]

@@ -109,6 +109,8 @@ def _same_for_all(job: type, function: Any) -> bool:
     it, and no class in front of its own can be given another one unseen."""
     if any(getattr(job, name) is not getattr(object, name) for name in _OF_INSTANCES):
         return False
+    if type(job).__call__ is not type.__call__:  # of a metaclass that makes them its own way
+        return False
     for base in job.__mro__:
         if type(base) is not type(job):
             return False
