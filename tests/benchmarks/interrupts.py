@@ -256,12 +256,12 @@ def _try(scene: Scene, numbers: Numbers, given: argparse.Namespace, writer: int)
     before = set(sys.modules)
     instrument = Instrument(OURS, numbers, KINDS[given.kind], waits=scene.waits, deep=given.deep)
     unraisable: list[Any] = []
-    of_ours: list[Any] = []  # else out of a weak reference's callback, say: the interpreter kept it
+    kept: list[Any] = []  # by the interpreter, out of the callback of a weak reference
 
     def hook(hint: Any) -> None:
         unraisable.append(hint.exc_value)
-        if getattr(hint.object, "__module__", "").startswith("counterpunch"):
-            of_ours.append(hint.exc_value)
+        if getattr(hint.object, "__module__", None) in ("_weakrefset", "weakref"):
+            kept.append(hint.exc_value)
 
     sys.unraisablehook = hook
 
@@ -285,7 +285,7 @@ def _try(scene: Scene, numbers: Numbers, given: argparse.Namespace, writer: int)
         def at_last() -> None:
             instrument.stop()
             took = time.monotonic() - start
-            got_out = any(exc in of_ours for exc in instrument.raised)
+            got_out = any(exc in unraisable and exc not in kept for exc in instrument.raised)
             words = ["raised"] if got_out and not instrument.entry else []
             checks = interrupt_checks.checked_stop
             finish(words + interrupt_checks.safely(lambda: checks(stage, took, leaving=True)))
