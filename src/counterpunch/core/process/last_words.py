@@ -11,6 +11,7 @@ import logging
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from ..places.aside import Aside
@@ -76,8 +77,8 @@ def let_go_of_streams() -> None:
     """The process leaves, and threads stay behind: what they have in use is not closed."""
     handlers: list[Any] = (logging.shutdown.__defaults__ or ([],))[0]  # what it will go through
     for ref in list(handlers):
-        lock = getattr(ref(), "lock", None)
-        if lock is not None:
+        lock: Any = getattr(ref(), "lock", None)
+        with suppress(AttributeError, TypeError):  # none, or one of the handler's own kind
             if lock.acquire(timeout=MOMENT):
                 lock.release()
             else:
@@ -89,7 +90,5 @@ def let_go_of_streams() -> None:
 
 
 def _flush(stream: Any) -> None:
-    try:
+    with suppress(Exception):  # it is closed, nobody reads any more, it is no stream
         stream.flush()
-    except (OSError, ValueError):
-        pass  # it is closed, or nobody reads any more
