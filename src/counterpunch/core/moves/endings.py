@@ -81,10 +81,11 @@ class Endings:
         else:
             self._history.tidy()  # no worker of ours falls asleep after it
         if call in self._watchers.table:
-            if here.ended is None:
+            thread = here()
+            if thread is None:
                 self._watchers.tell(call)
             else:
-                here.ended(partial(self._watchers.tell, call, self._scheduler.calls.do))
+                thread.ended(partial(self._watchers.tell, call, self._scheduler.calls.do))
         if reason is not None and self._resting.sleepers:
             self._resting.wake_all()  # it ended where no worker falls asleep afterwards
 

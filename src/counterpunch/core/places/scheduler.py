@@ -12,6 +12,7 @@ repeats one.
 
 from __future__ import annotations
 
+import _thread
 import heapq
 import logging
 import threading
@@ -20,7 +21,7 @@ from collections.abc import Callable
 
 from ..values.clock import Clock, Offset
 from ..values.handle import Call
-from ..values.hooks import here, report
+from ..values.hooks import Apart, apart, report
 from ..values.interpreter import start
 from ..values.status import RETRYING, SCHEDULED
 from .aside import Aside
@@ -250,7 +251,14 @@ class Scheduler:
             claim.pop()
         except IndexError:
             return  # an exception on the caller's thread took it back
-        sleeper, here.log, here.ended = Sleeper(), self.log.soon, self._endings.append
+        ident = _thread.get_ident()
+        apart[ident] = Apart(self.log.soon, self._endings.append)
+        try:
+            self._serve(Sleeper())
+        finally:
+            apart.pop(ident, None)
+
+    def _serve(self, sleeper: Sleeper) -> None:
         while not self.closed:
             try:
                 wait = self.run_due()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from ..values.current import current as current_call
-from ..values.hooks import process
+from ..values.hooks import apart, process
 from ..values.stage import STOPPED
 from .installed import NEVER, installed
 from .runtime import Runtime
@@ -53,6 +53,7 @@ def after_fork() -> None:
     """In a forked child: forget the parent's jobs, threads and counters, and that it ends."""
     old: Runtime | None = installed.runtime
     installed.runtime, installed.heirs = None, {}
+    apart.clear()  # a thread of the child may get the ident of one that it does not have
     installed.ending, installed.drain = False, NEVER
     if old is not None:
         old.registry.close_gates()

@@ -6,15 +6,15 @@ by another that adds to it.
 
 from __future__ import annotations
 
+import _thread
 import logging
 import sys
-import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from contextvars import Context, copy_context
 from functools import partial
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .callables import never_entered
 from .checks import function
@@ -28,22 +28,30 @@ if TYPE_CHECKING:
     from contextlib import ExitStack
 
 __all__ = [
-    "around_enqueue", "around_perform", "complain", "context_for", "enter_around", "here", "logger",
-    "on_error", "process", "report", "safely",
+    "Apart", "apart", "around_enqueue", "around_perform", "complain", "context_for", "enter_around",
+    "here", "logger", "on_error", "process", "report", "safely",
 ]  # fmt: skip
 
 logger = logging.getLogger("counterpunch")
 
 
-class _Here(threading.local):
-    """What does that for this thread for which it must not wait; None where it may: a record for
-    the log, and telling who waits for a job that has ended."""
+class Apart(NamedTuple):
+    """What does that for a thread for which it must not wait: a record for the log, and telling who
+    waits for a job that has ended."""
 
-    log: Callable[[Callable[[], object]], None] | None = None
-    ended: Callable[[Callable[[], object]], None] | None = None
+    log: Callable[[Callable[[], object]], None]
+    ended: Callable[[Callable[[], object]], None]
 
 
-here = _Here()
+#: The threads that must not wait, by ident. No ``threading.local``: where gevent patches later than
+#: this is imported, all its greenlets would share one.
+apart: dict[int, Apart] = {}
+
+
+def here() -> Apart | None:
+    """Of this thread; None if it may wait."""
+    return apart.get(_thread.get_ident())
+
 
 ErrorHandler = Callable[[BaseException, Handle[Any], bool], object]
 Around = Callable[[Handle[Any]], AbstractContextManager[Any]]
@@ -209,10 +217,11 @@ def complain(what: str, handle: Call | None, exc: BaseException) -> None:
 def report(level: int, message: str, *args: object, **kwargs: Any) -> None:
     """Log, whatever state logging is in: a handler that raises must not end a worker. What
     ``interrupts`` goes on to the caller."""
-    if here.log is None:
+    thread = here()
+    if thread is None:
         _write(level, message, args, kwargs)
     else:
-        here.log(partial(_write, level, message, args, kwargs))
+        thread.log(partial(_write, level, message, args, kwargs))
 
 
 def _write(level: int, message: str, args: tuple[object, ...], kwargs: dict[str, Any]) -> None:
