@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import NotKept
 from .handle import Call, Handle
-from .matching import is_a
+from .matching import is_a, name_of
 from .more import More
 from .record import Record
 from .status import FAILED
@@ -191,7 +191,7 @@ def _sketched(value: Any, keep: bool = True) -> Any:
         return Sketch(f"{value[:BEGINNING]!r}… ({len(value):,} characters)")
     if kind is bytes or kind is bytearray:
         return Sketch(f"{value[:BEGINNING]!r}… ({len(value):,} bytes)")
-    name = type.__getattribute__(kind, "__name__")
+    name = name_of(kind)
     if any(kind is each for each in (list, tuple, dict, set, frozenset)):
         return Sketch(f"<{name} of {len(value):,}, about {_bytes(weight)}>")
     return Sketch(f"<{str(name)[:100]}, about {_bytes(weight)}>")
