@@ -79,7 +79,7 @@ def test_an_option_among_the_arguments_is_told_its_place() -> None:
 
     calls: list[Any] = [
         Mail.perform_async, lambda *args, **kw: Mail.perform_in(5, *args, **kw),
-        Mail.using(priority=1).perform_async,
+        Mail.using(priority=1).perform_async, Mail.perform_now,
     ]  # fmt: skip
     for call in calls:
         for word in ("delay", "priority", "after_commit"):

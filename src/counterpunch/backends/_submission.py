@@ -18,6 +18,7 @@ from ..core.values.current import current_batch
 from ..core.values.errors import CounterpunchError, NotSupported
 from ..core.values.hiding import hides
 from ..core.values.hooks import process, report, safely
+from ..core.values.per_call import misfit
 from ..core.values.record import NO_KWARGS
 from ..core.values.status import TERMINAL, Status
 from ..core.values.times import due_at, due_in
@@ -38,7 +39,10 @@ def submit(
     owner, lane = job.__qualname__, current().lane(job)
     if lane.plan.check is None:
         raise TypeError(f"{owner} cannot be enqueued: {lane.plan.lacks}")
-    lane.plan.check(*args, **kwargs)
+    try:
+        lane.plan.check(*args, **kwargs)
+    except TypeError as exc:
+        raise misfit(exc, owner) from None
     after_commit = options.pop("after_commit", None)
     engine.refuse(owner, {**vars(lane.options), **options})
     batch = current_batch.get()

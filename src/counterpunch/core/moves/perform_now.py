@@ -10,6 +10,7 @@ from ..values.blocking import blocking
 from ..values.failure import handed_over
 from ..values.handle import Handle, new_handle
 from ..values.hooks import context_for
+from ..values.per_call import misfit
 from ..values.plan import identity_of
 from ..values.status import FAILED
 from ..workers.here import Here
@@ -48,7 +49,10 @@ class PerformNow:
         blocking("%s.perform_now()", job.__qualname__, instead, lane.on_app)
         if lane.plan.check is None:
             raise TypeError(f"{job.__qualname__} cannot be run: {lane.plan.lacks}")
-        lane.plan.check(*args, **kwargs)
+        try:
+            lane.plan.check(*args, **kwargs)
+        except TypeError as exc:
+            raise misfit(exc, lane.job.__qualname__) from None
         context = context_for(lane.options.context)
         key = identity_of(job, lane.plan, args, kwargs)
         unique = lane.options.unique is not None
