@@ -42,8 +42,8 @@ class Crowded(Job):
 
 
 def overruns(blocked: Blocked, monkeypatch: pytest.MonkeyPatch) -> None:
-    Crowded.perform_async(busy := Blocked())
     monkeypatch.setattr(logger, "log", blocked)
+    Crowded.perform_async(busy := Blocked())
     assert blocked.reached.wait(LONG)
     busy.opened.set()
 
