@@ -304,15 +304,15 @@ class Model:
         return bool(job.attempt) and limit is not None and self.now > job.first + limit
 
     def drain(self, fails: Any) -> None:
-        for job in self.live() if self.rate is not None else ():  # else when its turn comes
-            if job.ready and self.spent(job) and self.given_up(job) <= self.now:
-                self.end(job, "failed")
-                self.made_room()
-        while not self.paused:
-            ready = [job for job in self.live() if job.ready]
-            if not ready or self.free_at() > self.now:
-                return
-            self.run(min(ready, key=self.turn), fails)
+        while ready := [job for job in self.live() if job.ready]:
+            if not self.paused and self.free_at() <= self.now:
+                self.run(min(ready, key=self.turn), fails)
+            else:  # one that has a place already is given up though others come first
+                spent = [job for job in ready if self.spent(job)]
+                spent = [job for job in spent if self.given_up(job) <= self.now]
+                if not spent:
+                    return
+                self.end(min(spent, key=self.turn), "failed")
             self.made_room()
 
     def run(self, job: Modelled, fails: Any, counts: bool = True, final: bool = False) -> None:
