@@ -140,7 +140,8 @@ class Process:
 
     @property
     def output(self) -> str:
-        return self._output.decode(errors="replace")
+        with self._grown:
+            return self._output.decode(errors="replace")
 
     @property
     def pid(self) -> int:

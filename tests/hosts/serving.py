@@ -100,7 +100,7 @@ class Server:
         self.port = free_port()
         self.ledger = ledger
         self.status: int | None = None
-        self._output = bytearray()
+        self._output: list[bytes] = []
         self._closed = threading.Event()
         inherited = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
         source = Path(counterpunch.__file__).parents[1]
@@ -150,7 +150,7 @@ class Server:
 
     @property
     def output(self) -> str:
-        return self._output.decode(errors="replace")
+        return b"".join(list(self._output)).decode(errors="replace")
 
     @property
     def pid(self) -> int:
@@ -159,7 +159,7 @@ class Server:
     def _read(self) -> None:
         assert self._process.stdout is not None
         while chunk := os.read(self._process.stdout.fileno(), 65_536):
-            self._output += chunk
+            self._output.append(chunk)
         self._closed.set()
 
     def _answers(self) -> bool:
