@@ -342,6 +342,8 @@ def hand_overs(count: int, second_look: bool, patience: float) -> int:
         try:
             handle.result(patience)
         except TimeoutError:
+            if not second_look and handle.status is not Status.QUEUED:
+                continue  # nothing but slow: it has been taken in the meantime
             assert handle.status is Status.QUEUED
             assert lane.pool.parking.sleepers  # asleep beside its work
             return number
